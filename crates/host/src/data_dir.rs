@@ -1,0 +1,138 @@
+//! The data folder: where its files lie, and the lock that keeps it to one host.
+//!
+//! ```text
+//! host.lock          locked for as long as a host uses the folder; holds its process number
+//! control.sqlite     which databases exist, their names, replicas and programs
+//! keys/id_ecdsa      the signing key, mode 0600; id_ecdsa.pub is derived from it
+//! programs/<hash>    modules as they were published
+//! replicas/<id>/     the engine's own: clog/ (commit log), snapshots/, module_logs/
+//! cache/             compiled modules; may be deleted at any time
+//! ```
+//!
+//! The lock is the kernel's: it goes when the process does, however it dies, and `host.lock` itself is never removed.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use spacetimedb_paths::FromPathUnchecked;
+use spacetimedb_paths::server::ServerDataDir;
+use tempfile::TempDir;
+
+use crate::error::StartError;
+
+/// A folder this host alone uses, until the value is dropped.
+#[derive(Debug)]
+pub(crate) struct DataDir {
+    root: PathBuf,
+    // Field order: the lock goes before a temporary folder does.
+    _lock: File,
+    _temporary: Option<TempDir>,
+}
+
+impl DataDir {
+    /// Takes `root`, creating it if it is missing.
+    pub(crate) fn open(root: &Path) -> Result<Self, StartError> {
+        create_private_dir(root)?;
+        // Relative paths would change their meaning if the program changes its folder.
+        let root = fs::canonicalize(root).map_err(|e| StartError::file(root, e))?;
+        let lock = lock(&root)?;
+        Ok(Self { root, _lock: lock, _temporary: None })
+    }
+
+    /// Makes a folder of its own that goes when the value is dropped.
+    pub(crate) fn temporary() -> Result<Self, StartError> {
+        let parent = std::env::temp_dir();
+        let temporary = tempfile::Builder::new()
+            .prefix("muster-host-")
+            .tempdir_in(&parent)
+            .map_err(|e| StartError::file(&parent, e))?;
+        let mut this = Self::open(temporary.path())?;
+        this._temporary = Some(temporary);
+        Ok(this)
+    }
+
+    /// The folder itself, absolute.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder as the engine names it: it adds `replicas/` and `cache/`.
+    pub(crate) fn engine(&self) -> ServerDataDir {
+        ServerDataDir::from_path_unchecked(&self.root)
+    }
+
+    /// Where the catalogue of databases lies.
+    pub(crate) fn control(&self) -> PathBuf {
+        self.root.join("control.sqlite")
+    }
+
+    /// Where published modules lie.
+    pub(crate) fn programs(&self) -> PathBuf {
+        self.root.join("programs")
+    }
+
+    /// Where the signing key lies unless the builder names another.
+    pub(crate) fn signing_key(&self) -> PathBuf {
+        self.root.join("keys").join("id_ecdsa")
+    }
+}
+
+/// Creates `dir` and what is missing above it; what is created is its owner's alone.
+pub(crate) fn create_private_dir(dir: &Path) -> Result<(), StartError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir).map_err(|e| StartError::file(dir, e))
+}
+
+fn lock(root: &Path) -> Result<File, StartError> {
+    let path = root.join("host.lock");
+    let failed = |e| StartError::file(&path, e);
+    let mut file =
+        OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut owner = String::new();
+            let pid = file.read_to_string(&mut owner).ok().and_then(|_| owner.trim().parse().ok());
+            return Err(StartError::DataDirInUse { path: root.to_owned(), pid });
+        }
+        Err(TryLockError::Error(e)) => return Err(failed(e)),
+    }
+    file.set_len(0).map_err(failed)?;
+    file.rewind().map_err(failed)?;
+    write!(file, "{}", std::process::id()).map_err(failed)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_has_one_host_at_a_time_and_is_free_again_after() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("deep/data");
+        let first = DataDir::open(&folder).unwrap();
+        match DataDir::open(&folder) {
+            Err(StartError::DataDirInUse { path, pid }) => {
+                assert_eq!(path, first.root());
+                assert_eq!(pid, Some(std::process::id()));
+            }
+            other => panic!("expected a refusal, got {other:?}"),
+        }
+        drop(first);
+        DataDir::open(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_temporary_folder_leaves_nothing_behind() {
+        let dir = DataDir::temporary().unwrap();
+        let root = dir.root().to_owned();
+        assert!(root.join("host.lock").exists());
+        drop(dir);
+        assert!(!root.exists());
+    }
+}

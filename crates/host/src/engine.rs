@@ -1,0 +1,275 @@
+//! SpacetimeDB's engine, assembled: launching, updating and stopping databases.
+//!
+//! Always true here:
+//!
+//! * A database is launched only if its catalogue entry still stands at that moment, so that a request that raced a
+//!   delete cannot bring the database back.
+//! * The engine never gets a reason to try V8. When a stored WebAssembly module fails to launch, the engine tries it
+//!   again as JavaScript (`HostController`, "trying js"), and V8 is not in this program: that would abort it. So before a launch, every module that the
+//!   commit log can hold is checked once per engine version, in memory and without that second try; see
+//!   [`Engine::check_modules`].
+//! * A launch that fails is remembered for a moment and answered with, instead of being repeated by every request.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use spacetimedb::auth::JwtKeys;
+use spacetimedb::config::{ModuleHttpConfig, V8Config, WasmConfig};
+use spacetimedb::database_logger::{DatabaseLogger, LogStream};
+use spacetimedb::db::persistence::LocalPersistenceProvider;
+use spacetimedb::db::{Config, Storage};
+use spacetimedb::energy::NullEnergyMonitor;
+use spacetimedb::host::{
+    HostController, HostRuntimeConfig, IdcConfig, MigratePlanResult, ModuleHost, UpdateDatabaseResult, extract_schema,
+};
+use spacetimedb::messages::control_db::{Database, HostType};
+use spacetimedb::util::jobs::JobCores;
+use spacetimedb_datastore::system_tables::ModuleKind;
+use spacetimedb_datastore::traits::Program;
+use spacetimedb_lib::environment::EnvironmentUpdate;
+use spacetimedb_paths::server::ServerDataDir;
+use spacetimedb_schema::auto_migrate::{MigrationPolicy, PrettyPrintStyle};
+use tokio::sync::{RwLock, watch};
+
+use crate::control::{Control, DatabaseRecord};
+use crate::limits::{DATABASE_EXIT_DEADLINE, DURABILITY_TIMEOUT, LAUNCH_RETRY_PAUSE};
+use crate::programs::Programs;
+
+/// The version of the engine crates this host is built on; pinned in the workspace's `Cargo.toml`.
+pub const ENGINE_VERSION: &str = "2.14.0";
+
+/// Why a database cannot be used now.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum LaunchError {
+    /// Its catalogue entry went while the request was under way.
+    #[error("No such database.")]
+    Gone,
+    /// It did not launch. Its data stays where it is.
+    #[error("database {database} cannot be launched: {cause}; its data is kept, see the host's log")]
+    Failed {
+        /// Whose launch failed.
+        database: String,
+        /// Why, in one line.
+        cause: String,
+    },
+}
+
+/// The engine and what is needed to feed it.
+pub(crate) struct Engine {
+    controller: HostController,
+    data_dir: ServerDataDir,
+    control: Control,
+    programs: Programs,
+    /// Read to launch, write to retire a replica.
+    launching: RwLock<()>,
+    failures: Mutex<HashMap<u64, (Instant, LaunchError)>>,
+}
+
+impl Engine {
+    /// Assembles an engine. Nothing is launched yet.
+    ///
+    /// Threads are not pinned to cores: several hosts may share this process, and this process its machine.
+    pub(crate) fn new(data_dir: ServerDataDir, storage: Storage, control: Control, programs: Programs) -> Self {
+        let config = Config { storage, page_pool_max_size: None };
+        let runtimes = HostRuntimeConfig::new(WasmConfig::default(), V8Config::default(), ModuleHttpConfig::default());
+        let shared_dir = Arc::new(data_dir.clone());
+        let controller = HostController::new(
+            shared_dir.clone(),
+            config,
+            runtimes,
+            Arc::new(programs.clone()),
+            Arc::new(NullEnergyMonitor),
+            Arc::new(()),
+            Arc::new(LocalPersistenceProvider::new(shared_dir)),
+            JobCores::without_pinned_cores(),
+        );
+        Self { controller, data_dir, control, programs, launching: RwLock::new(()), failures: Mutex::default() }
+    }
+
+    /// Tells the engine where this host listens, which it wants to know before the first launch.
+    pub(crate) fn set_port(&self, http_port: u16, keys: &JwtKeys) -> anyhow::Result<()> {
+        self.controller.set_idc_config(IdcConfig { http_port, token_signer: Arc::new(keys.clone()) })
+    }
+
+    /// The running module of a database, launched if it was not running.
+    pub(crate) async fn module(&self, record: &DatabaseRecord) -> Result<ModuleHost, LaunchError> {
+        match self.controller.get_module_host(record.replica_id).await {
+            Ok(module) => Ok(module),
+            Err(_) => self.launch(record).await,
+        }
+    }
+
+    /// Like [`Self::module`], for those who must notice when an update replaces the module.
+    pub(crate) async fn watch_module(
+        &self,
+        record: &DatabaseRecord,
+    ) -> Result<watch::Receiver<ModuleHost>, LaunchError> {
+        self.module(record).await?;
+        self.controller.watch_module_host(record.replica_id).await.map_err(|e| failed(record, &e.into()))
+    }
+
+    /// Runs `program` once in memory, its `init` reducer included, and forgets it: can it become a database?
+    pub(crate) async fn try_out(&self, database: Database, bytes: &[u8]) -> anyhow::Result<()> {
+        let program = Program::from_bytes(ModuleKind::WASM, bytes);
+        self.controller.check_module_validity(database, program).await?;
+        Ok(())
+    }
+
+    /// Replaces the module of a database; on any failure the old one keeps running.
+    pub(crate) async fn update(
+        &self,
+        record: &DatabaseRecord,
+        bytes: &[u8],
+        policy: MigrationPolicy,
+    ) -> anyhow::Result<UpdateDatabaseResult> {
+        // Launched through the check above all, never by the engine on its own.
+        self.module(record).await?;
+        self.controller
+            .update_module_host(
+                record.to_engine(),
+                HostType::Wasm,
+                record.replica_id,
+                bytes.into(),
+                policy,
+                EnvironmentUpdate::default(),
+            )
+            .await
+    }
+
+    /// What replacing the module of a database would change.
+    pub(crate) async fn plan_update(
+        &self,
+        record: &DatabaseRecord,
+        bytes: &[u8],
+        style: PrettyPrintStyle,
+    ) -> anyhow::Result<MigratePlanResult> {
+        self.module(record).await?;
+        self.controller.migrate_plan(record.to_engine(), HostType::Wasm, record.replica_id, bytes.into(), style).await
+    }
+
+    /// The newest module log of a database that does not run, if it has one on disk.
+    pub(crate) fn logs_on_disk(&self, record: &DatabaseRecord, num_lines: Option<u32>) -> Option<LogStream> {
+        let folder = self.data_dir.replica(record.replica_id).module_logs();
+        folder.is_dir().then(|| DatabaseLogger::read_latest_on_disk(folder, num_lines))
+    }
+
+    /// Stops a replica whose catalogue entry is gone already, and removes its data.
+    pub(crate) async fn retire(&self, replica_id: u64) -> anyhow::Result<()> {
+        let _no_launches = self.launching.write().await;
+        self.controller.exit_module_host(replica_id, DATABASE_EXIT_DEADLINE).await?;
+        self.lock_failures().remove(&replica_id);
+        let folder = self.data_dir.replica(replica_id);
+        tokio::task::spawn_blocking(move || match std::fs::remove_dir_all(&folder.0) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        })
+        .await??;
+        Ok(self.control.forget_replica(replica_id).await?)
+    }
+
+    /// Stops every database and waits until what they committed is on disk, each within a deadline.
+    pub(crate) async fn stop(&self) {
+        let _no_launches = self.launching.write().await;
+        let replicas = self.controller.managed_replicas();
+        let exits = replicas.into_iter().map(async |replica_id| {
+            if let Err(e) = self.controller.exit_module_host(replica_id, DATABASE_EXIT_DEADLINE).await {
+                tracing::error!(replica_id, error = format!("{e:#}"), "database did not stop cleanly");
+            }
+        });
+        futures::future::join_all(exits).await;
+    }
+
+    async fn launch(&self, record: &DatabaseRecord) -> Result<ModuleHost, LaunchError> {
+        if let Some((at, error)) = self.lock_failures().get(&record.replica_id)
+            && at.elapsed() < LAUNCH_RETRY_PAUSE
+        {
+            return Err(error.clone());
+        }
+        let _launching = self.launching.read().await;
+        let current = self.control.database(record.identity).map_err(|e| failed(record, &e.into()))?;
+        if current.map(|current| current.replica_id) != Some(record.replica_id) {
+            return Err(LaunchError::Gone);
+        }
+        match self.launch_checked(record).await {
+            Ok(module) => {
+                self.lock_failures().remove(&record.replica_id);
+                Ok(module)
+            }
+            Err(e) => {
+                let error = failed(record, &e);
+                tracing::error!(database = %record.identity, replica_id = record.replica_id, %error, "launch failed");
+                self.lock_failures().insert(record.replica_id, (Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    async fn launch_checked(&self, record: &DatabaseRecord) -> anyhow::Result<ModuleHost> {
+        self.check_modules(record).await?;
+        let launched =
+            self.controller.get_or_launch_module_host_with_bootstrap(record.to_engine(), record.replica_id).await?;
+        if let Some(bootstrap) = launched.bootstrap_completion {
+            tokio::time::timeout(DURABILITY_TIMEOUT, bootstrap.wait()).await??;
+        }
+        Ok(launched.module)
+    }
+
+    /// Makes sure that whichever listed module the commit log holds will launch as WebAssembly on this engine.
+    ///
+    /// A module that this engine version launched before is taken at that. One that never launched can only matter if
+    /// it is the initial module, since an update stores a module after launching it.
+    async fn check_modules(&self, record: &DatabaseRecord) -> anyhow::Result<()> {
+        for program in self.control.programs_of(record.id)? {
+            if program.launched_by.as_deref() == Some(ENGINE_VERSION) {
+                continue;
+            }
+            let matters = program.launched_by.is_some() || program.hash == record.initial_program;
+            match self.check_module(&program.hash).await {
+                Ok(()) => {
+                    self.control.program_launched(record.id, program.hash, ENGINE_VERSION).await?;
+                }
+                Err(e) if matters => {
+                    return Err(e.context(format!("module {} does not run on engine {ENGINE_VERSION}", program.hash)));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_module(&self, hash: &spacetimedb_lib::Hash) -> anyhow::Result<()> {
+        let bytes = self.programs.get(*hash).await?.ok_or_else(|| anyhow::anyhow!("its file is missing or damaged"))?;
+        extract_schema(bytes, HostType::Wasm).await?;
+        Ok(())
+    }
+
+    fn lock_failures(&self) -> std::sync::MutexGuard<'_, HashMap<u64, (Instant, LaunchError)>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn failed(record: &DatabaseRecord, cause: &anyhow::Error) -> LaunchError {
+    LaunchError::Failed {
+        database: record.identity.to_hex().to_string(),
+        cause: crate::http_error::one_line(&format!("{cause:#}")),
+    }
+}
+
+/// Waits for `durable`, but no longer than a request may.
+pub(crate) async fn within_durability_timeout<T>(
+    durable: impl Future<Output = T>,
+) -> Result<T, tokio::time::error::Elapsed> {
+    tokio::time::timeout(DURABILITY_TIMEOUT, durable).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engine_is_the_version_we_say() {
+        assert_eq!(spacetimedb::config::MetadataFile::new("test").version.to_string(), ENGINE_VERSION);
+    }
+}

@@ -1,0 +1,119 @@
+//! What can go wrong before a host runs.
+//!
+//! Each variant prints one line that names the cause and what to do about it. Errors of requests are
+//! [`crate::http_error::ApiError`]; a running host does not die of them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Why a host did not start. Nothing keeps running, and no lock is held, once this is returned.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another host, in this or another process, uses the data folder.
+    #[error(
+        "data folder {} is in use by another host{}; stop that host, or give this one a folder of its own",
+        path.display(),
+        pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+    )]
+    DataDirInUse {
+        /// The folder.
+        path: PathBuf,
+        /// The process that wrote its number into the lock file, where it could be read.
+        pid: Option<u32>,
+    },
+    /// The data folder cannot be created, read or written by this user.
+    #[error("cannot write to {}: {source}; check its owner and mode, or choose another data folder", path.display())]
+    DataDirNotWritable {
+        /// The file or folder that was refused.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No space, or no quota, is left where the data folder lies.
+    #[error("no space left for {}: {source}; free some space, or choose another data folder", path.display())]
+    DiskFull {
+        /// The file that could not be written.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Any other failure to read or write a file of the data folder.
+    #[error("cannot use {}: {source}; check the disk and the data folder", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another program listens on the address.
+    #[error(
+        "address {addr} is already in use; stop the program that listens there, or choose another port (0 picks a free one)"
+    )]
+    AddressInUse {
+        /// The address that was asked for.
+        addr: SocketAddr,
+    },
+    /// The address cannot be listened on for another reason.
+    #[error("cannot listen on {addr}: {source}; choose an address of this machine and a port this user may open")]
+    Listen {
+        /// The address that was asked for.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The signing key is there but cannot be used.
+    #[error("signing key {}: {reason}; it must be a P-256 private key in PKCS#8 PEM form", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// `control.sqlite` was written by a newer version of this host.
+    #[error(
+        "{} has schema version {found}, newer than {supported}; start the newer host that wrote it, or restore a backup",
+        path.display()
+    )]
+    ControlTooNew {
+        /// The file.
+        path: PathBuf,
+        /// The version found in the file.
+        found: i64,
+        /// The newest version this host knows.
+        supported: i64,
+    },
+    /// `control.sqlite` cannot be opened or read.
+    #[error("cannot open {}: {source}; restore it from a backup, it says which databases the folder holds", path.display())]
+    Control {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The engine could not be assembled.
+    #[error("cannot start the SpacetimeDB engine: {0}")]
+    Engine(String),
+}
+
+impl StartError {
+    /// Sorts a file's failure into the variant whose remedy fits it.
+    pub(crate) fn file(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Self::DataDirNotWritable { path, source }
+            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path, source },
+            _ => Self::File { path, source },
+        }
+    }
+
+    /// Sorts a failure to listen on `addr`.
+    pub(crate) fn listen(addr: SocketAddr, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::AddrInUse => Self::AddressInUse { addr },
+            _ => Self::Listen { addr, source },
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The errors of requests: a status and one line of text, as SpacetimeDB's own API sends them.
+//!
+//! A body never spans lines and never holds a backtrace. What is the host's own fault is logged here, once.
+
+use std::fmt::Display;
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use spacetimedb_lib::Identity;
+
+/// An answer that says what went wrong. `Ok` bodies are made in the routes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    message: String,
+}
+
+impl ApiError {
+    /// An error of `status`, with `message` folded into one line.
+    pub(crate) fn new(status: StatusCode, message: impl Display) -> Self {
+        Self { status, message: one_line(&message.to_string()) }
+    }
+
+    /// 400: the request is at fault.
+    pub(crate) fn bad_request(message: impl Display) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// 404, in the official server's words.
+    pub(crate) fn no_such_database() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "No such database.")
+    }
+
+    /// 500: the host is at fault; also logged.
+    pub(crate) fn internal(error: impl Display) -> Self {
+        let this = Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"));
+        tracing::error!(error = %this.message, "internal error");
+        this
+    }
+
+    /// 503: the host or the database cannot answer now.
+    pub(crate) fn unavailable(message: impl Display) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+
+    /// 403: `subject` may not do `action` to `database`. The official server's wording.
+    pub(crate) fn forbidden(subject: Identity, database: Identity, action: &str) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            format!("{subject} is not authorized to perform action on database {database}: {action}"),
+        )
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        (self.status, self.message).into_response()
+    }
+}
+
+/// Folds every run of line breaks, and the blanks around it, into `"; "`.
+pub(crate) fn one_line(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_of_many_lines_becomes_one() {
+        assert_eq!(one_line("a\n\n  b\r\nc \n"), "a; b; c");
+        assert_eq!(one_line("plain"), "plain");
+        assert_eq!(one_line(""), "");
+    }
+}

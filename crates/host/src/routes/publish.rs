@@ -1,0 +1,291 @@
+//! Publishing: `POST /v1/database`, `PUT /v1/database/{name_or_identity}`, its `/reset` and its `/pre_publish`.
+//!
+//! Only WebAssembly passes: `host_type=Js`, and bytes that do not begin as WebAssembly does, are refused here, before
+//! the engine sees them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use spacetimedb::host::MigratePlanResult;
+use spacetimedb_client_api_messages::name::{
+    self, PrePublishAutoMigrateResult, PrePublishManualMigrateResult, PrePublishResult, PublishOp, PublishResult,
+};
+use spacetimedb_lib::{Hash, Identity};
+use spacetimedb_schema::auto_migrate::{MigrationPolicy, MigrationToken, PrettyPrintStyle};
+
+use crate::address::{DatabaseAddress, Existing};
+use crate::auth::Caller;
+use crate::body;
+use crate::control::DatabaseRecord;
+use crate::http_error::ApiError;
+use crate::limits::{PROGRAM_BYTES_MAX, UPDATE_CONFIRMATION_TIMEOUT_DEFAULT, UPDATE_CONFIRMATION_TIMEOUT_MAX};
+use crate::programs::is_wasm;
+use crate::publishing::{self, CreateError, NewDatabase};
+use crate::state::AppState;
+
+/// The query of a publish, as the official server has it.
+#[derive(Debug, Deserialize)]
+pub(super) struct PublishQuery {
+    /// Empty the database, if it exists, before the module starts.
+    #[serde(default)]
+    clear: bool,
+    /// Looked at, and then ignored as on the official standalone server: there is one replica.
+    num_replicas: Option<usize>,
+    /// What `pre_publish` answered, without which clients are not broken.
+    token: Option<Hash>,
+    #[serde(default)]
+    policy: name::MigrationPolicy,
+    #[serde(default)]
+    host_type: Option<String>,
+    parent: Option<String>,
+    #[serde(alias = "org")]
+    organization: Option<String>,
+    /// How long to wait until an update is durable, as `5s`, `1m` or `300ms`.
+    update_confirmation_timeout: Option<String>,
+}
+
+/// `POST /v1/database`: a new database without a name.
+pub(super) async fn post(
+    State(state): State<AppState>,
+    Query(query): Query<PublishQuery>,
+    Extension(caller): Extension<Arc<Caller>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    check_query(&query, &headers)?;
+    if query.clear {
+        return Err(ApiError::bad_request("Clear database requires database name or identity"));
+    }
+    let module = read_module(body, query.host_type.as_deref()).await?;
+    create(&state, &caller, None, module).await
+}
+
+/// `PUT /v1/database/{name_or_identity}`: creates the database, or updates it if it exists.
+pub(super) async fn put(
+    State(state): State<AppState>,
+    address: DatabaseAddress,
+    Query(query): Query<PublishQuery>,
+    Extension(caller): Extension<Arc<Caller>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    check_query(&query, &headers)?;
+    let existing = match address.try_resolve(&state)? {
+        Some(identity) => state.control.database(identity)?,
+        None => None,
+    };
+    let Some(record) = existing else {
+        let module = read_module(body, query.host_type.as_deref()).await?;
+        return create(&state, &caller, Some(address), module).await;
+    };
+    if query.clear {
+        require_owner(&record, &caller, "reset database")?;
+        let module = read_module(body, query.host_type.as_deref()).await?;
+        publishing::reset(&state, record.clone(), Some(module)).await?;
+    } else {
+        require_owner(&record, &caller, "update database")?;
+        let policy = migration_policy(query.policy, query.token)?;
+        let timeout = confirmation_timeout(query.update_confirmation_timeout.as_deref())?;
+        let module = read_module(body, query.host_type.as_deref()).await?;
+        publishing::update(&state, record.clone(), module, policy, timeout).await?;
+    }
+    Ok(success(&address, record.identity, PublishOp::Updated))
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ModuleQuery {
+    #[serde(default)]
+    host_type: Option<String>,
+    #[serde(default)]
+    style: name::PrettyPrintStyle,
+}
+
+/// `PUT …/reset`: empties the database; without a body it keeps its module.
+pub(super) async fn reset(
+    State(state): State<AppState>,
+    address: DatabaseAddress,
+    Query(query): Query<ModuleQuery>,
+    Extension(caller): Extension<Arc<Caller>>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let record = state.find(address.resolve(&state)?)?;
+    require_owner(&record, &caller, "reset database")?;
+    let bytes = body::read(body, PROGRAM_BYTES_MAX).await?;
+    let module = match bytes.is_empty() {
+        true => None,
+        false => Some(check_module(&bytes, query.host_type.as_deref())?),
+    };
+    publishing::reset(&state, record.clone(), module).await?;
+    Ok(success(&address, record.identity, PublishOp::Updated))
+}
+
+/// `POST …/pre_publish`: what an update with this module would change, and the token that agrees to it.
+pub(super) async fn pre_publish(
+    State(state): State<AppState>,
+    Existing(record): Existing,
+    Query(query): Query<ModuleQuery>,
+    Extension(caller): Extension<Arc<Caller>>,
+    body: Body,
+) -> Result<Json<PrePublishResult>, ApiError> {
+    require_owner(&record, &caller, "update database")?;
+    let module = read_module(body, query.host_type.as_deref()).await?;
+    let style = match query.style {
+        name::PrettyPrintStyle::AnsiColor => PrettyPrintStyle::AnsiColor,
+        name::PrettyPrintStyle::NoColor => PrettyPrintStyle::NoColor,
+    };
+    let plan = state.engine.plan_update(&record, &module, style).await;
+    let plan = plan.map_err(|e| ApiError::bad_request(format!("Failed to plan the update: {e:#}")))?;
+    Ok(Json(match plan {
+        MigratePlanResult::Success { old_module_hash, new_module_hash, plan, breaks_client, major_version_upgrade } => {
+            let token = MigrationToken { database_identity: record.identity, old_module_hash, new_module_hash };
+            PrePublishResult::AutoMigrate(PrePublishAutoMigrateResult {
+                migrate_plan: plan,
+                break_clients: breaks_client,
+                token: token.hash(),
+                major_version_upgrade,
+            })
+        }
+        MigratePlanResult::AutoMigrationError { error, major_version_upgrade } => {
+            PrePublishResult::ManualMigrate(PrePublishManualMigrateResult {
+                reason: error.to_string(),
+                major_version_upgrade,
+            })
+        }
+    }))
+}
+
+async fn create(
+    state: &AppState,
+    caller: &Caller,
+    address: Option<DatabaseAddress>,
+    module: Arc<[u8]>,
+) -> Result<Response, ApiError> {
+    let name = address.as_ref().and_then(DatabaseAddress::name).cloned();
+    let identity = match &address {
+        Some(DatabaseAddress::Identity(identity)) => *identity,
+        _ => state.auth.mint()?.identity(),
+    };
+    let new = NewDatabase { identity, owner: caller.identity(), name: name.clone().map(|name| name.0), module };
+    match (publishing::create(state, new).await, name) {
+        (Ok(()), name) => Ok(published(name, identity, PublishOp::Created)),
+        (Err(CreateError::NameTaken), Some(name)) => {
+            let refusal = PublishResult::PermissionDenied { name };
+            Ok((StatusCode::UNAUTHORIZED, Json(refusal)).into_response())
+        }
+        (Err(CreateError::NameTaken), None) => Err(ApiError::internal("a database without a name met a taken name")),
+        (Err(CreateError::Api(e)), _) => Err(e),
+    }
+}
+
+fn success(address: &DatabaseAddress, identity: Identity, op: PublishOp) -> Response {
+    published(address.name().cloned(), identity, op)
+}
+
+fn published(domain: Option<name::DatabaseName>, database_identity: Identity, op: PublishOp) -> Response {
+    Json(PublishResult::Success { domain, database_identity, op }).into_response()
+}
+
+fn require_owner(record: &DatabaseRecord, caller: &Caller, action: &str) -> Result<(), ApiError> {
+    if record.owner == caller.identity() {
+        Ok(())
+    } else {
+        Err(ApiError::forbidden(caller.identity(), record.identity, action))
+    }
+}
+
+/// Refuses what this host cannot do, rather than ignoring it.
+fn check_query(query: &PublishQuery, headers: &HeaderMap) -> Result<(), ApiError> {
+    if query.num_replicas.is_some_and(|n| u8::try_from(n).is_err()) {
+        return Err(ApiError::bad_request("Replication factor out of bounds"));
+    }
+    if query.parent.is_some() || query.organization.is_some() {
+        return Err(ApiError::bad_request("this host has no parent databases and no organizations"));
+    }
+    for header in ["spacetime-environment", "spacetime-environment-remove"] {
+        if headers.contains_key(header) {
+            return Err(ApiError::bad_request(format!("this host does not support `{header}`")));
+        }
+    }
+    Ok(())
+}
+
+async fn read_module(body: Body, host_type: Option<&str>) -> Result<Arc<[u8]>, ApiError> {
+    check_module(&body::read(body, PROGRAM_BYTES_MAX).await?, host_type)
+}
+
+fn check_module(bytes: &[u8], host_type: Option<&str>) -> Result<Arc<[u8]>, ApiError> {
+    match host_type {
+        None | Some("Wasm") => {}
+        Some("Js") => {
+            return Err(ApiError::bad_request(
+                "this host does not run JavaScript modules; publish a WebAssembly module, or use a SpacetimeDB server",
+            ));
+        }
+        Some(other) => return Err(ApiError::bad_request(format!("unknown host_type `{other}`; use `Wasm`"))),
+    }
+    if !is_wasm(bytes) {
+        return Err(ApiError::bad_request(
+            "not a WebAssembly module: the body does not begin with `\\0asm`; send the .wasm file that the build made",
+        ));
+    }
+    Ok(bytes.into())
+}
+
+fn migration_policy(policy: name::MigrationPolicy, token: Option<Hash>) -> Result<MigrationPolicy, ApiError> {
+    match (policy, token) {
+        (name::MigrationPolicy::Compatible, _) => Ok(MigrationPolicy::Compatible),
+        (name::MigrationPolicy::BreakClients, Some(token)) => Ok(MigrationPolicy::BreakClients(token)),
+        (name::MigrationPolicy::BreakClients, None) => Err(ApiError::bad_request(
+            "Migration policy is set to `BreakClients`, but no migration token was provided.",
+        )),
+    }
+}
+
+/// Reads `500ms`, `5s` or `1m`, the part of the official syntax that its own tools send.
+fn confirmation_timeout(text: Option<&str>) -> Result<Duration, ApiError> {
+    let Some(text) = text else {
+        return Ok(UPDATE_CONFIRMATION_TIMEOUT_DEFAULT);
+    };
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let duration = digits.parse().ok().and_then(|n: u64| match &text[digits.len()..] {
+        "ms" => Some(Duration::from_millis(n)),
+        "s" | "sec" => Some(Duration::from_secs(n)),
+        "m" | "min" => Some(Duration::from_secs(n.saturating_mul(60))),
+        _ => None,
+    });
+    let duration = duration.ok_or_else(|| {
+        ApiError::bad_request(format!("`{text}` is no update_confirmation_timeout; write it as `500ms`, `5s` or `1m`"))
+    })?;
+    Ok(duration.min(UPDATE_CONFIRMATION_TIMEOUT_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_read_and_capped() {
+        let read = |text| confirmation_timeout(Some(text)).ok();
+        assert_eq!(confirmation_timeout(None).unwrap(), UPDATE_CONFIRMATION_TIMEOUT_DEFAULT);
+        assert_eq!(read("250ms"), Some(Duration::from_millis(250)));
+        assert_eq!(read("7s"), Some(Duration::from_secs(7)));
+        assert_eq!(read("2m"), Some(Duration::from_secs(120)));
+        assert_eq!(read("9999999999999m"), Some(UPDATE_CONFIRMATION_TIMEOUT_MAX));
+        for wrong in ["", "5", "s", "-1s", "five s", "99999999999999999999s"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn javascript_is_refused_by_its_declared_type_and_by_its_bytes() {
+        assert!(check_module(b"\0asm\x01\0\0\0", Some("Js")).is_err());
+        assert!(check_module(b"export {}", None).is_err());
+        assert!(check_module(b"\0asm\x01\0\0\0", Some("Wasm")).is_ok());
+    }
+}
