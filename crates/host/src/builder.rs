@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::StreamExt;
+use spacetimedb::client::ClientActorIndex;
 use spacetimedb::db::Storage;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
@@ -27,6 +28,7 @@ use crate::routes;
 use crate::running::{Parts, RunningHost};
 use crate::serve::{Stop, serve};
 use crate::state::{AppState, HostState};
+use crate::subscribe::WebSocketLimits;
 
 /// A host that is not running yet. [`Host::builder`] makes the builder.
 #[derive(Debug)]
@@ -41,6 +43,7 @@ impl Host {
             data: Data::InMemory,
             signing_key: None,
             trusted_issuers: Vec::new(),
+            websocket_limits: WebSocketLimits::DEFAULT,
         }
     }
 }
@@ -59,6 +62,7 @@ pub struct HostBuilder {
     data: Data,
     signing_key: Option<PathBuf>,
     trusted_issuers: Vec<String>,
+    websocket_limits: WebSocketLimits,
 }
 
 impl HostBuilder {
@@ -96,6 +100,12 @@ impl HostBuilder {
         self
     }
 
+    /// Holds WebSocket sessions to `limits`. Default: SpacetimeDB's own.
+    pub fn websocket_limits(mut self, limits: WebSocketLimits) -> Self {
+        self.websocket_limits = limits;
+        self
+    }
+
     /// Starts the host on the current tokio runtime and returns once it serves and has launched what it holds.
     ///
     /// A database that does not launch stops nobody: it is logged, its data stays, requests for it are answered with
@@ -105,6 +115,7 @@ impl HostBuilder {
     ///
     /// See [`StartError`]; each says what to do.
     pub async fn start(self) -> Result<RunningHost, StartError> {
+        self.websocket_limits.validate()?;
         let (data_dir, storage, control) = self.open_data()?;
         let key_path = self.signing_key.clone().unwrap_or_else(|| data_dir.signing_key());
         let keys = keys::load_or_create(&key_path)?;
@@ -122,6 +133,8 @@ impl HostBuilder {
             engine,
             auth: Authenticator::new(keys, self.trusted_issuers),
             publishing: Mutex::new(()),
+            clients: Arc::new(ClientActorIndex::new()),
+            websocket_limits: self.websocket_limits,
             shutdown: stop.gently.clone(),
             tracker: tracker.clone(),
         });

@@ -88,6 +88,11 @@ impl Engine {
         Self { controller, data_dir, control, programs, launching: RwLock::new(()), failures: Mutex::default() }
     }
 
+    /// The engine's own handle, for sessions that outlive a request.
+    pub(crate) fn controller(&self) -> &HostController {
+        &self.controller
+    }
+
     /// Tells the engine where this host listens, which it wants to know before the first launch.
     pub(crate) fn set_port(&self, http_port: u16, keys: &JwtKeys) -> anyhow::Result<()> {
         self.controller.set_idc_config(IdcConfig { http_port, token_signer: Arc::new(keys.clone()) })

@@ -7,6 +7,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::subscribe::WebSocketLimitsError;
+
 /// Why a host did not start. Nothing keeps running, and no lock is held, once this is returned.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -91,6 +93,9 @@ pub enum StartError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// The limits of WebSocket sessions contradict each other.
+    #[error("WebSocket limits: {0}")]
+    WebSocketLimits(#[from] WebSocketLimitsError),
     /// The engine could not be assembled.
     #[error("cannot start the SpacetimeDB engine: {0}")]
     Engine(String),

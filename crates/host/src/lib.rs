@@ -48,8 +48,10 @@ mod running;
 mod serve;
 mod sql_split;
 mod state;
+mod subscribe;
 
 pub use builder::{Host, HostBuilder};
 pub use engine::ENGINE_VERSION;
 pub use error::StartError;
 pub use running::RunningHost;
+pub use subscribe::{WebSocketLimits, WebSocketLimitsError};

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use axum::extract::FromRef;
+use spacetimedb::client::ClientActorIndex;
 use spacetimedb_lib::Identity;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,7 @@ use crate::control::{Control, ControlError, DatabaseRecord};
 use crate::engine::{Engine, LaunchError};
 use crate::http_error::ApiError;
 use crate::programs::Programs;
+use crate::subscribe::WebSocketLimits;
 
 /// The parts of a running host.
 pub(crate) struct HostState {
@@ -29,6 +31,10 @@ pub(crate) struct HostState {
     /// Held while a database is created, updated, reset or deleted: one such change at a time, which keeps the
     /// catalogue, the module files and the engine in step.
     pub(crate) publishing: Mutex<()>,
+    /// Names WebSocket connections, and knows which of them holds which session.
+    pub(crate) clients: Arc<ClientActorIndex>,
+    /// What a WebSocket session may use.
+    pub(crate) websocket_limits: WebSocketLimits,
     /// Cancelled when the host shuts down; streams and sessions end on it.
     pub(crate) shutdown: CancellationToken,
     /// Everything a shutdown waits for.
