@@ -1,0 +1,62 @@
+//! Errors of the HTTP library, told apart by what a person must do about them.
+//!
+//! What always holds: the library's own texts, which name neither address nor remedy and run over several causes, never
+//! reach the user as they are.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use crate::error::{NetworkError, quote};
+
+/// What an error of the HTTP library means. `limit` is the timeout that was set, for the message.
+pub(crate) fn classify(error: &reqwest::Error, authority: &str, limit: Duration) -> NetworkError {
+    let authority = authority.to_string();
+    if error.is_timeout() {
+        return NetworkError::Timeout { authority, limit };
+    }
+    let reason = quote(&innermost(error).to_string());
+    for cause in causes(error) {
+        if let Some(tls) = tls_error(cause) {
+            return NetworkError::Tls { authority, reason: quote(&tls.to_string()) };
+        }
+        if let Some(io) = cause.downcast_ref::<io::Error>()
+            && error.is_connect()
+        {
+            match io.kind() {
+                io::ErrorKind::ConnectionRefused => return NetworkError::Refused { authority },
+                io::ErrorKind::TimedOut => return NetworkError::Timeout { authority, limit },
+                _ => {}
+            }
+        }
+        // hyper-util gives name resolution no type of its own, only this text.
+        if cause.to_string().starts_with("dns error") {
+            return NetworkError::Dns { authority, reason };
+        }
+    }
+    if error.is_connect() {
+        NetworkError::Unreachable { authority, reason }
+    } else {
+        NetworkError::Broken { authority, reason }
+    }
+}
+
+fn tls_error<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+        return Some(tls);
+    }
+    cause.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>()
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let cause = next?;
+        next = cause.source();
+        Some(cause)
+    })
+}
+
+fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    causes(error).last().unwrap_or(error)
+}
