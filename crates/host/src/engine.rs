@@ -180,7 +180,7 @@ impl Engine {
         let replicas = self.controller.managed_replicas();
         let exits = replicas.into_iter().map(async |replica_id| {
             if let Err(e) = self.controller.exit_module_host(replica_id, DATABASE_EXIT_DEADLINE).await {
-                tracing::error!(replica_id, error = format!("{e:#}"), "database did not stop cleanly");
+                tracing::error!(replica_id, error = crate::http_error::causes(&e), "database did not stop cleanly");
             }
         });
         futures::future::join_all(exits).await;
@@ -256,10 +256,7 @@ impl Engine {
 }
 
 fn failed(record: &DatabaseRecord, cause: &anyhow::Error) -> LaunchError {
-    LaunchError::Failed {
-        database: record.identity.to_hex().to_string(),
-        cause: crate::http_error::one_line(&format!("{cause:#}")),
-    }
+    LaunchError::Failed { database: record.identity.to_hex().to_string(), cause: crate::http_error::causes(cause) }
 }
 
 /// Waits for `durable`, but no longer than a request may.

@@ -64,9 +64,34 @@ pub(crate) fn one_line(text: &str) -> String {
     lines.join("; ")
 }
 
+/// The causes of `error`, outermost first, in one line. Backtraces of WebAssembly, which wasmtime adds as causes, and
+/// repetitions are left out.
+pub(crate) fn causes(error: &anyhow::Error) -> String {
+    let mut causes: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        let text = one_line(cause.split("error while executing at wasm backtrace:").next().unwrap_or_default());
+        let text = text.trim_end_matches([':', ' ']).to_owned();
+        if !text.is_empty() && causes.last().is_none_or(|last| !last.ends_with(&text)) {
+            causes.push(text);
+        }
+    }
+    causes.join(": ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_trap_is_told_without_its_backtrace() {
+        let trap = anyhow::anyhow!("unreachable executed")
+            .context("error while executing at wasm backtrace:\n    0: 0x1a2 - <unknown>!write")
+            .context("cannot describe the module");
+        assert_eq!(causes(&trap), "cannot describe the module: unreachable executed");
+        let repeated = anyhow::anyhow!("inner").context("outer: inner");
+        assert_eq!(causes(&repeated), "outer: inner");
+    }
 
     #[test]
     fn a_message_of_many_lines_becomes_one() {

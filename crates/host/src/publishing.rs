@@ -20,7 +20,7 @@ use spacetimedb_schema::auto_migrate::MigrationPolicy;
 
 use crate::control::{ControlError, DatabaseRecord};
 use crate::engine::ENGINE_VERSION;
-use crate::http_error::ApiError;
+use crate::http_error::{ApiError, causes};
 use crate::state::{AppState, HostState};
 
 /// A new database to be.
@@ -123,9 +123,9 @@ pub(crate) async fn update(
             }
             Ok(UpdateDatabaseResult::AutoMigrateError(errors)) => format!("Database update rejected: {errors}"),
             Ok(UpdateDatabaseResult::ErrorExecutingMigration(e)) => {
-                format!("Failed to create or update the database: {e:#}")
+                format!("Failed to create or update the database: {}", causes(&e))
             }
-            Err(e) => format!("Database update rejected: {e:#}"),
+            Err(e) => format!("Database update rejected: {}", causes(&e)),
         };
         if !was_listed {
             strike_programs(&state, &record, move |hash| hash != program).await;
@@ -199,7 +199,7 @@ async fn try_out(state: &HostState, identity: Identity, owner: Identity, module:
     };
     let tried = state.engine.try_out(database, module).await;
     // The official server says 500 here. It is the module that is wrong, so we say so.
-    tried.map_err(|e| ApiError::bad_request(format!("Failed to create or update the database: {e:#}")))
+    tried.map_err(|e| ApiError::bad_request(format!("Failed to create or update the database: {}", causes(&e))))
 }
 
 /// Launches a database for the first time, with a module that [`try_out`] found good on this engine.
@@ -221,7 +221,7 @@ async fn undo_create(state: &HostState, record: &DatabaseRecord) {
 
 async fn retire(state: &HostState, replica_id: u64) {
     if let Err(e) = state.engine.retire(replica_id).await {
-        let error = format!("{e:#}");
+        let error = causes(&e);
         tracing::error!(replica_id, error, "cannot remove a dropped replica now; the next start tries again");
     }
 }

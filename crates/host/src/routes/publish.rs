@@ -23,7 +23,7 @@ use crate::address::{DatabaseAddress, Existing};
 use crate::auth::Caller;
 use crate::body;
 use crate::control::DatabaseRecord;
-use crate::http_error::ApiError;
+use crate::http_error::{ApiError, causes};
 use crate::limits::{PROGRAM_BYTES_MAX, UPDATE_CONFIRMATION_TIMEOUT_DEFAULT, UPDATE_CONFIRMATION_TIMEOUT_MAX};
 use crate::programs::is_wasm;
 use crate::publishing::{self, CreateError, NewDatabase};
@@ -140,7 +140,7 @@ pub(super) async fn pre_publish(
         name::PrettyPrintStyle::NoColor => PrettyPrintStyle::NoColor,
     };
     let plan = state.engine.plan_update(&record, &module, style).await;
-    let plan = plan.map_err(|e| ApiError::bad_request(format!("Failed to plan the update: {e:#}")))?;
+    let plan = plan.map_err(|e| ApiError::bad_request(format!("Failed to plan the update: {}", causes(&e))))?;
     Ok(Json(match plan {
         MigratePlanResult::Success { old_module_hash, new_module_hash, plan, breaks_client, major_version_upgrade } => {
             let token = MigrationToken { database_identity: record.identity, old_module_hash, new_module_hash };

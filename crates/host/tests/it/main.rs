@@ -1,0 +1,14 @@
+//! The host from outside: real engine, real sockets, modules made for each test.
+//!
+//! One binary, because each links the whole engine.
+
+mod client;
+mod module;
+
+mod bad_input;
+mod crash;
+mod databases;
+mod identities;
+mod lifecycle;
+mod publishing;
+mod start;
