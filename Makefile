@@ -1,0 +1,34 @@
+# What there is to run. Needs only make; scripts/toolchain finds or installs the rest, and says what it cannot.
+# Set CARGO_TARGET_DIR to share one build cache between clones.
+.DEFAULT_GOAL := help
+.PHONY: help toolchain module build demo test lint fmt licences clean
+
+help: ## list these targets
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## build what is missing, start a host, publish the module, let two clients meet
+	@scripts/demo
+
+test: ## build and run every test: unit, integration, end to end
+	@scripts/test
+
+toolchain: ## check what this machine builds with, and install what is missing
+	@scripts/toolchain
+
+module: ## build the module to WebAssembly, and print where it lies
+	@scripts/build-module
+
+build: ## build the muster program, embedded host included
+	@scripts/cargo build --locked -p muster
+
+lint: ## formatting, and clippy with warnings denied
+	@scripts/lint
+
+fmt: ## format the code
+	@cargo fmt --all
+
+licences: ## check that nothing under the Business Source License is in a client
+	@scripts/check-licences
+
+clean: ## remove this clone's build results
+	@cargo clean
