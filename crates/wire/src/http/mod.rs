@@ -8,6 +8,7 @@ mod client;
 mod database;
 mod error;
 mod json;
+mod host;
 mod logs;
 mod publish;
 mod schema;
