@@ -1,1 +1,109 @@
+use std::io::Write;
 
+use proptest::prelude::*;
+
+use super::*;
+use crate::messages::{OneOffQuery, OneOffQueryResult, TransactionUpdate};
+
+const LIMIT: usize = 1 << 20;
+
+fn question(request_id: u32, bytes: usize) -> ClientMessage {
+    ClientMessage::OneOffQuery(OneOffQuery { request_id, query_string: "x".repeat(bytes) })
+}
+
+fn answer(request_id: u32, bytes: usize) -> ServerMessage {
+    ServerMessage::OneOffQueryResult(OneOffQueryResult { request_id, result: Err("x".repeat(bytes)) })
+}
+
+fn plain(messages: &[ServerMessage]) -> Vec<u8> {
+    messages.iter().flat_map(|message| bsatn::to_vec(message).expect("encodes")).collect()
+}
+
+fn gzip(data: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(vec![2], flate2::Compression::fast());
+    encoder.write_all(data).expect("into memory");
+    encoder.finish().expect("into memory")
+}
+
+fn brotli(data: &[u8]) -> Vec<u8> {
+    let mut frame = vec![1];
+    brotli::CompressorWriter::new(&mut frame, 4_096, 1, 22).write_all(data).expect("into memory");
+    frame
+}
+
+fn tagged(tag: u8, data: &[u8]) -> Vec<u8> {
+    [&[tag], data].concat()
+}
+
+#[test]
+fn v2_sends_one_message_in_a_frame_and_v3_as_many_as_are_worth_it() {
+    let messages = [question(1, 10), question(2, 10), question(3, COALESCED_BYTES), question(4, 10)];
+    let apart = encode(Protocol::V2, &messages);
+    assert_eq!(apart.len(), 4);
+    let together = encode(Protocol::V3, &messages);
+    assert_eq!(together.len(), 2);
+    assert_eq!(together.concat(), apart.concat(), "the same bytes in the same order");
+    assert!(encode(Protocol::V3, &[]).is_empty());
+}
+
+#[test]
+fn every_compression_gives_the_same_messages() {
+    let messages = [answer(1, 5_000), answer(2, 0)];
+    let data = plain(&messages);
+    for frame in [tagged(0, &data), brotli(&data), gzip(&data)] {
+        assert_eq!(decode(Protocol::V3, &frame, LIMIT), Ok(messages.to_vec()));
+    }
+}
+
+#[test]
+fn v2_has_one_message_in_a_frame() {
+    let one = plain(&[answer(1, 3)]);
+    assert_eq!(decode(Protocol::V2, &tagged(0, &one), LIMIT), Ok(vec![answer(1, 3)]));
+    let two = plain(&[answer(1, 3), answer(2, 3)]);
+    assert_eq!(decode(Protocol::V2, &tagged(0, &two), LIMIT), Err(FrameError::Trailing { bytes: one.len() }));
+}
+
+#[test]
+fn a_small_frame_cannot_fill_the_memory() {
+    let bomb = vec![0; 64 << 20];
+    for frame in [brotli(&bomb), gzip(&bomb)] {
+        assert!(frame.len() < LIMIT, "the bomb itself is small");
+        assert_eq!(decode(Protocol::V3, &frame, LIMIT), Err(FrameError::TooLarge { bytes_max: LIMIT }));
+    }
+    assert_eq!(decode(Protocol::V3, &tagged(0, &bomb), LIMIT), Err(FrameError::TooLarge { bytes_max: LIMIT }));
+}
+
+#[test]
+fn exactly_the_limit_is_allowed() {
+    let data = plain(&[answer(1, 1_000)]);
+    for frame in [tagged(0, &data), brotli(&data), gzip(&data)] {
+        assert!(decode(Protocol::V3, &frame, data.len()).is_ok());
+        assert!(decode(Protocol::V3, &frame, data.len() - 1).is_err());
+    }
+}
+
+#[test]
+fn a_damaged_frame_is_an_error_in_words() {
+    let said = |frame: &[u8]| decode(Protocol::V3, frame, LIMIT).expect_err("damaged").to_string();
+    assert_eq!(said(&[]), "it sent an empty frame");
+    assert_eq!(said(&[3, 1, 2]), "it sent a frame with the unknown compression 3");
+    assert!(said(&[0]).starts_with("it sent a message that is not of the protocol ("));
+    assert!(said(&[0, 99]).starts_with("it sent a message that is not of the protocol ("));
+    assert!(said(&[2, 1, 2, 3]).starts_with("it sent a damaged gzip frame ("));
+    let cut = brotli(&plain(&[answer(1, 5_000)]));
+    assert!(said(&cut[..cut.len() / 2]).contains("brotli"));
+}
+
+proptest! {
+    #[test]
+    fn whatever_arrives_decoding_ends_without_a_panic(frame in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = decode(Protocol::V3, &frame, 4_096);
+    }
+
+    #[test]
+    fn a_cut_message_is_never_taken_for_a_whole_one(cut in 0usize..40) {
+        let whole = plain(&[ServerMessage::TransactionUpdate(TransactionUpdate::default()), answer(1, 30)]);
+        prop_assume!(cut < whole.len() && cut != 5);
+        prop_assert!(decode(Protocol::V3, &tagged(0, &whole[..cut]), LIMIT).is_err());
+    }
+}

@@ -31,7 +31,8 @@ impl HttpClient {
         };
         let row = answer.statements.first().and_then(|statement| statement.rows.first());
         let cell = row.map(|row| &row[0]);
-        cell.map(|cell| hash_of(cell).map_err(|reason| self.malformed("reading which program runs", reason))).transpose()
+        cell.map(|cell| hash_of(cell).map_err(|reason| self.malformed("reading which program runs", reason)))
+            .transpose()
     }
 }
 

@@ -7,8 +7,8 @@
 mod client;
 mod database;
 mod error;
-mod json;
 mod host;
+mod json;
 mod logs;
 mod publish;
 mod schema;
