@@ -1,1 +1,134 @@
-//! To come.
+//! SIGKILL: the host runs in a process of its own, which is this test binary again.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use muster_host::Host;
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::client::{Client, answer};
+use crate::module::{Variant, module};
+
+const FOLDER: &str = "MUSTER_HOST_TEST_FOLDER";
+
+/// Not a test: the host that the others kill. Does nothing unless one of them started it.
+#[test]
+fn a_host_to_be_killed() {
+    let Ok(folder) = std::env::var(FOLDER) else {
+        return;
+    };
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let host = Host::builder().data_dir(folder).start().await.unwrap();
+        println!("\nlistening {}", host.url());
+        std::future::pending::<()>().await;
+    });
+}
+
+/// A host in a process of its own; killed, at the latest, when dropped.
+struct Victim {
+    process: Child,
+    url: String,
+}
+
+impl Victim {
+    fn start(folder: &Path) -> Self {
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "crash::a_host_to_be_killed", "--nocapture"])
+            .env(FOLDER, folder)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let url = output
+            .lines()
+            .map_while(Result::ok)
+            .find_map(|line| line.strip_prefix("listening ").map(str::to_owned))
+            .expect("the host says where it listens");
+        Self { process, url }
+    }
+
+    fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Opens a WebSocket and leaves it open; returns once the first message has come, so the module knows the client.
+fn connect(url: &str, database: &str) -> TcpStream {
+    let address = url.strip_prefix("http://").unwrap();
+    let mut socket = TcpStream::connect(address).unwrap();
+    write!(
+        socket,
+        "GET /v1/database/{database}/subscribe?compression=None HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\n\
+         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Protocol: v2.bsatn.spacetimedb\r\n\r\n"
+    )
+    .unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        socket.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    let mut frame = [0; 2];
+    socket.read_exact(&mut frame).unwrap();
+    socket
+}
+
+#[tokio::test]
+async fn a_killed_host_comes_back_with_its_data_and_without_ghosts() {
+    let folder = tempfile::tempdir().unwrap();
+    let victim = Victim::start(folder.path());
+    let owner = Client::new(victim.url.clone()).await;
+    owner.publish("survivor", module(Variant::Plain)).await;
+    for n in 0..20 {
+        assert_eq!(owner.call("survivor", "add", json!([format!("{n:02}")])).await.0, StatusCode::OK);
+    }
+    let sockets: Vec<TcpStream> = (0..5).map(|_| connect(&victim.url, "survivor")).collect();
+    assert_eq!(owner.rows("survivor", "SELECT * FROM session").await.len(), 6);
+    victim.kill();
+    drop(sockets);
+
+    let victim = Victim::start(folder.path());
+    let owner = Client::nobody(victim.url.clone()).with_token(owner.token.unwrap());
+    assert_eq!(owner.rows("survivor", "SELECT * FROM session").await.len(), 1, "only the asker is connected");
+    assert_eq!(owner.items("survivor").await.len(), 20, "every acknowledged call is there");
+    victim.kill();
+}
+
+#[tokio::test]
+async fn an_acknowledged_update_or_delete_survives_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let victim = Victim::start(folder.path());
+    let owner = Client::new(victim.url.clone()).await;
+    owner.publish("updated", module(Variant::Plain)).await;
+    owner.publish("deleted", module(Variant::Plain)).await;
+    owner.publish("updated", module(Variant::WithNotes)).await;
+    assert_eq!(answer(owner.delete("/v1/database/deleted")).await.0, StatusCode::OK);
+    victim.kill();
+
+    let victim = Victim::start(folder.path());
+    let owner = Client::nobody(victim.url.clone()).with_token(owner.token.unwrap());
+    assert!(owner.rows("updated", "SELECT * FROM note").await.is_empty());
+    assert_eq!(answer(owner.get("/v1/database/deleted")).await.0, StatusCode::NOT_FOUND);
+    victim.kill();
+}
+
+#[tokio::test]
+async fn the_folder_of_a_killed_host_is_not_locked() {
+    let folder = tempfile::tempdir().unwrap();
+    Victim::start(folder.path()).kill();
+    Host::builder().data_dir(folder.path()).start().await.unwrap().shutdown().await;
+}

@@ -1,1 +1,136 @@
-//! To come.
+//! Ending and starting again.
+
+use std::time::Duration;
+
+use muster_host::Host;
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::client::{Client, PATIENCE, answer, host};
+use crate::module::{Variant, module};
+
+#[tokio::test]
+async fn a_restart_keeps_databases_names_owners_and_updates() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = async || Host::builder().data_dir(folder.path()).start().await.unwrap();
+    let host = start().await;
+    let owner = Client::new(host.url()).await;
+    let identity = owner.publish("kept", module(Variant::Plain)).await;
+    owner.call("kept", "add", json!(["before"])).await;
+    owner.publish("kept", module(Variant::WithNotes)).await;
+    owner.publish("deleted", module(Variant::Plain)).await;
+    answer(owner.delete("/v1/database/deleted")).await;
+    host.shutdown().await;
+
+    for _ in 0..2 {
+        let host = start().await;
+        let owner = Client::nobody(host.url()).with_token(owner.token.clone().unwrap());
+        assert_eq!(answer(owner.get("/v1/database/kept/identity")).await.1, identity);
+        assert_eq!(owner.items("kept").await, ["before"]);
+        assert!(owner.rows("kept", "SELECT * FROM note").await.is_empty(), "the update is still there");
+        assert_eq!(owner.rows("kept", "SELECT * FROM session").await.len(), 1);
+        assert_eq!(answer(owner.get("/v1/database/deleted")).await.0, StatusCode::NOT_FOUND);
+        owner.publish("kept", module(Variant::WithNotes)).await;
+        host.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_launch_stops_nobody_and_keeps_its_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::builder().data_dir(folder.path()).start().await.unwrap();
+    let owner = Client::new(host.url()).await;
+    owner.publish("well", module(Variant::Plain)).await;
+    owner.publish("broken", module(Variant::WithNotes)).await;
+    owner.call("well", "add", json!(["fine"])).await;
+    host.shutdown().await;
+
+    // As if the host had been built on another engine since, on which the module no longer runs: it must be refused
+    // before the engine tries it as JavaScript, which would end the process.
+    let control = rusqlite::Connection::open(folder.path().join("control.sqlite")).unwrap();
+    control.execute("UPDATE program SET launched_by = '0.0.0'", []).unwrap();
+    drop(control);
+    let broken = spacetimedb_lib::hash_bytes(module(Variant::WithNotes)).to_hex().to_string();
+    std::fs::write(folder.path().join("programs").join(&broken), b"\0asm no longer").unwrap();
+
+    let host = Host::builder().data_dir(folder.path()).start().await.unwrap();
+    let owner = Client::nobody(host.url()).with_token(owner.token.unwrap());
+    assert_eq!(owner.items("well").await, ["fine"]);
+    for (status, body) in [
+        owner.sql("broken", "SELECT * FROM item").await,
+        owner.call("broken", "add", json!(["x"])).await,
+        answer(owner.get("/v1/database/broken/subscribe").header("upgrade", "websocket")).await,
+    ] {
+        assert!(status == StatusCode::INTERNAL_SERVER_ERROR || status == StatusCode::BAD_REQUEST, "{status} {body}");
+    }
+    let (_, body) = owner.sql("broken", "SELECT * FROM item").await;
+    assert!(body.contains(&broken) && body.contains("its data is kept"), "{body}");
+    assert_eq!(answer(owner.get("/v1/database/broken")).await.0, StatusCode::OK, "it is still there to be deleted");
+    assert_eq!(answer(owner.get("/v1/database/broken/logs")).await.0, StatusCode::OK, "and its log to be read");
+    assert_eq!(
+        answer(owner.put("/v1/database/broken?clear=true").body(module(Variant::Plain))).await.0,
+        StatusCode::OK
+    );
+    assert!(owner.items("broken").await.is_empty());
+    host.shutdown().await;
+}
+
+#[tokio::test]
+async fn dropping_a_host_hangs_nobody_and_frees_its_folder_soon() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::builder().data_dir(folder.path()).start().await.unwrap();
+    let owner = Client::new(host.url()).await;
+    owner.publish("dropped", module(Variant::Plain)).await;
+    owner.call("dropped", "add", json!(["acknowledged"])).await;
+    drop(host);
+    let host = tokio::time::timeout(PATIENCE, async {
+        loop {
+            match Host::builder().data_dir(folder.path()).start().await {
+                Ok(host) => return host,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    })
+    .await
+    .unwrap();
+    let owner = Client::nobody(host.url()).with_token(owner.token.unwrap());
+    assert_eq!(owner.items("dropped").await, ["acknowledged"]);
+    host.shutdown().await;
+}
+
+#[test]
+fn dropping_a_host_without_a_runtime_hangs_nobody() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let host = runtime.block_on(async {
+        let host = host().await;
+        Client::new(host.url()).await.publish("orphan", module(Variant::Plain)).await;
+        host
+    });
+    let folder = host.data_dir().to_owned();
+    drop(runtime);
+    drop(host);
+    assert!(!folder.exists());
+}
+
+#[tokio::test]
+async fn a_request_under_way_is_answered_before_the_host_ends() {
+    let host = host().await;
+    let owner = Client::new(host.url()).await;
+    owner.publish("busy", module(Variant::Plain)).await;
+    // The head and half of the body have arrived when the shutdown begins.
+    let (sender, body) = tokio::sync::mpsc::channel::<Result<&'static str, std::io::Error>>(1);
+    let stream = futures::stream::unfold(body, async |mut body| body.recv().await.map(|part| (part, body)));
+    sender.send(Ok("[\"half")).await.unwrap();
+    let request = owner
+        .post("/v1/database/busy/call/add")
+        .header("content-type", "application/json")
+        .body(reqwest::Body::wrap_stream(stream));
+    let answered = tokio::spawn(answer(request));
+    // The host has taken the first part once a second fits into the channel of one.
+    sender.send(Ok(" and")).await.unwrap();
+    let ended = tokio::spawn(host.shutdown());
+    sender.send(Ok(" half\"]")).await.unwrap();
+    drop(sender);
+    assert_eq!(answered.await.unwrap(), (StatusCode::OK, String::new()));
+    ended.await.unwrap();
+}

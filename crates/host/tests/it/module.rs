@@ -17,13 +17,12 @@ use spacetimedb_sats::bsatn;
 
 /// What a module is to be besides the above.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Variant {
+pub(crate) enum Variant {
     /// Nothing more.
     Plain,
-    /// A further table, `note (text)`: an update from `Plain` that no client notices.
+    /// A further table, `note (text)`: an update from `Plain` that no client notices, and one to `Plain` that breaks
+    /// clients.
     WithNotes,
-    /// `session` is private: an update from `Plain` that breaks clients.
-    PrivateSessions,
     /// `item.name` is a number: an update from `Plain` that cannot be done automatically.
     NumberedItems,
     /// `client_connected` returns an error.
@@ -41,7 +40,7 @@ const FAIL: u32 = 5;
 const CRASH: u32 = 6;
 
 /// The bytes of a module.
-pub fn module(variant: Variant) -> Vec<u8> {
+pub(crate) fn module(variant: Variant) -> Vec<u8> {
     let wat = text(&definition(variant), variant);
     wat::parse_str(wat).expect("the module's text is WebAssembly")
 }
@@ -52,14 +51,10 @@ fn definition(variant: Variant) -> Vec<u8> {
         Variant::NumberedItems => AlgebraicType::U64,
         _ => AlgebraicType::String,
     };
-    let sessions = match variant {
-        Variant::PrivateSessions => TableAccess::Private,
-        _ => TableAccess::Public,
-    };
-    table(&mut builder, "item", ("name", name), TableAccess::Public);
-    table(&mut builder, "session", ("connection_id", AlgebraicType::U128), sessions);
+    table(&mut builder, "item", ("name", name));
+    table(&mut builder, "session", ("connection_id", AlgebraicType::U128));
     if variant == Variant::WithNotes {
-        table(&mut builder, "note", ("text", AlgebraicType::String), TableAccess::Public);
+        table(&mut builder, "note", ("text", AlgebraicType::String));
     }
     // The order is that of the constants above.
     builder.add_lifecycle_reducer(Lifecycle::Init, "init", ProductType::unit());
@@ -73,13 +68,9 @@ fn definition(variant: Variant) -> Vec<u8> {
     bsatn::to_vec(&RawModuleDef::V10(builder.finish())).expect("a definition can be encoded")
 }
 
-fn table(
-    builder: &mut RawModuleDefV10Builder,
-    name: &'static str,
-    column: (&'static str, AlgebraicType),
-    access: TableAccess,
-) {
-    builder.build_table_with_new_type(name, ProductType::from([column]), true).with_access(access).finish();
+fn table(builder: &mut RawModuleDefV10Builder, name: &'static str, column: (&'static str, AlgebraicType)) {
+    let row = ProductType::from([column]);
+    builder.build_table_with_new_type(name, row, true).with_access(TableAccess::Public).finish();
 }
 
 /// Memory (0 is the null pointer): 4 length cell, 8 table id cell, 16 connection id, 64 texts, 256 definition, 65536 what a caller sent.
