@@ -1,2 +1,43 @@
-//! x
-fn main(){}
+//! `muster`, the command line: reads what is asked, does it, and answers with text, an exit code, or one error line.
+//!
+//! What always holds: stdout is data and stderr is talk; an error is exactly one line on stderr that names cause and
+//! remedy; the exit code is one of [`outcome::Exit`]'s and [`outcome::Failure`]'s; a panic is such a line too, and never
+//! a backtrace.
+
+mod cli;
+mod commands;
+mod confirm;
+mod limits;
+mod outcome;
+mod target;
+mod ui;
+
+use std::process::ExitCode;
+
+use cli::{Cli, Usage};
+use outcome::{Failure, Outcome};
+use ui::Ui;
+
+fn main() -> ExitCode {
+    ui::panics_are_one_line();
+    let code = std::panic::catch_unwind(|| match cli::parse() {
+        Ok(cli) => start(cli),
+        Err(Usage::Asked(text)) => outcome::finish(ui::write_stdout(&text).map(|()| outcome::Exit::Done)),
+        Err(Usage::Wrong(failure)) => outcome::finish(Err(failure)),
+    });
+    code.unwrap_or(ExitCode::from(outcome::CODE_COULD_NOT))
+}
+
+fn start(cli: Cli) -> ExitCode {
+    let ui = Ui::new(&cli.global);
+    ui::start_logging(&cli);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return outcome::finish(Err(Failure::runtime(&error))),
+    };
+    let outcome: Outcome = runtime.block_on(commands::run(&ui, cli.command));
+    // A blocking read of a terminal may still wait for a line that nobody types; it must not hold the exit.
+    runtime.shutdown_background();
+    outcome::finish(outcome)
+}

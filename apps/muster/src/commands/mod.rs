@@ -1,0 +1,35 @@
+//! The commands: one file each, arguments and deed together.
+//!
+//! What always holds: a command gets a [`Ui`] and its arguments, and returns how it ends; it neither exits nor prints
+//! errors by itself.
+
+pub(crate) mod call;
+pub(crate) mod completions;
+pub(crate) mod delete;
+pub(crate) mod describe;
+pub(crate) mod host;
+pub(crate) mod lane;
+pub(crate) mod logs;
+pub(crate) mod publish;
+pub(crate) mod sql;
+pub(crate) mod subscribe;
+
+use crate::cli::Command;
+use crate::outcome::Outcome;
+use crate::ui::Ui;
+
+/// Runs a command.
+pub(crate) async fn run(ui: &Ui, command: Command) -> Outcome {
+    match command {
+        Command::Host(args) => host::run(ui, args).await,
+        Command::Publish(args) => publish::run(ui, args).await,
+        Command::Describe(args) => describe::run(ui, args).await,
+        Command::Logs(args) => logs::run(ui, args).await,
+        Command::Sql(args) => sql::run(ui, args).await,
+        Command::Call(args) => call::run(ui, args).await,
+        Command::Subscribe(args) => subscribe::run(ui, args).await,
+        Command::Delete(args) => delete::run(ui, args).await,
+        Command::Lane(command) => lane::run(ui, command).await,
+        Command::Completions(args) => completions::run(ui, &args),
+    }
+}

@@ -1,0 +1,103 @@
+//! What a handshake leaves behind: one JSON object for scripts, and the same with every detail as evidence.
+//!
+//! What always holds: the field names of `muster.handshake.v1` are frozen; a report is written whether the handshake
+//! passed or not, and never claims more than was counted.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::verdict::Observations;
+
+/// The schema of [`Report`].
+pub(crate) const SCHEMA: &str = "muster.handshake.v1";
+
+/// The one object on stdout.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Report {
+    /// Always [`SCHEMA`].
+    pub(crate) schema: &'static str,
+    /// The lane, if one was named.
+    pub(crate) lane: Option<String>,
+    /// The host's base URL.
+    pub(crate) server: String,
+    /// The database's identity, hexadecimal.
+    pub(crate) database: String,
+    /// The hash of the module that runs, as the host keeps it (Keccak-256, hexadecimal).
+    pub(crate) module_hash: String,
+    /// How many clients met.
+    pub(crate) clients: u64,
+    /// Sessions before, over SQL, the asker's own left out.
+    pub(crate) baseline: u64,
+    /// Sessions while all clients held their subscriptions.
+    pub(crate) during: u64,
+    /// Sessions after all had closed.
+    #[serde(rename = "final")]
+    pub(crate) after: u64,
+    /// Whether everything was as it must be.
+    pub(crate) passed: bool,
+    /// When it began, RFC 3339, by this machine's clock.
+    pub(crate) started_at: String,
+    /// How long it took, in milliseconds.
+    pub(crate) elapsed_ms: u64,
+}
+
+/// The report with everything it rests on.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Evidence {
+    /// The report.
+    #[serde(flatten)]
+    pub(crate) report: Report,
+    /// What the host calls itself (its `Server` header), if it says.
+    pub(crate) host: Option<String>,
+    /// Where the module hash comes from.
+    pub(crate) module_hash_source: &'static str,
+    /// The program that wrote this.
+    pub(crate) written_by: String,
+    /// How sessions were counted.
+    pub(crate) rule: String,
+    /// Every count.
+    pub(crate) observations: Observations,
+    /// What was not as it must be; empty if it passed.
+    pub(crate) problems: Vec<String>,
+    /// The clients, in the order they were started.
+    pub(crate) sessions: Vec<Session>,
+}
+
+/// One client of the handshake.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Session {
+    /// The identity the host gave it.
+    pub(crate) identity: String,
+    /// Its connection, the key of its row.
+    pub(crate) connection_id: String,
+    /// The WebSocket protocol agreed on.
+    pub(crate) protocol: String,
+    /// From the first packet to the host's greeting, in milliseconds.
+    pub(crate) connect_ms: f64,
+    /// From there to the first rows of its subscription, in milliseconds.
+    pub(crate) subscribe_ms: f64,
+    /// From there until it saw every client, in milliseconds; absent if it never did.
+    pub(crate) complete_ms: Option<f64>,
+    /// How the session ended.
+    pub(crate) ended: String,
+}
+
+/// Writes the evidence as `handshake-<time>-<database>.json` into `folder`, made if missing, and returns the path.
+///
+/// # Errors
+/// If the folder cannot be made or the file cannot be written.
+pub(crate) fn write(folder: &Path, evidence: &Evidence) -> io::Result<PathBuf> {
+    std::fs::create_dir_all(folder)?;
+    let at: String = evidence.report.started_at.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
+    let database: String = evidence.report.database.chars().take(12).collect();
+    let path = folder.join(format!("handshake-{at}-{database}.json"));
+    let mut text = serde_json::to_string_pretty(evidence).map_err(io::Error::other)?;
+    text.push('\n');
+    // Whole or not at all: a half-written file must not look like evidence.
+    let unfinished = path.with_extension("json.unfinished");
+    std::fs::write(&unfinished, text)?;
+    std::fs::rename(&unfinished, &path)?;
+    Ok(path)
+}

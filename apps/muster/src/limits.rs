@@ -1,0 +1,22 @@
+//! Every size and wait of the command line, named with its unit.
+
+/// The largest module file that is read, in bytes. Hosts take less; this only keeps a wrong path (a disk image) from
+/// filling the memory before a host can say so.
+pub(crate) const MODULE_BYTES_MAX: u64 = 256 * MIB;
+
+/// The largest file that is read as a token, in bytes. Tokens are a few kilobytes; hosts take headers of some tens.
+pub(crate) const TOKEN_FILE_BYTES_MAX: u64 = 64 * KIB;
+
+/// The largest `cli.toml` that is read, in bytes.
+pub(crate) const CONFIG_FILE_BYTES_MAX: u64 = MIB;
+
+/// How long `lane check` waits for any one answer, in milliseconds.
+pub(crate) const CHECK_MS_MAX: u64 = 15_000;
+
+/// How many characters of a cell a table shows; the rest is cut, `--json` has all of it.
+pub(crate) const CELL_CHARS_MAX: usize = 100;
+
+const KIB: u64 = 1_024;
+const MIB: u64 = 1_024 * KIB;
+
+const _: () = assert!(TOKEN_FILE_BYTES_MAX < CONFIG_FILE_BYTES_MAX && CONFIG_FILE_BYTES_MAX < MODULE_BYTES_MAX);

@@ -1,0 +1,121 @@
+//! What a person and a script see: stdout for data, stderr for talk, and the log.
+//!
+//! What always holds: nothing else in this program writes to stdout or stderr; colours go only to a terminal (or where
+//! `--color always` asks for them), and never where `NO_COLOR` is set; a reader that goes away ends the command quietly.
+
+use std::io::{self, ErrorKind, Write};
+
+use serde::Serialize;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, GlobalArgs};
+use crate::outcome::{Failure, one_line};
+
+/// How much to say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ui {
+    quiet: bool,
+    verbose: bool,
+}
+
+impl Ui {
+    /// As the command line asks. Also settles whether this process uses colours.
+    pub(crate) fn new(global: &GlobalArgs) -> Ui {
+        // Left alone, `auto` asks the terminal, NO_COLOR and CLICOLOR.
+        match global.color {
+            clap::ColorChoice::Auto => {}
+            clap::ColorChoice::Always => anstream::ColorChoice::Always.write_global(),
+            clap::ColorChoice::Never => anstream::ColorChoice::Never.write_global(),
+        }
+        Ui { quiet: global.quiet, verbose: global.verbose > 0 }
+    }
+
+    /// Talk: one line on stderr, unless `--quiet`.
+    pub(crate) fn say(&self, line: impl AsRef<str>) {
+        if !self.quiet {
+            to_stderr(line.as_ref());
+        }
+    }
+
+    /// Talk that only `--verbose` asks for.
+    pub(crate) fn detail(&self, line: impl AsRef<str>) {
+        if self.verbose {
+            to_stderr(line.as_ref());
+        }
+    }
+
+    /// Data: one line, or several, on stdout.
+    ///
+    /// # Errors
+    /// [`Failure::ReaderGone`], or [`Failure::CouldNot`] if it cannot be written.
+    pub(crate) fn print(&self, text: impl AsRef<str>) -> Result<(), Failure> {
+        write_stdout(&format!("{}\n", text.as_ref()))
+    }
+
+    /// Data: a JSON document on one line of stdout.
+    ///
+    /// # Errors
+    /// As [`Ui::print`].
+    ///
+    /// # Panics
+    /// Never: what this program prints are maps with text keys.
+    pub(crate) fn print_json(&self, document: &impl Serialize) -> Result<(), Failure> {
+        self.print(serde_json::to_string(document).expect("maps with text keys are JSON"))
+    }
+}
+
+/// A question, on stderr, with the cursor left behind it.
+pub(crate) fn ask(question: &str) {
+    let mut stderr = anstream::stderr();
+    // A terminal that cannot show the question will not give an answer either, which means no.
+    let _ = write!(stderr, "{question}").and_then(|()| stderr.flush());
+}
+
+fn to_stderr(line: &str) {
+    // A closed stderr is no reason to stop.
+    let _ = writeln!(anstream::stderr(), "{line}");
+}
+
+/// Writes to stdout, colours taken out where they do not belong.
+pub(crate) fn write_stdout(text: &str) -> Result<(), Failure> {
+    let mut stdout = anstream::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| unwritable(&error))
+}
+
+fn unwritable(error: &io::Error) -> Failure {
+    if error.kind() == ErrorKind::BrokenPipe {
+        return Failure::ReaderGone;
+    }
+    Failure::could_not(format!("cannot write to stdout ({error})"), "check where the output goes")
+}
+
+/// Sends the log (of this program and the libraries below) to stderr: nothing, unless `-v`, or unless it is the host,
+/// whose log is what stderr is for. `MUSTER_LOG` overrides, in the syntax of `tracing`'s `EnvFilter`.
+pub(crate) fn start_logging(cli: &Cli) {
+    let default = match (cli.global.quiet, cli.global.verbose, cli.command.is_server()) {
+        (true, _, true) => "error",
+        (true, _, false) => "off",
+        (false, 0, true) => "warn,muster_host=info",
+        (false, 0, false) => "off",
+        (false, 1, true) => "info,muster_host=debug",
+        (false, 1, false) => "warn,muster_wire=info",
+        (false, 2, _) => "info,muster=debug,muster_host=debug,muster_wire=debug",
+        (false, _, _) => "debug,muster=trace,muster_host=trace,muster_wire=trace",
+    };
+    let filter = std::env::var("MUSTER_LOG").ok().and_then(|text| EnvFilter::try_new(text).ok());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.unwrap_or_else(|| EnvFilter::new(default)))
+        .with_writer(|| anstream::AutoStream::auto(io::stderr()))
+        .init();
+}
+
+/// Makes a panic one line without a backtrace. It is a bug all the same, and says so.
+pub(crate) fn panics_are_one_line() {
+    std::panic::set_hook(Box::new(|panic| {
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason given");
+        let place = panic.location().map(|place| format!(" at {}:{}", place.file(), place.line())).unwrap_or_default();
+        to_stderr(&format!("error: muster has a bug: {}{place}; please report this line", one_line(text)));
+    }));
+}
