@@ -1,13 +1,24 @@
-//! Request bodies, read whole within a size and a time.
+//! Request bodies: read whole within a size and a time, or else drained.
+//!
+//! A client that is still sending a module when it is refused would see its connection reset instead of the reason.
+//! So what a handler left unread is read and thrown away before an error goes out, within [`DRAIN_BYTES_MAX`].
 
-use axum::body::Body;
-use axum::body::to_bytes;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use axum::body::{Body, HttpBody, to_bytes};
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
 use bytes::Bytes;
 use bytestring::ByteString;
 use http::StatusCode;
+use http_body_util::BodyExt;
+use hyper::body::{Frame, SizeHint};
 
 use crate::http_error::ApiError;
-use crate::limits::BODY_READ_TIMEOUT;
+use crate::limits::{BODY_READ_TIMEOUT, DRAIN_BYTES_MAX, DRAIN_TIMEOUT};
 
 /// Reads `body`: 413 if it is longer than `bytes_max`, 408 if it takes longer than [`BODY_READ_TIMEOUT`].
 pub(crate) async fn read(body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
@@ -33,4 +44,67 @@ pub(crate) async fn read_text(body: Body, bytes_max: usize) -> Result<ByteString
 
 fn is_too_long(error: &axum::Error) -> bool {
     std::error::Error::source(error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
+}
+
+/// Middleware: drains what a refused request has not sent yet.
+pub(crate) async fn drain_if_refused(request: Request, next: Next) -> Response {
+    let slot = Slot::default();
+    let request = request.map(|body| Body::new(Lent { body, slot: slot.clone() }));
+    let response = next.run(request).await;
+    let status = response.status();
+    let unread = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(unread) = unread
+        && (status.is_client_error() || status.is_server_error())
+    {
+        // Whoever sends more, or more slowly, loses the answer, as without this.
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, drain(unread)).await;
+    }
+    response
+}
+
+async fn drain(mut body: Body) {
+    let mut left = DRAIN_BYTES_MAX;
+    while let Some(Ok(frame)) = body.frame().await {
+        let bytes = frame.data_ref().map_or(0, Bytes::len);
+        left = match left.checked_sub(bytes) {
+            Some(left) => left,
+            None => return,
+        };
+    }
+}
+
+/// Where a body comes back to when its reader drops it.
+type Slot = Arc<Mutex<Option<Body>>>;
+
+/// A body that is not lost when it is dropped.
+struct Lent {
+    body: Body,
+    slot: Slot,
+}
+
+impl HttpBody for Lent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let body = std::mem::take(&mut self.body);
+        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+    }
 }

@@ -32,6 +32,12 @@ pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a client may take to send a whole request body.
 pub const BODY_READ_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How much of a refused request is read and thrown away, in bytes, so that its sender hears why.
+pub const DRAIN_BYTES_MAX: usize = 2 * PROGRAM_BYTES_MAX;
+
+/// How long a refused request may go on sending.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How many TCP connections are served at once; further ones wait in the kernel's backlog.
 pub const CONNECTIONS_MAX: usize = 16_384;
 
@@ -53,6 +59,9 @@ pub const WEBSOCKET_TOKEN_LIFETIME: Duration = Duration::from_secs(60);
 /// How long a shutdown waits for requests and sessions to end before it cuts them off.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long a shutdown waits for a request whose head has begun to arrive.
+pub const LAST_REQUEST_GRACE: Duration = Duration::from_millis(250);
+
 /// How long a shutdown then waits for each database to stop and flush.
 pub const DATABASE_EXIT_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -69,6 +78,9 @@ const _: () = {
     assert!(PROGRAM_BYTES_MAX > CALL_BODY_BYTES_MAX, "a module is the largest thing a client sends");
     assert!(CALL_BODY_BYTES_MAX > SQL_BODY_BYTES_MAX);
     assert!(HEADER_READ_TIMEOUT.as_secs() < BODY_READ_TIMEOUT.as_secs());
+    assert!(DRAIN_BYTES_MAX > PROGRAM_BYTES_MAX, "a module that is too long hears so");
+    assert!(LAST_REQUEST_GRACE.as_millis() < DRAIN_DEADLINE.as_millis());
+    assert!(DRAIN_TIMEOUT.as_secs() < DRAIN_DEADLINE.as_secs(), "a refused sender does not hold up the end");
     assert!(UPDATE_CONFIRMATION_TIMEOUT_DEFAULT.as_secs() < UPDATE_CONFIRMATION_TIMEOUT_MAX.as_secs());
     assert!(DRAIN_DEADLINE.as_secs() < DATABASE_EXIT_DEADLINE.as_secs(), "flushing outlasts being polite");
     assert!(DATABASE_EXIT_DEADLINE.as_secs() >= DURABILITY_TIMEOUT.as_secs(), "a waiting request sees its flush");

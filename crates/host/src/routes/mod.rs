@@ -22,6 +22,7 @@ use http::{HeaderValue, StatusCode, Uri, header};
 use tower_http::cors::{Any, CorsLayer};
 
 use crate::auth::{MaybeCaller, identify};
+use crate::body::drain_if_refused;
 use crate::engine::ENGINE_VERSION;
 use crate::state::AppState;
 
@@ -39,7 +40,12 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/ping", get(ping))
         .route("/health", get(health))
         .layer(cors);
-    Router::new().nest("/v1", v1).fallback(no_such_route).layer(middleware::map_response(name_server)).with_state(state)
+    Router::new()
+        .nest("/v1", v1)
+        .fallback(no_such_route)
+        .layer(middleware::from_fn(drain_if_refused))
+        .layer(middleware::map_response(name_server))
+        .with_state(state)
 }
 
 fn identity_routes() -> Router<AppState> {

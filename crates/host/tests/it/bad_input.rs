@@ -1,5 +1,8 @@
 //! Bad input: each answer has the right status and one line that says what is wrong.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use reqwest::StatusCode;
 use serde_json::json;
 
@@ -134,5 +137,39 @@ async fn what_the_host_cannot_do_is_refused_and_not_ignored() {
         let (status, body) = answer(request.body(module(Variant::Plain))).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
     }
+    host.shutdown().await;
+}
+
+#[tokio::test]
+async fn whoever_is_refused_while_sending_a_module_hears_why() {
+    let host = host().await;
+    let owner = Client::new(host.url()).await;
+    owner.publish("guarded", module(Variant::Plain)).await;
+    let large = vec![0; 20 * 1024 * 1024];
+    for (client, path, expected) in [
+        (owner.with_token("nonsense"), "/v1/database/guarded", StatusCode::UNAUTHORIZED),
+        (Client::new(host.url()).await, "/v1/database/guarded", StatusCode::FORBIDDEN),
+        (owner.clone(), "/v1/database/BadName", StatusCode::BAD_REQUEST),
+        (owner.clone(), "/v1/database/new?clear=maybe", StatusCode::BAD_REQUEST),
+        (owner.clone(), "/v1/nowhere", StatusCode::NOT_FOUND),
+    ] {
+        assert_eq!(answer(client.put(path).body(large.clone())).await.0, expected, "{path}");
+    }
+    // A client that sends first and listens afterwards.
+    let address = host.local_addr();
+    let blocking = tokio::task::spawn_blocking(move || {
+        let mut socket = TcpStream::connect(address).unwrap();
+        let length = large.len();
+        let head = format!("PUT /v1/database/BadName HTTP/1.1\r\nHost: host\r\nContent-Length: {length}\r\n\r\n");
+        socket.write_all(head.as_bytes()).unwrap();
+        socket.write_all(&large).unwrap();
+        let mut status = [0; 12];
+        socket.read_exact(&mut status).unwrap();
+        String::from_utf8(status.to_vec()).unwrap()
+    });
+    assert_eq!(blocking.await.unwrap(), "HTTP/1.1 400");
+    let too_large = vec![0; muster_host::limits::PROGRAM_BYTES_MAX + 1];
+    let (status, body) = answer(owner.put("/v1/database/new").body(too_large)).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{body}");
     host.shutdown().await;
 }

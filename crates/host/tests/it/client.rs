@@ -1,5 +1,7 @@
 //! A client of a host, for tests: an identity and the few requests that tests make.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use muster_host::{Host, RunningHost};
@@ -125,4 +127,46 @@ pub(crate) async fn answer(request: RequestBuilder) -> (StatusCode, String) {
 /// The text of a JSON string.
 pub(crate) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("{value} is no string")).to_owned()
+}
+
+/// Opcodes of WebSocket frames (RFC 6455 section 5.2).
+pub(crate) const BINARY: u8 = 2;
+pub(crate) const CLOSE: u8 = 8;
+
+/// Opens a WebSocket and leaves it open; returns once the first message has come, so the module knows the client.
+pub(crate) fn connect(url: &str, database: &str) -> TcpStream {
+    let address = url.strip_prefix("http://").unwrap();
+    let mut socket = TcpStream::connect(address).unwrap();
+    write!(
+        socket,
+        "GET /v1/database/{database}/subscribe?compression=None HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\n\
+         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Protocol: v2.bsatn.spacetimedb\r\n\r\n"
+    )
+    .unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        socket.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(read_frame(&mut socket), Some(BINARY));
+    socket
+}
+
+/// Reads one short frame and returns its opcode, or `None` at the end of the connection.
+pub(crate) fn read_frame(socket: &mut TcpStream) -> Option<u8> {
+    let mut head = [0; 2];
+    socket.read_exact(&mut head).ok()?;
+    let mut len = [0; 2];
+    let len = match head[1] {
+        short @ ..126 => u16::from(short),
+        126 => socket.read_exact(&mut len).map(|()| u16::from_be_bytes(len)).ok()?,
+        _ => panic!("no test expects a frame this long"),
+    };
+    socket.read_exact(&mut vec![0; len.into()]).ok()?;
+    Some(head[0] & 0x0f)
 }

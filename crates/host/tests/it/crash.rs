@@ -1,6 +1,6 @@
 //! SIGKILL: the host runs in a process of its own, which is this test binary again.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -9,7 +9,7 @@ use muster_host::Host;
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::client::{Client, answer};
+use crate::client::{Client, answer, connect};
 use crate::module::{Variant, module};
 
 const FOLDER: &str = "MUSTER_HOST_TEST_FOLDER";
@@ -61,30 +61,6 @@ impl Drop for Victim {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// Opens a WebSocket and leaves it open; returns once the first message has come, so the module knows the client.
-fn connect(url: &str, database: &str) -> TcpStream {
-    let address = url.strip_prefix("http://").unwrap();
-    let mut socket = TcpStream::connect(address).unwrap();
-    write!(
-        socket,
-        "GET /v1/database/{database}/subscribe?compression=None HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\n\
-         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-         Sec-WebSocket-Protocol: v2.bsatn.spacetimedb\r\n\r\n"
-    )
-    .unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        socket.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
-    let head = String::from_utf8(head).unwrap();
-    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-    let mut frame = [0; 2];
-    socket.read_exact(&mut frame).unwrap();
-    socket
 }
 
 #[tokio::test]

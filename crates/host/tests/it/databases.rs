@@ -110,16 +110,16 @@ async fn logs_are_the_owners_and_can_be_followed() {
     for word in ["one", "two", "three"] {
         owner.call("talker", "say", json!([word])).await;
     }
-    let (status, body) = answer(owner.get("/v1/database/talker/logs?num_lines=2")).await;
+    let (status, body) = answer(owner.get("/v1/database/talker/logs?num_lines=4")).await;
     assert_eq!(status, StatusCode::OK);
     let messages: Vec<String> =
         body.lines().map(|line| text(&serde_json::from_str::<serde_json::Value>(line).unwrap()["message"])).collect();
-    assert_eq!(messages, ["two", "three"]);
+    assert_eq!(messages, ["two", "goodbye", "three", "goodbye"]);
 
     let stranger = Client::new(host.url()).await;
     assert_eq!(answer(stranger.get("/v1/database/talker/logs")).await.0, StatusCode::FORBIDDEN);
 
-    let response = owner.get("/v1/database/talker/logs?num_lines=1&follow=true").send().await.unwrap();
+    let response = owner.get("/v1/database/talker/logs?num_lines=2&follow=true").send().await.unwrap();
     let mut lines = response.bytes_stream();
     owner.call("talker", "say", json!(["four"])).await;
     let mut heard = String::new();

@@ -6,7 +6,7 @@ use muster_host::Host;
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::client::{Client, PATIENCE, answer, host};
+use crate::client::{CLOSE, Client, PATIENCE, answer, connect, host, read_frame};
 use crate::module::{Variant, module};
 
 #[tokio::test]
@@ -133,4 +133,39 @@ async fn a_request_under_way_is_answered_before_the_host_ends() {
     drop(sender);
     assert_eq!(answered.await.unwrap(), (StatusCode::OK, String::new()));
     ended.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_says_goodbye_to_every_session_before_it_flushes() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::builder().data_dir(folder.path()).start().await.unwrap();
+    let owner = Client::new(host.url()).await;
+    owner.publish("crowd", module(Variant::Plain)).await;
+    let mut sockets: Vec<_> = (0..8).map(|_| connect(&host.url(), "crowd")).collect();
+    let goodbyes_before = goodbyes(folder.path());
+    // Sockets that never say a word, and one that is half way through a request's head.
+    let address = host.local_addr();
+    let silent = std::net::TcpStream::connect(address).unwrap();
+    let mut slow = std::net::TcpStream::connect(address).unwrap();
+    std::io::Write::write_all(&mut slow, b"GET /v1/ping HTTP/1.1\r\nHost").unwrap();
+
+    tokio::time::timeout(Duration::from_secs(5), host.shutdown()).await.expect("nobody holds up the end");
+    for socket in &mut sockets {
+        assert_eq!(read_frame(socket), Some(CLOSE));
+        assert_eq!(read_frame(socket), None);
+    }
+    // What the module logged is read from the disk: a restart would disconnect ghosts by itself.
+    assert_eq!(goodbyes(folder.path()) - goodbyes_before, 8);
+    drop((silent, slow));
+}
+
+/// How often modules logged `goodbye`.
+fn goodbyes(folder: &std::path::Path) -> usize {
+    let mut count = 0;
+    for replica in std::fs::read_dir(folder.join("replicas")).unwrap() {
+        for log in std::fs::read_dir(replica.unwrap().path().join("module_logs")).unwrap() {
+            count += std::fs::read_to_string(log.unwrap().path()).unwrap().matches("goodbye").count();
+        }
+    }
+    count
 }

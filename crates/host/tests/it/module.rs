@@ -5,7 +5,7 @@
 //! definition, `__call_reducer__` gets a reducer's index in that definition.
 //!
 //! The module has: the public table `item (name)` and the public table `session (connection_id)`; a row of the latter
-//! for every connected client; the reducers `add (name)`, which inserts an item, `say (text)`, which logs, `fail`,
+//! for every connected client, and the log line `goodbye` for every one that left; the reducers `add (name)`, which inserts an item, `say (text)`, which logs, `fail`,
 //! which returns an error, and `crash`, which panics; the procedure `answer`, which returns 42.
 
 use std::fmt::Write;
@@ -90,6 +90,7 @@ fn text(definition: &[u8], variant: Variant) -> String {
   (data (i32.const 64) "item")
   (data (i32.const 72) "session")
   (data (i32.const 80) "refused on purpose")
+  (data (i32.const 112) "goodbye")
   (data (i32.const 100) "\2a\00\00\00")
   (data (i32.const 104) "\01\00\00\00")
   (data (i32.const 256) "{definition}")
@@ -107,6 +108,9 @@ fn text(definition: &[u8], variant: Variant) -> String {
     (i32.store (i32.const 4) (i32.const 131072))
     (drop (call $source_read (local.get $source) (i32.const 65536) (i32.const 4)))
     (i32.load (i32.const 4)))
+  (func $log (param $at i32) (param $len i32)
+    (call $console_log (i32.const 2) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const -1)
+      (local.get $at) (local.get $len)))
   (func $table (param $name i32) (param $len i32) (result i32)
     (call $check (call $table_id (local.get $name) (local.get $len) (i32.const 8)))
     (i32.load (i32.const 8)))
@@ -125,6 +129,7 @@ fn text(definition: &[u8], variant: Variant) -> String {
       (i32.store (i32.const 4) (i32.const 16))
       (call $check (call $insert (call $table (i32.const 72) (i32.const 7)) (i32.const 16) (i32.const 4)))))
     (if (i32.eq (local.get $id) (i32.const {DISCONNECTED})) (then
+      (call $log (i32.const 112) (i32.const 7))
       ;; A relation is a vector of rows: its length, then the row.
       (i32.store (i32.const 12) (i32.const 1))
       (i64.store (i32.const 16) (local.get $conn_0))
@@ -136,8 +141,7 @@ fn text(definition: &[u8], variant: Variant) -> String {
       (call $check (call $insert (call $table (i32.const 64) (i32.const 4)) (i32.const 65536) (i32.const 4)))))
     (if (i32.eq (local.get $id) (i32.const {SAY})) (then
       (local.set $len (call $args (local.get $source)))
-      (call $console_log (i32.const 2) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const -1)
-        (i32.const 65540) (i32.sub (local.get $len) (i32.const 4)))))
+      (call $log (i32.const 65540) (i32.sub (local.get $len) (i32.const 4)))))
     (if (i32.eq (local.get $id) (i32.const {FAIL})) (then {refuse}))
     (if (i32.eq (local.get $id) (i32.const {CRASH})) (then unreachable))
     (i32.const 0))
