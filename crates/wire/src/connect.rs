@@ -8,11 +8,12 @@
 use std::time::Duration;
 
 use base64::Engine;
-use futures::StreamExt;
+use futures::{SinkExt, StreamExt};
 use muster_contract::rows::{ContractInfo, Row};
 use reqwest::{Response, StatusCode, Upgraded, header};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
@@ -166,22 +167,49 @@ async fn greet(
     socket: &mut Socket,
     protocol: Protocol,
 ) -> Result<InitialConnection, ConnectError> {
+    let violation = |detail: &str| Err(broken_protocol(&options.endpoint, detail.into()));
     loop {
-        let said = match socket.next().await {
+        match socket.next().await {
             Some(Ok(Message::Binary(payload))) => return greeting(options, protocol, &payload),
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
-            Some(Ok(Message::Text(_))) => {
-                return Err(broken_protocol(&options.endpoint, "it sent text where only binary is agreed".into()));
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+            Some(Ok(Message::Text(_))) => return violation("it sent text where only binary is agreed"),
+            Some(Err(SocketError::Capacity(_))) => return violation("its greeting is too large"),
+            Some(Ok(Message::Close(Some(close)))) if !close.reason.is_empty() => {
+                let said = quote(&close.reason);
+                // The answer to the close frame is ready; it may be lost, but not keep the caller waiting.
+                let _ = tokio::time::timeout(Duration::from_secs(1), socket.flush()).await;
+                return Err(closed_at_the_door(options, close.code, said));
             }
-            Some(Ok(Message::Close(Some(close)))) => quote(&close.reason),
-            Some(Ok(Message::Close(None))) | None => String::new(),
-            Some(Err(SocketError::Capacity(_))) => {
-                return Err(broken_protocol(&options.endpoint, "its greeting is too large".into()));
-            }
-            Some(Err(_)) => String::new(),
-        };
-        return Err(rejected(options, said).await);
+            Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(closed_in_silence(options).await),
+        }
     }
+}
+
+/// The host closed before it greeted, and said why: with the code for a policy, that is the module's refusal.
+fn closed_at_the_door(options: &ConnectOptions, code: CloseCode, said: String) -> ConnectError {
+    match code {
+        CloseCode::Policy => ConnectError::Rejected { database: options.endpoint.database().into(), said },
+        code => {
+            not_greeted(options, format!("the host closed it with code {}, before it greeted: {said}", u16::from(code)))
+        }
+    }
+}
+
+/// The host closed before it greeted, without a word. SpacetimeDB's own hosts do that when the module refuses, but say
+/// why to a request over HTTP.
+async fn closed_in_silence(options: &ConnectOptions) -> ConnectError {
+    let said = match HttpClient::new(options.endpoint.clone(), options.token.clone()) {
+        Ok(client) => client.refusal().await,
+        Err(_) => None,
+    };
+    match said {
+        Some(said) => ConnectError::Rejected { database: options.endpoint.database().into(), said },
+        None => not_greeted(options, "the host closed it before it greeted".into()),
+    }
+}
+
+fn not_greeted(options: &ConnectOptions, reason: String) -> ConnectError {
+    NetworkError::Broken { authority: options.endpoint.authority(), reason }.into()
 }
 
 fn greeting(options: &ConnectOptions, protocol: Protocol, payload: &[u8]) -> Result<InitialConnection, ConnectError> {
@@ -194,26 +222,6 @@ fn greeting(options: &ConnectOptions, protocol: Protocol, payload: &[u8]) -> Res
         },
         Ok(_) => broken("it said more than a greeting".into()),
         Err(error) => broken(error.to_string()),
-    }
-}
-
-/// The host closed before it greeted. Hosts say nothing of the reason on the socket, but they do over HTTP.
-async fn rejected(options: &ConnectOptions, said: String) -> ConnectError {
-    let database = options.endpoint.database().to_string();
-    if !said.is_empty() {
-        return ConnectError::Rejected { database, said };
-    }
-    let said = match HttpClient::new(options.endpoint.clone(), options.token.clone()) {
-        Ok(client) => client.refusal().await,
-        Err(_) => None,
-    };
-    match said {
-        Some(said) => ConnectError::Rejected { database, said },
-        None => NetworkError::Broken {
-            authority: options.endpoint.authority(),
-            reason: "the host closed the connection before it greeted".into(),
-        }
-        .into(),
     }
 }
 

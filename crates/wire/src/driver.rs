@@ -39,6 +39,9 @@ const COMMANDS_AT_ONCE: usize = 64;
 /// How many frames may wait for the socket before no further commands are taken.
 const FRAMES_WAITING_MAX: usize = 64;
 
+/// How long the last frame of a connection that the host closed may take to leave.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// What fixed costs one update has in the byte budget.
 const UPDATE_OVERHEAD_BYTES: usize = 256;
 
@@ -128,7 +131,11 @@ impl Task {
             self.handle(wake, &mut sink);
             self.pack();
         }
-        self.finish();
+        let reason = self.finish();
+        if matches!(reason, ClosedReason::ByHost { .. }) {
+            // The library has the answer to the host's close frame ready; a host that does not take it loses it.
+            let _ = tokio::time::timeout(FAREWELL, sink.flush()).await;
+        }
     }
 
     /// Waits for the next thing that can be done. Every branch is cancel-safe.
@@ -198,6 +205,9 @@ impl Task {
         if self.stalled_since.is_some_and(|since| Instant::now() >= since + self.slow_consumer) {
             let limit = self.slow_consumer;
             return self.feed(Event::Failed(ClosedReason::SlowConsumer { limit }));
+        }
+        if !self.outbox.is_empty() {
+            self.feed(Event::NotListening);
         }
         self.feed(Event::Tick);
     }
@@ -353,7 +363,7 @@ impl Task {
     }
 
     /// Says why it is over, and answers whoever still waits: replies that were read, then commands never sent.
-    fn finish(mut self) {
+    fn finish(mut self) -> ClosedReason {
         let reason = self.ended.take().unwrap_or(ClosedReason::ByClient);
         tracing::debug!(%reason, "a connection ended");
         self.ends.closed.send_replace(Some(reason.clone()));
@@ -368,6 +378,7 @@ impl Task {
             // A caller that is gone needs no answer.
             let _ = command.reply.send(Err(error));
         }
+        reason
     }
 }
 

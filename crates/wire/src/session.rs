@@ -76,6 +76,8 @@ pub struct Session {
     last_query_set: u32,
     order: Order,
     heard_at: Duration,
+    /// Until when silence does not count against the host.
+    excused_until: Duration,
     pinged_at: Duration,
 }
 
@@ -93,6 +95,7 @@ impl Session {
             last_query_set: 0,
             order: 0,
             heard_at: Duration::ZERO,
+            excused_until: Duration::ZERO,
             pinged_at: Duration::ZERO,
         }
     }
@@ -109,7 +112,7 @@ impl Session {
 
     /// When [`Event::Tick`] is due next.
     pub fn next_deadline(&self) -> Duration {
-        let idle = self.heard_at + self.timeouts.idle;
+        let idle = self.idle_due();
         let first_call = self.deadlines.first().map(|(deadline, _)| *deadline);
         let close = match self.state {
             State::Closing { deadline } => Some(deadline),
@@ -135,6 +138,7 @@ impl Session {
             Event::Unclaimed(set) => self.unclaimed(set, &mut actions),
             Event::Close => self.close(now, &mut actions),
             Event::Heard => self.heard_at = now,
+            Event::NotListening => self.excused_until = now,
             Event::Message(message) => {
                 self.order += 1;
                 if let Err(violation) = self.hear(message, &mut actions) {
@@ -243,7 +247,7 @@ impl Session {
         {
             return self.end(ClosedReason::ByClient, actions);
         }
-        if now >= self.heard_at + self.timeouts.idle {
+        if now >= self.idle_due() {
             return self.end(ClosedReason::Idle { limit: self.timeouts.idle }, actions);
         }
         while let Some(&(deadline, request_id)) = self.deadlines.first()
@@ -258,6 +262,10 @@ impl Session {
             self.pinged_at = now;
             actions.push(Action::Ping);
         }
+    }
+
+    fn idle_due(&self) -> Duration {
+        self.heard_at.max(self.excused_until) + self.timeouts.idle
     }
 
     fn ping_due(&self) -> Duration {

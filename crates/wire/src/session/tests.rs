@@ -251,6 +251,20 @@ fn a_connection_that_hears_something_lives() {
 }
 
 #[test]
+fn silence_does_not_count_while_the_application_is_slow_but_pings_go_on() {
+    let mut session = session();
+    let mut pings = 0;
+    for second in 1..=100 {
+        session.on(at(second), Event::NotListening);
+        let told_so = told(&session.on(at(second), Event::Tick));
+        pings += told_so.iter().filter(|it| *it == "ping").count();
+        assert!(!session.has_ended(), "after {second} s: {told_so:?}");
+    }
+    assert_eq!(pings, 10, "or the host would take this client for dead");
+    assert_eq!(told(&session.on(at(130), Event::Tick)), ["end: silent for 30 s"]);
+}
+
+#[test]
 fn closing_lets_answers_in_and_ends_when_the_host_agrees_or_time_is_up() {
     let mut session = session();
     session.on(at(0), ask(1, reducer()));

@@ -94,6 +94,8 @@ pub enum Event {
     Close,
     /// A frame of any kind arrived.
     Heard,
+    /// Nothing is read just now, because the application has not taken what was read before: silence proves nothing.
+    NotListening,
     /// A message arrived.
     Message(ServerMessage),
     /// Time has passed: at the latest at [`super::Session::next_deadline`].
