@@ -7,10 +7,14 @@
 mod cli;
 mod commands;
 mod confirm;
+mod handshake;
 mod limits;
 mod outcome;
+mod signals;
+mod table;
 mod target;
 mod ui;
+mod value;
 
 use std::process::ExitCode;
 

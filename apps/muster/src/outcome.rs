@@ -10,6 +10,8 @@ use muster_lane::LaneError;
 use muster_wire::http::HttpError;
 use muster_wire::{CallError, ConnectError, EndpointError, TokenError};
 
+use crate::value::UnreadableRow;
+
 /// How every command ends. An `Err` is printed by [`finish`].
 pub(crate) type Outcome = Result<Exit, Failure>;
 
@@ -67,7 +69,7 @@ macro_rules! could_not {
         })*
     };
 }
-could_not!(HttpError, ConnectError, CallError, EndpointError, TokenError, LaneError);
+could_not!(HttpError, ConnectError, CallError, EndpointError, TokenError, LaneError, UnreadableRow);
 
 /// Prints what is left to say and gives the exit code.
 pub(crate) fn finish(outcome: Outcome) -> ExitCode {

@@ -1,18 +1,133 @@
-//! `muster describe`.
+//! `muster describe`: what a database offers.
 
-use crate::outcome::{Exit, Outcome};
+use muster_wire::http::{Column, DatabaseInfo, FunctionSchema, HostType, Lifecycle, ModuleSchema, TableSchema};
+use serde_json::{Value as Json, json};
+
+use crate::outcome::{Exit, Failure, Outcome};
+use crate::table;
 use crate::target::TargetArgs;
 use crate::ui::Ui;
 
+/// The schema id of the JSON document.
+const DOCUMENT: &str = "muster.describe.v1";
+
 /// The arguments.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  muster describe --server https://maincloud.spacetimedb.com --database my-presence")]
 pub(crate) struct DescribeArgs {
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     target: TargetArgs,
 }
 
-/// Runs.
+/// Describes.
 pub(crate) async fn run(ui: &Ui, args: DescribeArgs) -> Outcome {
-    args.target.resolve(ui).await?;
+    let target = args.target.resolve(ui).await?;
+    let http = target.http()?;
+    let info = http.database_info().await.map_err(|error| target.explain(error))?;
+    let schema = http.schema().await.map_err(|error| target.explain(error))?;
+    if args.json {
+        ui.print_json(&document(target.database(), &info, &schema))?;
+    } else {
+        show(ui, target.database(), &info, &schema)?;
+    }
     Ok(Exit::Done)
+}
+
+fn show(ui: &Ui, name: &str, info: &DatabaseInfo, schema: &ModuleSchema) -> Result<(), Failure> {
+    let bold = anstyle::Style::new().bold();
+    ui.print(format!(
+        "{bold}{}{bold:#}\n  identity {}\n  owner    {}\n  module   {}",
+        table::visible(name),
+        info.database_identity,
+        info.owner_identity,
+        host_type(info)
+    ))?;
+    for table in &schema.tables {
+        let access = if table.is_public { "public" } else { "private" };
+        ui.print(format!("\n{bold}table {}{bold:#} ({access})", table::visible(&table.name)))?;
+        for column in &table.columns {
+            let key = if table.primary_key.contains(&column.name) { "  primary key" } else { "" };
+            ui.print(format!("  {}{key}", named(column)))?;
+        }
+    }
+    for (kind, functions) in [("reducer", &schema.reducers), ("procedure", &schema.procedures)] {
+        for function in functions {
+            ui.print(format!("\n{bold}{kind} {}{bold:#}", signature(function)))?;
+        }
+    }
+    for view in &schema.views {
+        ui.print(format!("\n{bold}view {}{bold:#}", table::visible(view)))?;
+    }
+    Ok(())
+}
+
+fn named(column: &Column) -> String {
+    format!("{}: {}", table::visible(&column.name), column.type_name())
+}
+
+fn signature(function: &FunctionSchema) -> String {
+    let params: Vec<_> = function.params.iter().map(named).collect();
+    let when = function.lifecycle.map(|when| format!("  (the host runs it {})", in_words(when))).unwrap_or_default();
+    format!("{}({}){when}", table::visible(&function.name), params.join(", "))
+}
+
+const fn in_words(when: Lifecycle) -> &'static str {
+    match when {
+        Lifecycle::Init => "when the database is made",
+        Lifecycle::OnConnect => "when a client connects",
+        Lifecycle::OnDisconnect => "when a client is gone",
+    }
+}
+
+const fn host_type(info: &DatabaseInfo) -> &'static str {
+    match info.host_type {
+        HostType::Wasm => "wasm",
+        HostType::Js => "js",
+    }
+}
+
+fn document(name: &str, info: &DatabaseInfo, schema: &ModuleSchema) -> Json {
+    json!({
+        "schema": DOCUMENT,
+        "database": name,
+        "identity": info.database_identity.to_hex().as_str(),
+        "owner": info.owner_identity.to_hex().as_str(),
+        "host_type": host_type(info),
+        "initial_program": info.initial_program,
+        "tables": schema.tables.iter().map(table_document).collect::<Vec<_>>(),
+        "reducers": schema.reducers.iter().map(function_document).collect::<Vec<_>>(),
+        "procedures": schema.procedures.iter().map(function_document).collect::<Vec<_>>(),
+        "views": schema.views,
+    })
+}
+
+fn table_document(table: &TableSchema) -> Json {
+    json!({
+        "name": table.name,
+        "public": table.is_public,
+        "columns": table.columns.iter().map(column_document).collect::<Vec<_>>(),
+        "primary_key": table.primary_key,
+    })
+}
+
+fn column_document(column: &Column) -> Json {
+    json!({ "name": column.name, "type": column.type_name() })
+}
+
+fn function_document(function: &FunctionSchema) -> Json {
+    let lifecycle = function.lifecycle.map(|when| match when {
+        Lifecycle::Init => "init",
+        Lifecycle::OnConnect => "client_connected",
+        Lifecycle::OnDisconnect => "client_disconnected",
+    });
+    json!({
+        "name": function.name,
+        "params": function.params.iter().map(column_document).collect::<Vec<_>>(),
+        "lifecycle": lifecycle,
+    })
 }

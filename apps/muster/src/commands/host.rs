@@ -57,10 +57,10 @@ pub(crate) async fn run(ui: &Ui, args: HostArgs) -> Outcome {
 mod embedded {
     use muster_host::{Host, RunningHost};
     use serde_json::json;
-    use tokio::signal;
 
     use super::HostArgs;
     use crate::outcome::{CODE_COULD_NOT, Exit, Failure, Outcome};
+    use crate::signals::Stop;
     use crate::ui::Ui;
 
     pub(super) async fn run(ui: &Ui, args: HostArgs) -> Outcome {
@@ -97,34 +97,6 @@ mod embedded {
         if let Err(failure) = written {
             // Clients may know the address all the same; a host does not end because nobody reads its stdout.
             tracing::warn!(%failure, "the ready line was not written");
-        }
-    }
-
-    /// The signals that end a host.
-    struct Stop {
-        #[cfg(unix)]
-        terminate: signal::unix::Signal,
-    }
-
-    impl Stop {
-        fn listen() -> Result<Stop, Failure> {
-            #[cfg(unix)]
-            let terminate = signal::unix::signal(signal::unix::SignalKind::terminate())
-                .map_err(|error| Failure::could_not(format!("cannot listen for signals ({error})"), "try again"))?;
-            Ok(Stop {
-                #[cfg(unix)]
-                terminate,
-            })
-        }
-
-        async fn wait(&mut self) {
-            #[cfg(unix)]
-            tokio::select! {
-                _ = signal::ctrl_c() => {}
-                _ = self.terminate.recv() => {}
-            }
-            #[cfg(not(unix))]
-            let _ = signal::ctrl_c().await;
         }
     }
 }

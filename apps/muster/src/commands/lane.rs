@@ -1,25 +1,171 @@
-//! `muster lane check`.
+//! `muster lane check`: can this lane be used, and if not, where does it end?
+//!
+//! What always holds: the steps come in the order in which a client takes them; after the first that fails the others
+//! are skipped, because their answers would only repeat it; every wait is limited.
 
-use crate::outcome::{Exit, Outcome};
-use crate::target::TargetArgs;
+use std::fmt::Display;
+use std::time::Duration;
+
+use muster_contract::Client;
+use muster_wire::connect;
+use muster_wire::http::HttpClient;
+use serde_json::{Value as Json, json};
+
+use crate::limits::CHECK_MS_MAX;
+use crate::outcome::{Exit, Failure, Outcome, one_line};
+use crate::target::{Target, TargetArgs};
 use crate::ui::Ui;
+
+/// The schema id of the JSON document.
+const DOCUMENT: &str = "muster.lane_check.v1";
 
 /// What to do with a lane.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum LaneCommand {
-    /// Check, step by step, that a lane can be used
+    /// Check, step by step, that a lane can be used by this build
     Check(CheckArgs),
 }
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Steps: lane (its variables), host (its health path), token (does the host take it), database (does it exist),
+tables (are they what this build decodes), connection (WebSocket, and the module's contract row).
+Exit code 0 if all pass, 1 if one fails.
+
+Examples:
+  muster lane check --lane dev
+  muster lane check --lane dev --env-file dev.envvars --json")]
 pub(crate) struct CheckArgs {
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     target: TargetArgs,
 }
 
-/// Runs.
+/// The steps, in order.
+const STEPS: [&str; 6] = ["lane", "host", "token", "database", "tables", "connection"];
+
+/// Checks.
 pub(crate) async fn run(ui: &Ui, LaneCommand::Check(args): LaneCommand) -> Outcome {
-    args.target.resolve(ui).await?;
-    Ok(Exit::Done)
+    // Without any lane or server named there is nothing to check: that is wrong usage, not a failed check.
+    if !args.target.names_a_lane() {
+        args.target.place()?;
+    }
+    let mut report = Report { ui, json: args.json, results: Vec::new() };
+    let target = check(&args.target, ui, &mut report).await?;
+    report.finish(target.as_ref())
+}
+
+/// Takes the steps until one fails. Returns the target once it is known.
+async fn check(args: &TargetArgs, ui: &Ui, report: &mut Report<'_>) -> Result<Option<Target>, Failure> {
+    let target = match args.resolve(ui).await {
+        Ok(target) => target,
+        Err(failure) => return report.failed(failure).map(|()| None),
+    };
+    let place = format!("{} on {}", target.database(), target.place.endpoint.base());
+    report.passed(match &target.place.lane {
+        Some(lane) => format!("{}: {place}", lane.name),
+        None => place,
+    })?;
+    let http = target.http_within(Duration::from_millis(CHECK_MS_MAX))?;
+    match talk(&target, &http, report).await {
+        Ok(()) => Ok(Some(target)),
+        Err(Stopped::Check(failure)) => report.failed(failure).map(|()| Some(target)),
+        Err(Stopped::Output(failure)) => Err(failure),
+    }
+}
+
+/// Why the steps ended early: a check failed, or nobody can be told.
+enum Stopped {
+    Check(Failure),
+    Output(Failure),
+}
+
+async fn talk(target: &Target, http: &HttpClient, report: &mut Report<'_>) -> Result<(), Stopped> {
+    let check = |failure: Failure| Stopped::Check(failure);
+    let took = http.ping().await.map_err(|error| check(target.explain(error)))?;
+    report.pass(format!("answered in {:.1} ms", took.as_secs_f64() * 1_000.0))?;
+    if target.token.is_some() {
+        http.websocket_token().await.map_err(|error| check(target.explain(error)))?;
+        report.pass(format!("taken by the host, {}", target.origin))?;
+    } else {
+        report.pass("none: anonymous")?;
+    }
+    let info = http.database_info().await.map_err(|error| check(target.explain(error)))?;
+    report.pass(info.database_identity)?;
+    let schema = http.schema().await.map_err(|error| check(target.explain(error)))?;
+    let client = Client::of_this_build();
+    client.check_tables(&schema.observed_tables()).map_err(|error| check(Failure::No(error.to_string())))?;
+    report.pass(format!("{} tables are as this build expects", client.tables.len()))?;
+    let mut options = target.connect_options().expect(client);
+    options.timeouts.connect = Duration::from_millis(CHECK_MS_MAX);
+    let (connection, _incoming) = connect(options).await.map_err(|error| check(error.into()))?;
+    let contract = connection.contract().map(|it| format!("{}, module {}", it.protocol_id, it.module_version));
+    let told = format!("{} as {}", connection.protocol(), connection.identity());
+    connection.close().await;
+    report.pass(format!("{told}; {}", contract.unwrap_or_default()))
+}
+
+/// What each step found.
+struct Report<'a> {
+    ui: &'a Ui,
+    json: bool,
+    results: Vec<(bool, String)>,
+}
+
+impl Report<'_> {
+    fn pass(&mut self, detail: impl Display) -> Result<(), Stopped> {
+        self.passed(detail).map_err(Stopped::Output)
+    }
+
+    fn passed(&mut self, detail: impl Display) -> Result<(), Failure> {
+        self.add(true, detail)
+    }
+
+    /// The step at hand failed. Not being able to write is the only error.
+    fn failed(&mut self, failure: Failure) -> Result<(), Failure> {
+        self.add(false, failure)
+    }
+
+    fn add(&mut self, passed: bool, detail: impl Display) -> Result<(), Failure> {
+        let (step, detail) = (STEPS[self.results.len()], one_line(&detail.to_string()));
+        if !self.json {
+            let colour = if passed { anstyle::AnsiColor::Green } else { anstyle::AnsiColor::Red };
+            let (colour, word) = (colour.on_default(), if passed { "ok    " } else { "failed" });
+            self.ui.print(format!("{colour}{word}{colour:#} {step:<10}  {detail}"))?;
+        }
+        self.results.push((passed, detail));
+        Ok(())
+    }
+
+    fn finish(self, target: Option<&Target>) -> Outcome {
+        let passed = self.results.len() == STEPS.len() && self.results.iter().all(|(passed, _)| *passed);
+        if self.json {
+            self.ui.print_json(&self.document(target, passed))?;
+        } else {
+            for step in &STEPS[self.results.len()..] {
+                self.ui.print(format!("skipped {step}"))?;
+            }
+        }
+        Ok(if passed { Exit::Done } else { Exit::No })
+    }
+
+    fn document(&self, target: Option<&Target>, passed: bool) -> Json {
+        let step = |(position, name): (usize, &&str)| match self.results.get(position) {
+            Some((true, detail)) => json!({ "step": name, "result": "ok", "detail": detail }),
+            Some((false, detail)) => json!({ "step": name, "result": "failed", "detail": detail }),
+            None => json!({ "step": name, "result": "skipped" }),
+        };
+        let lane = target.and_then(|target| target.place.lane.as_ref()).map(|lane| lane.name.to_string());
+        json!({
+            "schema": DOCUMENT,
+            "lane": lane,
+            "server": target.map(|target| target.place.endpoint.base()),
+            "database": target.map(Target::database),
+            "passed": passed,
+            "steps": STEPS.iter().enumerate().map(step).collect::<Vec<_>>(),
+        })
+    }
 }

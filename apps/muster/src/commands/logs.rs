@@ -1,18 +1,100 @@
-//! `muster logs`.
+//! `muster logs`: what a database's module and the host wrote about it.
 
-use crate::outcome::{Exit, Outcome};
+use anstyle::{AnsiColor, Style};
+use muster_wire::http::{LogRecord, LogStream};
+
+use crate::outcome::{Exit, Failure, Outcome};
+use crate::signals::Stop;
 use crate::target::TargetArgs;
 use crate::ui::Ui;
+use crate::value::rfc3339;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Only the database's owner may read its log. With --json, each line is as the host wrote it. With -f, Ctrl-C ends
+with exit code 0; an end of the stream that nobody asked for ends with 2.
+
+Examples:
+  muster logs --lane dev -n 50
+  muster logs --lane dev -f --json | jq -r 'select(.level == \"Error\") | .message'")]
 pub(crate) struct LogsArgs {
+    /// Only the last N lines
+    #[arg(short = 'n', long, value_name = "N")]
+    lines: Option<u32>,
+    /// Go on with new lines as they come
+    #[arg(short, long)]
+    follow: bool,
+    /// Print the host's JSON, an object a line
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     target: TargetArgs,
 }
 
-/// Runs.
+/// Shows, and follows.
 pub(crate) async fn run(ui: &Ui, args: LogsArgs) -> Outcome {
-    args.target.resolve(ui).await?;
-    Ok(Exit::Done)
+    let mut stop = Stop::listen()?;
+    let target = args.target.resolve(ui).await?;
+    let http = target.http()?;
+    tokio::select! {
+        () = stop.wait() => Ok(Exit::Done),
+        outcome = async {
+            let stream = http.logs(args.lines, args.follow).await.map_err(|error| target.explain(error))?;
+            show(ui, stream, args.json).await?;
+            if args.follow {
+                return Err(Failure::could_not("the host ended the log", "it may have stopped, or the database is gone; run this again"));
+            }
+            Ok(Exit::Done)
+        } => outcome,
+    }
+}
+
+async fn show(ui: &Ui, mut stream: LogStream, as_json: bool) -> Result<(), Failure> {
+    while let Some(record) = stream.next().await {
+        let record = record?;
+        if as_json {
+            ui.print(&record.raw)?;
+        } else {
+            ui.print(line(&record))?;
+        }
+    }
+    Ok(())
+}
+
+fn line(record: &LogRecord) -> String {
+    let when = record.timestamp.map(rfc3339).unwrap_or_default();
+    let colour = colour(&record.level);
+    let level = record.level.to_ascii_uppercase();
+    let place = match (&record.target, &record.function) {
+        (Some(target), Some(function)) => format!(" {target}/{function}"),
+        (Some(one), None) | (None, Some(one)) => format!(" {one}"),
+        (None, None) => String::new(),
+    };
+    // Messages may have several lines and mean them; control characters that move a terminal's cursor they may not.
+    let message = record.message.replace(|c: char| c.is_control() && c != '\n' && c != '\t', "\u{fffd}");
+    format!("{when} {colour}{level:<5}{colour:#}{place}: {message}").trim_start().into()
+}
+
+const fn colour(level: &str) -> Style {
+    match level.as_bytes() {
+        b"error" | b"panic" => AnsiColor::Red.on_default(),
+        b"warn" => AnsiColor::Yellow.on_default(),
+        b"info" => AnsiColor::Green.on_default(),
+        _ => Style::new().dimmed(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_time_level_place_and_message() {
+        let record = LogRecord::parse(
+            br#"{"level":"Warn","ts":1700000000000000,"target":"muster_module","function":"set_name","message":"a\u001b[2Jb"}"#,
+        );
+        let line = anstream::adapter::strip_str(&line(&record)).to_string();
+        assert_eq!(line, "2023-11-14T22:13:20Z WARN  muster_module/set_name: a\u{fffd}[2Jb");
+    }
 }

@@ -1,0 +1,196 @@
+//! `muster publish`: says what will change, then changes it.
+//!
+//! What always holds: nothing is sent to be stored before the plan was shown and allowed ([`decision`]); a change that
+//! breaks clients carries the token of exactly the plan that was shown, so that a module that changed in between is
+//! refused by the host; data is deleted only with a flag and a confirmation.
+
+mod decision;
+mod module;
+mod wasm;
+
+use std::path::PathBuf;
+
+use muster_wire::http::{HttpClient, Migration, MigrationPlan, PublishOperation, PublishOptions, PublishOutcome};
+use serde_json::{Value as Json, json};
+
+use crate::confirm::confirm;
+use crate::outcome::{Exit, Failure, Outcome, one_line};
+use crate::target::{Target, TargetArgs};
+use crate::ui::Ui;
+use decision::{Allowed, DeleteData, Go, decide};
+use module::Module;
+
+/// The schema id of the JSON document.
+const DOCUMENT: &str = "muster.publish.v1";
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Makes the database if it does not exist. Otherwise the host plans the change first, the plan is shown on stderr, and
+a plan that is not allowed changes nothing and ends with exit code 1.
+Without any token, a new identity is made and its token saved for this host below
+$XDG_CONFIG_HOME/muster/tokens (or ~/.config/…), mode 0600: it owns the database.
+
+Examples:
+  muster publish --server http://127.0.0.1:3000 --database presence
+  muster publish --lane staging --module muster_module.wasm --dry-run
+  muster publish --lane dev --delete-data --yes")]
+pub(crate) struct PublishArgs {
+    /// The module; without it, the module of the checkout around the current folder is built
+    #[arg(long, value_name = "FILE.wasm")]
+    module: Option<PathBuf>,
+    /// Show what would change, and stop
+    #[arg(long)]
+    dry_run: bool,
+    /// Allow a change that disconnects clients and locks out those built for the old schema
+    #[arg(long)]
+    break_clients: bool,
+    /// Allow all data to be deleted: where the host cannot keep it, or always; asks for confirmation
+    #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "on-conflict")]
+    delete_data: Option<DeleteData>,
+    /// Allow a module of SpacetimeDB 1.x to be replaced by one of 2.x, for good
+    #[arg(long)]
+    accept_major_upgrade: bool,
+    /// Do not ask before data is deleted
+    #[arg(short, long)]
+    yes: bool,
+    /// Print what was done as one JSON document
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+/// Publishes.
+pub(crate) async fn run(ui: &Ui, args: PublishArgs) -> Outcome {
+    // Where to comes first: a wrong address should not cost a build.
+    args.target.place()?;
+    let module = Module::find(args.module.as_deref(), ui).await?;
+    ui.say(format!("module {}, {}", module.sha256, module.made_by()));
+    let mut target = args.target.resolve(ui).await?;
+    let plan = plan(&target, &module).await?;
+    let go = announce(ui, &target, plan.as_ref(), &args)?;
+    if args.dry_run {
+        ui.say("nothing was changed: --dry-run");
+        return report(ui, &args, &target, &module, plan.as_ref(), None).map(|()| Exit::Done);
+    }
+    if go.clear {
+        let what = format!("delete all data of `{}` on {}", target.database(), target.place.endpoint.base());
+        confirm(ui, args.yes, &what).await?;
+    }
+    if target.token.is_none() {
+        // A database that an anonymous request makes belongs to an identity that nobody can be again.
+        target = target.with_new_identity(ui).await?;
+    }
+    let options = PublishOptions { policy: go.policy, clear: go.clear };
+    let done = target.http()?.publish(module.wasm.clone(), &options).await;
+    let done = done.map_err(|error| explain(error, &target))?;
+    report(ui, &args, &target, &module, plan.as_ref(), Some(&done))?;
+    Ok(Exit::Done)
+}
+
+/// What publishing would do to the database; `None` if there is no database yet.
+async fn plan(target: &Target, module: &Module) -> Result<Option<MigrationPlan>, Failure> {
+    let http: HttpClient = target.http()?;
+    match http.database_info().await {
+        Ok(_) => {}
+        Err(error) if error.status() == Some(404) => return Ok(None),
+        Err(error) => return Err(target.explain(error)),
+    }
+    let plan = http.pre_publish(module.wasm.clone()).await;
+    plan.map(Some).map_err(|error| explain(error, target))
+}
+
+/// Says what will change, and whether it may.
+fn announce(ui: &Ui, target: &Target, plan: Option<&MigrationPlan>, args: &PublishArgs) -> Result<Go, Failure> {
+    let place = format!("`{}` on {}", target.database(), target.place.endpoint.base());
+    let Some(plan) = plan else {
+        ui.say(format!("will create the database {place}"));
+        return Ok(Go::HARMLESS);
+    };
+    ui.say(format!("will update the database {place}:"));
+    for line in told(plan) {
+        ui.say(format!("  {line}"));
+    }
+    let allowed = Allowed {
+        break_clients: args.break_clients,
+        accept_major_upgrade: args.accept_major_upgrade,
+        delete_data: args.delete_data,
+    };
+    let go = decide(plan, allowed)?;
+    if go.clear {
+        ui.say("  all of its data will be deleted");
+    }
+    Ok(go)
+}
+
+/// The plan in lines.
+fn told(plan: &MigrationPlan) -> Vec<String> {
+    let mut lines: Vec<String> = match &plan.migration {
+        Migration::Automatic { steps, .. } => {
+            let steps = steps.lines().map(str::trim_end).filter(|line| !line.is_empty());
+            // A host's words, but its own lines are kept: they are a list.
+            steps.map(|line| line.replace(char::is_control, " ")).collect()
+        }
+        Migration::Refused { reason } => vec![format!("the host cannot do it and keep the data: {}", one_line(reason))],
+    };
+    if lines.is_empty() {
+        lines.push("no change of the schema".into());
+    }
+    if let Migration::Automatic { breaks_clients: true, .. } = plan.migration {
+        lines.push("connected clients will be disconnected".into());
+    }
+    lines
+}
+
+fn explain(error: muster_wire::http::HttpError, target: &Target) -> Failure {
+    match error.status() {
+        Some(400 | 500) => Failure::could_not(
+            format!("the host does not take this module: {}", one_line(error.said().unwrap_or_default())),
+            "check that the file is a module for SpacetimeDB 2.x; nothing was changed",
+        ),
+        _ => target.explain(error),
+    }
+}
+
+fn report(
+    ui: &Ui,
+    args: &PublishArgs,
+    target: &Target,
+    module: &Module,
+    plan: Option<&MigrationPlan>,
+    done: Option<&PublishOutcome>,
+) -> Result<(), Failure> {
+    if args.json {
+        return ui.print_json(&document(target, module, plan, done));
+    }
+    let Some(done) = done else { return Ok(()) };
+    let verb = operation(done);
+    ui.print(format!(
+        "{verb} {}\n  identity {}\n  module   {}",
+        target.database(),
+        done.database_identity,
+        module.sha256
+    ))
+}
+
+const fn operation(done: &PublishOutcome) -> &'static str {
+    match done.operation {
+        PublishOperation::Created => "created",
+        PublishOperation::Updated => "updated",
+    }
+}
+
+fn document(target: &Target, module: &Module, plan: Option<&MigrationPlan>, done: Option<&PublishOutcome>) -> Json {
+    json!({
+        "schema": DOCUMENT,
+        "server": target.place.endpoint.base(),
+        "database": target.database(),
+        "identity": done.map(|done| done.database_identity.to_hex().as_str().to_owned()),
+        "operation": done.map(operation),
+        "module_hash": format!("sha256:{}", module.sha256),
+        "compiler": module.compiler,
+        "target": module.target,
+        "plan": plan.map(told),
+    })
+}
