@@ -41,11 +41,12 @@ pub(crate) fn classify(error: &reqwest::Error, authority: &str, limit: Duration)
     }
 }
 
+/// The TLS error in this cause. Errors of I/O may hold one another, and `source` leaves out what they hold directly.
 fn tls_error<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
         return Some(tls);
     }
-    cause.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>()
+    tls_error(cause.downcast_ref::<io::Error>()?.get_ref()?)
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

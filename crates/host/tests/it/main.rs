@@ -12,3 +12,6 @@ mod identities;
 mod lifecycle;
 mod publishing;
 mod start;
+mod wire;
+mod wire_http;
+mod wire_types;

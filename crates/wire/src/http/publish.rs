@@ -41,7 +41,7 @@ pub enum Migration {
 pub struct MigrationToken(String);
 
 impl MigrationToken {
-    /// As hexadecimal digits.
+    /// As the host wrote it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -103,7 +103,10 @@ impl HttpClient {
                 migration: Migration::Automatic {
                     steps: migrate_plan,
                     breaks_clients: break_clients,
-                    token: MigrationToken(json::hash(&token).map_err(|reason| self.malformed(&context, reason))?),
+                    // Goes back exactly as it came: hosts read a hash in more than one form, but write it in one.
+                    token: json::text(&token)
+                        .map(|token| MigrationToken(token.into()))
+                        .ok_or_else(|| self.malformed(&context, format!("`{token}` is no token")))?,
                 },
                 major_version_upgrade,
             },
