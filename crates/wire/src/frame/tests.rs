@@ -74,6 +74,22 @@ fn a_small_frame_cannot_fill_the_memory() {
 }
 
 #[test]
+fn decompression_stops_at_the_limit_instead_of_finding_out_afterwards() {
+    struct Endless {
+        left: usize,
+    }
+    impl Read for Endless {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let bytes = buffer.len().min(4_096);
+            self.left = self.left.checked_sub(bytes).ok_or_else(|| std::io::Error::other("asked for too much"))?;
+            Ok(bytes)
+        }
+    }
+    let endless = Endless { left: 2 * LIMIT };
+    assert_eq!(bounded("any", endless, LIMIT), Err(FrameError::TooLarge { bytes_max: LIMIT }));
+}
+
+#[test]
 fn exactly_the_limit_is_allowed() {
     let data = plain(&[answer(1, 1_000)]);
     for frame in [tagged(0, &data), brotli(&data), gzip(&data)] {

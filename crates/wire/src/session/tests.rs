@@ -162,6 +162,18 @@ fn a_request_that_waited_too_long_is_never_sent() {
 }
 
 #[test]
+fn numbers_begin_again_without_meeting_one_that_is_still_in_use() {
+    let mut session = with_a_live_set();
+    session.on(at(0), ask(2, reducer()));
+    (session.last_request_id, session.last_query_set) = (u32::MAX, u32::MAX);
+    session.on(at(0), ask(3, reducer()));
+    (session.last_request_id, session.last_query_set) = (1, 0);
+    let actions = session.on(at(0), ask(4, subscribe()));
+    let [Action::Send(ClientMessage::Subscribe(sent))] = &actions[..] else { panic!("{actions:?}") };
+    assert_eq!((sent.request_id, sent.query_set_id.id), (3, 2), "request 2 and set 1 are in use");
+}
+
+#[test]
 fn only_live_sets_are_updated() {
     let mut session = with_a_live_set();
     session.on(at(1), ask(2, subscribe()));
