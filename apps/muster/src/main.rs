@@ -9,6 +9,7 @@ mod commands;
 mod confirm;
 mod handshake;
 mod limits;
+mod module_file;
 mod outcome;
 mod signals;
 mod table;

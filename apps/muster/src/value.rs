@@ -7,7 +7,7 @@
 
 use muster_wire::sats::de::serde::SeedWrapper;
 use muster_wire::sats::{
-    AlgebraicType, AlgebraicValue, ProductType, SumType, SumValue, WithTypespace, bsatn, uuid::Uuid,
+    AlgebraicType, AlgebraicValue, ProductType, SumType, SumValue, WithTypespace, uuid::Uuid,
 };
 use muster_wire::{ConnectionId, Identity, TimeDuration, Timestamp};
 use serde::de::DeserializeSeed;

@@ -3,7 +3,7 @@
 use super::*;
 use muster_contract::rows::{ActiveConnection, PresenceSummary, RoleCount};
 use muster_contract::shape::{ColumnShape, columns_of};
-use muster_wire::sats::{ProductTypeElement, Serialize, SpacetimeType, ser::serde::SerializeWrapper};
+use muster_wire::sats::{ProductTypeElement, Serialize, SpacetimeType, bsatn, ser::serde::SerializeWrapper};
 
 fn type_of<T: SpacetimeType>() -> ProductType {
     let element = |column: ColumnShape| ProductTypeElement::new_named(column.ty, column.name);

@@ -5,8 +5,6 @@
 //! refused by the host; data is deleted only with a flag and a confirmation.
 
 mod decision;
-mod module;
-mod wasm;
 
 use std::path::PathBuf;
 
@@ -14,11 +12,11 @@ use muster_wire::http::{HttpClient, Migration, MigrationPlan, PublishOperation, 
 use serde_json::{Value as Json, json};
 
 use crate::confirm::confirm;
+use crate::module_file::ModuleFile;
 use crate::outcome::{Exit, Failure, Outcome, one_line};
 use crate::target::{Target, TargetArgs};
 use crate::ui::Ui;
 use decision::{Allowed, DeleteData, Go, decide};
-use module::Module;
 
 /// The schema id of the JSON document.
 const DOCUMENT: &str = "muster.publish.v1";
@@ -33,7 +31,7 @@ $XDG_CONFIG_HOME/muster/tokens (or ~/.config/…), mode 0600: it owns the databa
 
 Examples:
   muster publish --server http://127.0.0.1:3000 --database presence
-  muster publish --lane staging --module muster_module.wasm --dry-run
+  muster publish --lane staging --module muster_module.bytes --dry-run
   muster publish --lane dev --delete-data --yes")]
 pub(crate) struct PublishArgs {
     /// The module; without it, the module of the checkout around the current folder is built
@@ -65,8 +63,8 @@ pub(crate) struct PublishArgs {
 pub(crate) async fn run(ui: &Ui, args: PublishArgs) -> Outcome {
     // Where to comes first: a wrong address should not cost a build.
     args.target.place()?;
-    let module = Module::find(args.module.as_deref(), ui).await?;
-    ui.say(format!("module {}, {}", module.sha256, module.made_by()));
+    let module = ModuleFile::find(ui, args.module.as_deref()).await?;
+    ui.say(format!("module {}, {}", module.sha256(), module.made_by()));
     let mut target = args.target.resolve(ui).await?;
     let plan = plan(&target, &module).await?;
     let go = announce(ui, &target, plan.as_ref(), &args)?;
@@ -83,21 +81,21 @@ pub(crate) async fn run(ui: &Ui, args: PublishArgs) -> Outcome {
         target = target.with_new_identity(ui).await?;
     }
     let options = PublishOptions { policy: go.policy, clear: go.clear };
-    let done = target.http()?.publish(module.wasm.clone(), &options).await;
+    let done = target.http()?.publish(module.bytes.clone(), &options).await;
     let done = done.map_err(|error| explain(error, &target))?;
     report(ui, &args, &target, &module, plan.as_ref(), Some(&done))?;
     Ok(Exit::Done)
 }
 
 /// What publishing would do to the database; `None` if there is no database yet.
-async fn plan(target: &Target, module: &Module) -> Result<Option<MigrationPlan>, Failure> {
+async fn plan(target: &Target, module: &ModuleFile) -> Result<Option<MigrationPlan>, Failure> {
     let http: HttpClient = target.http()?;
     match http.database_info().await {
         Ok(_) => {}
         Err(error) if error.status() == Some(404) => return Ok(None),
         Err(error) => return Err(target.explain(error)),
     }
-    let plan = http.pre_publish(module.wasm.clone()).await;
+    let plan = http.pre_publish(module.bytes.clone()).await;
     plan.map(Some).map_err(|error| explain(error, target))
 }
 
@@ -157,7 +155,7 @@ fn report(
     ui: &Ui,
     args: &PublishArgs,
     target: &Target,
-    module: &Module,
+    module: &ModuleFile,
     plan: Option<&MigrationPlan>,
     done: Option<&PublishOutcome>,
 ) -> Result<(), Failure> {
@@ -170,7 +168,7 @@ fn report(
         "{verb} {}\n  identity {}\n  module   {}",
         target.database(),
         done.database_identity,
-        module.sha256
+        module.sha256()
     ))
 }
 
@@ -181,14 +179,14 @@ const fn operation(done: &PublishOutcome) -> &'static str {
     }
 }
 
-fn document(target: &Target, module: &Module, plan: Option<&MigrationPlan>, done: Option<&PublishOutcome>) -> Json {
+fn document(target: &Target, module: &ModuleFile, plan: Option<&MigrationPlan>, done: Option<&PublishOutcome>) -> Json {
     json!({
         "schema": DOCUMENT,
         "server": target.place.endpoint.base(),
         "database": target.database(),
         "identity": done.map(|done| done.database_identity.to_hex().as_str().to_owned()),
         "operation": done.map(operation),
-        "module_hash": format!("sha256:{}", module.sha256),
+        "module_hash": format!("sha256:{}", module.sha256()),
         "compiler": module.compiler,
         "target": module.target,
         "plan": plan.map(told),

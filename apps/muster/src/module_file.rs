@@ -3,6 +3,8 @@
 //! What always holds: the bytes that are published are the bytes whose hash is shown; what cannot be WebAssembly is
 //! refused before a host sees it; compiler and target are named, or it is said what is missing.
 
+mod wasm;
+
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -10,7 +12,6 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
-use super::wasm;
 use crate::limits::MODULE_BYTES_MAX;
 use crate::outcome::{Failure, one_line};
 use crate::target::read_limited;
@@ -19,17 +20,16 @@ use crate::ui::Ui;
 /// The script that builds the module, from the root of a checkout.
 const BUILD_SCRIPT: &str = "scripts/build-module";
 
-/// A module, ready to be published.
+/// A module, ready to be published. Its hash is that of its bytes.
 #[derive(Clone, Debug)]
-pub(super) struct Module {
+pub(crate) struct ModuleFile {
     /// The bytes.
-    pub(super) wasm: Vec<u8>,
-    /// Their SHA-256, lower-case hexadecimal.
-    pub(super) sha256: String,
+    pub(crate) bytes: Vec<u8>,
+    sha256: String,
     /// The compiler that made it, if that can be known.
-    pub(super) compiler: Option<String>,
+    pub(crate) compiler: Option<String>,
     /// The target it was compiled for, if that can be known.
-    pub(super) target: Option<String>,
+    pub(crate) target: Option<String>,
 }
 
 /// What `scripts/build-module` writes beside its result.
@@ -40,31 +40,36 @@ struct BuildNote {
     target: String,
 }
 
-impl Module {
+impl ModuleFile {
     /// The module in `file`, or one built now.
     ///
     /// # Errors
     /// [`Failure::CouldNot`] if there is none, it is no WebAssembly, or it does not build.
-    pub(super) async fn find(file: Option<&Path>, ui: &Ui) -> Result<Module, Failure> {
+    pub(crate) async fn find(ui: &Ui, file: Option<&Path>) -> Result<ModuleFile, Failure> {
         match file {
-            Some(file) => Module::read(file),
-            None => Module::read(&build(ui).await?),
+            Some(file) => ModuleFile::read(file),
+            None => ModuleFile::read(&build(ui).await?),
         }
     }
 
-    fn read(path: &Path) -> Result<Module, Failure> {
-        let wasm = read_limited("the module", path, MODULE_BYTES_MAX)?;
-        if !wasm::is_wasm(&wasm) {
-            return Err(not_wasm(path, &wasm));
+    fn read(path: &Path) -> Result<ModuleFile, Failure> {
+        let bytes = read_limited("the module", path, MODULE_BYTES_MAX)?;
+        if !wasm::is_wasm(&bytes) {
+            return Err(not_wasm(path, &bytes));
         }
-        let sha256 = hex::encode(Sha256::digest(&wasm));
+        let sha256 = hex::encode(Sha256::digest(&bytes));
         let note = note_beside(path).filter(|note| note.sha256 == sha256);
         let (compiler, target) = note.map(|note| (note.compiler, note.target)).unzip();
-        Ok(Module { sha256, compiler: compiler.or_else(|| wasm::compiler(&wasm)), target, wasm })
+        Ok(ModuleFile { sha256, compiler: compiler.or_else(|| wasm::compiler(&bytes)), target, bytes })
+    }
+
+    /// The SHA-256 of the bytes, lower-case hexadecimal.
+    pub(crate) fn sha256(&self) -> String {
+        self.sha256.clone()
     }
 
     /// Compiler and target in words, or what is missing.
-    pub(super) fn made_by(&self) -> String {
+    pub(crate) fn made_by(&self) -> String {
         let compiler = self.compiler.as_deref().map(one_line);
         let compiler = compiler.unwrap_or_else(|| "an unknown compiler (the file does not name it)".into());
         let target = self.target.as_deref().map(one_line);
