@@ -110,6 +110,21 @@ async fn a_callers_own_change_is_there_before_the_answer() {
 }
 
 #[tokio::test]
+async fn an_answer_waits_for_the_changes_before_it() {
+    let (_host, mut options) = published(Variant::Plain).await;
+    options.queues.updates = 1;
+    let (connection, mut incoming) = connect(options).await.unwrap();
+    let subscription = connection.subscribe(ITEMS).await.unwrap();
+    connection.call_reducer("add", args(&("fills the queue",))).await.unwrap();
+    let mut call = Box::pin(connection.call_reducer("add", args(&("waits",))));
+    let early = timeout(Duration::from_millis(300), &mut call).await;
+    assert!(early.is_err(), "its change has no place in the queue yet: {early:?}");
+    assert_eq!(next_items(&mut incoming, subscription.query_set).await, ["fills the queue"]);
+    assert!(timeout(PATIENCE, call).await.expect("now there is room").unwrap().outcome.is_ok());
+    assert_eq!(next_items(&mut incoming, subscription.query_set).await, ["waits"]);
+}
+
+#[tokio::test]
 async fn an_ended_subscription_is_silent_and_the_others_go_on() {
     let (_host, options) = published(Variant::Plain).await;
     let (connection, mut incoming) = connect(options).await.unwrap();
