@@ -6,7 +6,9 @@
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
-use crate::commands::{call, completions, delete, describe, host, lane, logs, publish, sql, subscribe};
+use crate::commands::{
+    call, completions, delete, demo, describe, handshake, host, lane, logs, publish, sql, subscribe,
+};
 use crate::outcome::{Failure, one_line};
 
 const AFTER_HELP: &str = "\
@@ -72,6 +74,10 @@ pub(crate) enum Command {
     Subscribe(subscribe::SubscribeArgs),
     /// Delete a database and all its data
     Delete(delete::DeleteArgs),
+    /// Let N clients meet, and count them: does this database work?
+    Handshake(handshake::HandshakeArgs),
+    /// Start a host, publish the module and run the handshake, all in one
+    Demo(demo::DemoArgs),
     /// Work with lanes
     #[command(subcommand)]
     Lane(lane::LaneCommand),

@@ -16,6 +16,17 @@ pub(crate) const CHECK_MS_MAX: u64 = 15_000;
 /// How many characters of a cell a table shows; the rest is cut, `--json` has all of it.
 pub(crate) const CELL_CHARS_MAX: usize = 100;
 
+/// How long any one state of a handshake may take to come about, in milliseconds, unless `--patience` says otherwise.
+pub(crate) const HANDSHAKE_PATIENCE_MS: u64 = 30_000;
+
+/// How long the demonstration's host may take until it answers, in milliseconds.
+#[cfg(feature = "host")]
+pub(crate) const DEMO_HOST_READY_MS_MAX: u64 = 60_000;
+
+/// How long the demonstration's host may take to end, in milliseconds: longer than its own drain.
+#[cfg(feature = "host")]
+pub(crate) const DEMO_HOST_STOP_MS_MAX: u64 = 30_000;
+
 const KIB: u64 = 1_024;
 const MIB: u64 = 1_024 * KIB;
 

@@ -6,9 +6,7 @@
 //! another is `{"name": payload}`.
 
 use muster_wire::sats::de::serde::SeedWrapper;
-use muster_wire::sats::{
-    AlgebraicType, AlgebraicValue, ProductType, SumType, SumValue, WithTypespace, uuid::Uuid,
-};
+use muster_wire::sats::{AlgebraicType, AlgebraicValue, ProductType, SumType, SumValue, WithTypespace, uuid::Uuid};
 use muster_wire::{ConnectionId, Identity, TimeDuration, Timestamp};
 use serde::de::DeserializeSeed;
 use serde_json::{Map, Value as Json, json};

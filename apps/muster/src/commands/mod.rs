@@ -6,7 +6,9 @@
 pub(crate) mod call;
 pub(crate) mod completions;
 pub(crate) mod delete;
+pub(crate) mod demo;
 pub(crate) mod describe;
+pub(crate) mod handshake;
 pub(crate) mod host;
 pub(crate) mod lane;
 pub(crate) mod logs;
@@ -29,6 +31,8 @@ pub(crate) async fn run(ui: &Ui, command: Command) -> Outcome {
         Command::Call(args) => call::run(ui, args).await,
         Command::Subscribe(args) => subscribe::run(ui, args).await,
         Command::Delete(args) => delete::run(ui, args).await,
+        Command::Handshake(args) => handshake::run(ui, args).await,
+        Command::Demo(args) => demo::run(ui, args).await,
         Command::Lane(command) => lane::run(ui, command).await,
         Command::Completions(args) => completions::run(ui, &args),
     }

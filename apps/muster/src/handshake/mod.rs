@@ -14,6 +14,7 @@ mod session;
 mod verdict;
 mod view;
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -21,8 +22,9 @@ use muster_contract::Client;
 use muster_wire::http::{HttpClient, HttpError};
 use muster_wire::{CallError, ConnectError, ConnectOptions, ConnectionId, Endpoint, Identity, RowError, Token};
 
-pub(crate) use report::{Evidence, Report, SCHEMA, write};
-use report::Session;
+use crate::outcome::Failure;
+pub(crate) use report::Evidence;
+use report::{Report, SCHEMA, Session};
 use session::Member;
 use verdict::{ClientView, Observation, Observations, problems};
 
@@ -142,6 +144,19 @@ pub(crate) async fn meet(plan: &Plan, on_stage: impl Fn(Stage)) -> Result<Eviden
         observations,
         problems,
         sessions: members.iter().zip(ended).map(|(member, ended)| session_of(member, ended.to_string())).collect(),
+    })
+}
+
+/// Writes the evidence into `folder`, made if missing, and returns the file's path.
+///
+/// # Errors
+/// [`Failure::CouldNot`] if the folder cannot be made or the file cannot be written.
+pub(crate) fn write_to(folder: &Path, evidence: &Evidence) -> Result<PathBuf, Failure> {
+    report::write(folder, evidence).map_err(|error| {
+        Failure::could_not(
+            format!("cannot write the evidence to {} ({error})", folder.display()),
+            "name a folder that can be written, with space left, as --evidence-dir",
+        )
     })
 }
 

@@ -6,7 +6,9 @@
 use std::time::{Duration, Instant};
 
 use muster_contract::rows::{ActiveConnection, Row};
-use muster_wire::{ConnectOptions, Connection, ConnectionId, Identity, Incoming, RowError, Transaction, Update, connect};
+use muster_wire::{
+    ConnectOptions, Connection, ConnectionId, Identity, Incoming, RowError, Transaction, Update, connect,
+};
 use tokio::sync::watch;
 
 use super::CouldNotRun;

@@ -1,0 +1,94 @@
+//! `muster handshake`: arguments, and what a person or a script sees. What it does stands in [`crate::handshake`].
+
+use std::num::{NonZeroU16, NonZeroU32};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::handshake::{self, Evidence, Plan, Stage};
+use crate::limits::HANDSHAKE_PATIENCE_MS;
+use crate::outcome::{Exit, Failure, Outcome};
+use crate::target::TargetArgs;
+use crate::ui::Ui;
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Counts the rows of `active_connection` before, while N anonymous clients hold a subscription, and after they
+have closed, over SQL and through the subscriptions. Who asks has an identity of its own and is left out of
+every count. It writes nothing but the sessions themselves.
+
+Exit codes: 0 passed; 1 it ran and a count was wrong; 2 it could not run.
+
+Examples:
+  muster handshake --lane dev
+  muster handshake --server http://127.0.0.1:3000 --database presence --clients 50 --json")]
+pub(crate) struct HandshakeArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// How many clients meet
+    #[arg(long, value_name = "N", default_value = "2")]
+    clients: NonZeroU16,
+    /// Leave a file with every count, identity and time in this folder, made if missing
+    #[arg(long, value_name = "DIR")]
+    evidence_dir: Option<PathBuf>,
+    /// How long any one state may take to come about
+    #[arg(long, value_name = "SECONDS")]
+    patience: Option<NonZeroU32>,
+    /// Print one JSON object (muster.handshake.v1)
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs.
+pub(crate) async fn run(ui: &Ui, args: HandshakeArgs) -> Outcome {
+    let target = args.target.resolve(ui).await?;
+    let patience_ms = args.patience.map_or(HANDSHAKE_PATIENCE_MS, |seconds| u64::from(seconds.get()) * 1_000);
+    let plan = Plan {
+        lane: target.place.lane.as_ref().map(|lane| lane.name.to_string()),
+        endpoint: target.place.endpoint.clone(),
+        token: target.token.clone(),
+        clients: args.clients.get().into(),
+        patience: Duration::from_millis(patience_ms),
+    };
+    let evidence = handshake::meet(&plan, progress(ui)).await.map_err(|error| Failure::CouldNot(error.to_string()))?;
+    let written = args.evidence_dir.as_deref().map(|folder| handshake::write_to(folder, &evidence)).transpose();
+    if args.json {
+        ui.print_json(&evidence.report)?;
+    } else {
+        ui.print(summary(&evidence))?;
+    }
+    for problem in &evidence.problems {
+        ui.say(format!("  {problem}"));
+    }
+    // After the result: it counts whether or not the file could be written, and the exit code then says that it was not.
+    if let Some(path) = written? {
+        ui.say(format!("evidence   {}", path.display()));
+    }
+    Ok(if evidence.report.passed { Exit::Done } else { Exit::No })
+}
+
+/// Says on stderr what is being waited for, when asked to (`-v`).
+pub(crate) fn progress(ui: &Ui) -> impl Fn(Stage) + '_ {
+    |stage| {
+        ui.detail(match stage {
+            Stage::Before => "counting the sessions that are there",
+            Stage::Connecting => "connecting the clients",
+            Stage::Meeting => "waiting until everybody sees everybody",
+            Stage::Parting => "closing, and waiting until nobody is seen",
+        });
+    }
+}
+
+/// The result as one line.
+pub(crate) fn summary(evidence: &Evidence) -> String {
+    let report = &evidence.report;
+    let (style, word) = if report.passed {
+        (anstyle::AnsiColor::Green.on_default(), "passed")
+    } else {
+        (anstyle::AnsiColor::Red.on_default(), "FAILED")
+    };
+    format!(
+        "handshake  {} clients: {} sessions before, {} during, {} after; {style}{word}{style:#} in {} ms",
+        report.clients, report.baseline, report.during, report.after, report.elapsed_ms
+    )
+}

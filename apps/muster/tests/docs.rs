@@ -1,0 +1,174 @@
+//! Runs the operators' documents: every `sh` block of every page in `docs/sync/`, in order, against an embedded host.
+//!
+//! What always holds: the commands are the page's own. Only the address of the lane files is replaced by the one of the
+//! host under test, and the pages run in a copy of the checkout, so that what they write lands nowhere else. Blocks
+//! marked `sh maincloud-only` are left out, and every other mark is an error: a block that is silently not run would be
+//! a promise that nobody keeps.
+#![cfg(feature = "host")]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+const MUSTER: &str = env!("CARGO_BIN_EXE_muster");
+/// The addresses that stand in the lane files.
+const ADDRESSES: [&str; 2] = ["https://maincloud.spacetimedb.com", "http://127.0.0.1:3000"];
+/// What a page needs of the checkout.
+const COPIED: [&str; 8] = ["Cargo.toml", "Cargo.lock", "module", "crates", "apps", "scripts", "docs", "Makefile"];
+
+#[derive(Debug, PartialEq, Eq)]
+struct Block {
+    line: usize,
+    text: String,
+}
+
+/// The blocks of a page that are to be run.
+fn runnable(page: &str) -> Result<Vec<Block>, String> {
+    let mut blocks = Vec::new();
+    let mut open: Option<(bool, Block)> = None;
+    for (index, line) in page.lines().enumerate() {
+        match (line.strip_prefix("```"), &mut open) {
+            (Some(mark), None) => {
+                let run = match mark {
+                    "sh" => true,
+                    "sh maincloud-only" | "text" => false,
+                    other => return Err(format!("line {}: a block marked `{other}`", index + 1)),
+                };
+                open = Some((run, Block { line: index + 1, text: String::new() }));
+            }
+            (Some(_), Some(_)) => {
+                if let Some((true, block)) = open.take() {
+                    blocks.push(block);
+                }
+            }
+            (None, Some((_, block))) => {
+                block.text.push_str(line);
+                block.text.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    if open.is_some() { Err("a block is never closed".into()) } else { Ok(blocks) }
+}
+
+fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the checkout is there")
+}
+
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir_all(to).expect("a folder");
+        for entry in fs::read_dir(from).expect("a readable folder") {
+            let entry = entry.expect("an entry");
+            if entry.file_name() != "target" {
+                copy(&entry.path(), &to.join(entry.file_name()));
+            }
+        }
+    } else {
+        fs::copy(from, to).expect("copied");
+    }
+}
+
+/// A host in a process of its own.
+struct Host {
+    process: Child,
+    url: String,
+}
+
+impl Host {
+    fn start() -> Host {
+        let mut process = Command::new(MUSTER)
+            .args(["--quiet", "host", "--in-memory", "--listen", "127.0.0.1:0", "--json"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the host starts");
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().expect("a pipe")).read_line(&mut line).expect("the ready line");
+        let ready: serde_json::Value = serde_json::from_str(&line).expect("the ready line is JSON");
+        Host { process, url: ready["url"].as_str().expect("a URL").to_owned() }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Runs a page to its end, or fails with the block that failed and all that it said.
+fn run(page: &str) {
+    let host = Host::start();
+    let here = tempfile::tempdir().expect("a temporary folder");
+    for name in COPIED {
+        copy(&checkout().join(name), &here.path().join(name));
+    }
+    let addressed = |text: String| ADDRESSES.iter().fold(text, |text, address| text.replace(address, &host.url));
+    for lane_file in fs::read_dir(here.path().join("docs/sync/examples")).expect("examples") {
+        let path = lane_file.expect("an entry").path();
+        let text = addressed(fs::read_to_string(&path).expect("a lane file"));
+        assert!(text.contains(&host.url), "{} names none of the known addresses", path.display());
+        fs::write(&path, text).expect("written");
+    }
+
+    let text = fs::read_to_string(here.path().join("docs/sync").join(page)).expect("the page");
+    let blocks = runnable(&text).unwrap_or_else(|problem| panic!("{page}, {problem}"));
+    assert!(!blocks.is_empty(), "{page} has nothing to run");
+    let mut script = String::from("set -euo pipefail\n");
+    for block in &blocks {
+        script.push_str(&format!("echo '=== {page}, line {}'\n{}", block.line, addressed(block.text.clone())));
+    }
+
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders = vec![Path::new(MUSTER).parent().expect("a folder").to_owned()];
+    folders.extend(std::env::split_paths(&path));
+    let output = Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(here.path())
+        .env("PATH", std::env::join_paths(folders).expect("a PATH"))
+        .env("XDG_CONFIG_HOME", here.path().join("config"))
+        .env_remove("MUSTER_TOKEN")
+        .env_remove("MUSTER_SERVER")
+        .env_remove("MUSTER_DATABASE")
+        .stdin(Stdio::null())
+        .output()
+        .expect("bash runs");
+    assert!(
+        output.status.success(),
+        "{page} does not hold ({}):\n{}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn every_page_for_operators_is_run_here() {
+    let mut pages: Vec<String> = fs::read_dir(checkout().join("docs/sync"))
+        .expect("the pages")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .filter(|name| name.ends_with(".md"))
+        .collect();
+    pages.sort();
+    assert_eq!(pages, ["SPACETIME_MAINCLOUD_HANDSHAKE_SMOKE_TEST.md", "SPACETIME_MAINCLOUD_MANAGED_DEPLOYMENT.md"]);
+}
+
+#[test]
+fn the_deployment_page_holds() {
+    run("SPACETIME_MAINCLOUD_MANAGED_DEPLOYMENT.md");
+}
+
+#[test]
+fn the_handshake_page_holds() {
+    run("SPACETIME_MAINCLOUD_HANDSHAKE_SMOKE_TEST.md");
+}
+
+#[test]
+fn blocks_are_told_apart_and_an_unknown_mark_is_an_error() {
+    let page = "# x\n```sh\na\nb\n```\n```sh maincloud-only\nc\n```\n```text\nd\n```\n```sh\ne\n```\n";
+    let blocks = runnable(page).expect("known marks only");
+    assert_eq!(blocks, [Block { line: 2, text: "a\nb\n".into() }, Block { line: 12, text: "e\n".into() }]);
+    assert!(runnable("```bash\na\n```\n").is_err());
+    assert!(runnable("```sh\na\n").is_err());
+}
