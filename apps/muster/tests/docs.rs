@@ -6,12 +6,14 @@
 //! a promise that nobody keeps.
 #![cfg(feature = "host")]
 
-use std::fs;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+mod support;
 
-const MUSTER: &str = env!("CARGO_BIN_EXE_muster");
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use support::{Host, MUSTER, checkout};
+
 /// The addresses that stand in the lane files.
 const ADDRESSES: [&str; 2] = ["https://maincloud.spacetimedb.com", "http://127.0.0.1:3000"];
 /// What a page needs of the checkout.
@@ -52,10 +54,6 @@ fn runnable(page: &str) -> Result<Vec<Block>, String> {
     if open.is_some() { Err("a block is never closed".into()) } else { Ok(blocks) }
 }
 
-fn checkout() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the checkout is there")
-}
-
 fn copy(from: &Path, to: &Path) {
     if from.is_dir() {
         fs::create_dir_all(to).expect("a folder");
@@ -70,36 +68,9 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// A host in a process of its own.
-struct Host {
-    process: Child,
-    url: String,
-}
-
-impl Host {
-    fn start() -> Host {
-        let mut process = Command::new(MUSTER)
-            .args(["--quiet", "host", "--in-memory", "--listen", "127.0.0.1:0", "--json"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the host starts");
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().expect("a pipe")).read_line(&mut line).expect("the ready line");
-        let ready: serde_json::Value = serde_json::from_str(&line).expect("the ready line is JSON");
-        Host { process, url: ready["url"].as_str().expect("a URL").to_owned() }
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 /// Runs a page to its end, or fails with the block that failed and all that it said.
 fn run(page: &str) {
-    let host = Host::start();
+    let host = Host::in_memory();
     let here = tempfile::tempdir().expect("a temporary folder");
     for name in COPIED {
         copy(&checkout().join(name), &here.path().join(name));

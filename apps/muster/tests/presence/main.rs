@@ -3,6 +3,8 @@
 #![cfg(feature = "host")]
 
 mod plane;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::time::Duration;
 

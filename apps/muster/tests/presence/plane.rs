@@ -1,6 +1,5 @@
 //! A host in this process with Muster's module published, and sessions to it.
 
-use std::path::Path;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -30,7 +29,8 @@ impl Plane {
         let stranger = HttpClient::new(endpoint.clone(), None).expect("a client");
         let owner = stranger.create_identity().await.expect("an identity").token;
         let http = HttpClient::new(endpoint, Some(owner.clone())).expect("a client");
-        http.publish(module(), &PublishOptions::default()).await.expect("published");
+        let module = std::fs::read(crate::support::module()).expect("the module's file");
+        http.publish(module, &PublishOptions::default()).await.expect("published");
         Plane { host, owner }
     }
 
@@ -108,15 +108,4 @@ impl Session {
             pause = (pause * 2).min(Duration::from_millis(100));
         }
     }
-}
-
-/// The module as `scripts/build-module` makes it: given by `MUSTER_MODULE_WASM`, as `make test` does, or built here.
-fn module() -> Vec<u8> {
-    let path = std::env::var("MUSTER_MODULE_WASM").unwrap_or_else(|_| {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/build-module");
-        let output = std::process::Command::new(script).output().expect("scripts/build-module runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).expect("a path").trim().to_owned()
-    });
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }

@@ -1,0 +1,122 @@
+//! `muster publish` and `muster delete`: what may change, and what may not.
+
+use crate::module::{Variant, module};
+use crate::support::{Host, Sandbox, muster_module, sandbox_at};
+
+/// A database with the plain module and one item in it.
+fn published(host: &Host) -> Sandbox {
+    let sandbox = sandbox_at(host, "db");
+    for (name, variant) in
+        [("plain", Variant::Plain), ("notes", Variant::WithNotes), ("numbered", Variant::NumberedItems)]
+    {
+        sandbox.file(&format!("{name}.wasm"), module(variant));
+    }
+    let done = sandbox.run(&["publish", "--json", "--module", "plain.wasm"]).json();
+    assert_eq!(done["operation"], "created");
+    sandbox.run(&["call", "add", "\"kept\""]).done();
+    sandbox
+}
+
+fn items(sandbox: &Sandbox) -> usize {
+    let rows = sandbox.run(&["sql", "--json", "SELECT * FROM item"]).json();
+    rows["statements"][0]["rows"].as_array().expect("rows").len()
+}
+
+#[test]
+fn our_own_module_is_published_described_and_deleted() {
+    let hosts = Sandbox::new();
+    let host = Host::in_memory(&hosts);
+    let sandbox = sandbox_at(&host, "presence");
+    let wasm = muster_module();
+    let run = sandbox.run(&["publish", "--module", &wasm]);
+    assert!(
+        run.stderr.contains("built by rustc") && run.stderr.contains("for wasm32-unknown-unknown"),
+        "{}",
+        run.stderr
+    );
+    assert!(run.stderr.contains("will create the database `presence`"), "{}", run.stderr);
+    assert!(run.done().starts_with("created presence\n  identity c200"));
+    let schema = sandbox.run(&["describe", "--json"]).json();
+    let tables: Vec<_> = schema["tables"].as_array().expect("tables").iter().map(|it| &it["name"]).collect();
+    assert!(tables.iter().any(|name| *name == "active_connection"), "{tables:?}");
+    let again = sandbox.run(&["publish", "--module", &wasm]);
+    assert!(again.stderr.contains("no change of the schema"), "{}", again.stderr);
+    assert!(again.done().starts_with("updated presence\n"));
+    sandbox.run(&["delete", "--yes"]).done();
+    assert!(sandbox.run(&["describe"]).error(2).contains("404"));
+}
+
+#[test]
+fn a_harmless_change_goes_through_and_keeps_the_data() {
+    let hosts = Sandbox::new();
+    let host = Host::in_memory(&hosts);
+    let sandbox = published(&host);
+    let run = sandbox.run(&["publish", "--module", "notes.wasm"]);
+    assert!(run.stderr.contains("note"), "the plan names the new table: {}", run.stderr);
+    assert!(run.done().starts_with("updated db\n"));
+    assert_eq!(items(&sandbox), 1);
+}
+
+#[test]
+fn a_dry_run_changes_nothing() {
+    let hosts = Sandbox::new();
+    let host = Host::in_memory(&hosts);
+    let sandbox = published(&host);
+    let plan = sandbox.run(&["publish", "--module", "notes.wasm", "--dry-run", "--json"]).json();
+    assert!(plan["plan"].to_string().contains("note") && plan["operation"].is_null(), "{plan}");
+    assert!(sandbox.run(&["sql", "-q", "SELECT * FROM note"]).error(2).contains("note"));
+    // And of a database that does not exist yet.
+    sandbox.run(&["publish", "--module", "plain.wasm", "--dry-run", "--database", "other"]).done();
+    assert!(sandbox.run(&["describe", "--database", "other"]).error(2).contains("404"));
+}
+
+#[test]
+fn clients_are_broken_only_where_that_was_said() {
+    let hosts = Sandbox::new();
+    let host = Host::in_memory(&hosts);
+    let sandbox = published(&host);
+    sandbox.run(&["publish", "-q", "--module", "notes.wasm"]).done();
+    let refusal = sandbox.run(&["publish", "-q", "--module", "plain.wasm"]).error(1);
+    assert!(refusal.contains("breaks connected clients") && refusal.ends_with("or add --break-clients"), "{refusal}");
+    sandbox.run(&["sql", "-q", "SELECT * FROM note"]).done();
+    sandbox.run(&["publish", "-q", "--module", "plain.wasm", "--break-clients"]).done();
+    sandbox.run(&["sql", "-q", "SELECT * FROM note"]).error(2);
+    assert_eq!(items(&sandbox), 1, "breaking clients deletes no data");
+}
+
+#[test]
+fn data_is_deleted_only_where_that_was_said_and_confirmed() {
+    let hosts = Sandbox::new();
+    let host = Host::in_memory(&hosts);
+    let sandbox = published(&host);
+    let refusal = sandbox.run(&["publish", "-q", "--module", "numbered.wasm"]).error(1);
+    assert!(refusal.contains("keep the data") && refusal.ends_with("or add --delete-data"), "{refusal}");
+    let refusal = sandbox.run(&["publish", "-q", "--module", "numbered.wasm", "--break-clients"]).error(1);
+    assert!(refusal.ends_with("or add --delete-data"), "{refusal}");
+    let refusal = sandbox.run(&["publish", "-q", "--module", "numbered.wasm", "--delete-data"]).error(1);
+    assert!(refusal.starts_with("will not delete all data of `db`") && refusal.ends_with("; add --yes"), "{refusal}");
+    assert_eq!(items(&sandbox), 1);
+    // Where the data can be kept, the flag alone deletes nothing.
+    sandbox.run(&["publish", "-q", "--module", "notes.wasm", "--delete-data", "--yes"]).done();
+    assert_eq!(items(&sandbox), 1);
+    sandbox.run(&["publish", "-q", "--module", "numbered.wasm", "--delete-data", "--yes"]).done();
+    assert_eq!(items(&sandbox), 0);
+    sandbox.run(&["publish", "-q", "--module", "plain.wasm", "--delete-data=always", "--yes"]).done();
+    sandbox.run(&["call", "add", "\"new\""]).done();
+    assert_eq!(items(&sandbox), 1);
+}
+
+#[test]
+fn only_the_owner_may_change_or_delete() {
+    let hosts = Sandbox::new();
+    let host = Host::in_memory(&hosts);
+    let owner = published(&host);
+    let stranger = sandbox_at(&host, "db");
+    let wasm = owner.path("notes.wasm");
+    let wasm = wasm.to_str().expect("plain");
+    for args in [&["publish", "-q", "--module", wasm][..], &["delete", "--yes"], &["logs"]] {
+        let told = stranger.run(args).error(2);
+        assert!(told.contains("403") && told.contains("anonymously"), "{args:?}: {told}");
+    }
+    assert_eq!(items(&owner), 1);
+}
