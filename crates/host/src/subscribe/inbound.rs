@@ -2,6 +2,9 @@
 //!
 //! Always true: requests of a session reach the engine one at a time, in the order they arrived; what waits is bounded
 //! in messages and in bytes; putting a request in never waits, so that pings are read however busy the engine is.
+//!
+//! The engine takes calls and subscriptions into a queue of its own and does not say when they are done. That queue has
+//! no bound; so requests are held back here while it is long.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +15,7 @@ use spacetimedb::client::{ClientConnection, DataMessage, MessageExecutionError, 
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::limits::WebSocketLimits;
+use super::limits::{ENGINE_QUEUE_OPERATIONS, ENGINE_QUEUE_POLL_INTERVAL, WebSocketLimits};
 
 /// One WebSocket message of the client, and when it came.
 struct Request {
@@ -85,7 +88,7 @@ impl Requests {
 }
 
 /// Hands every request to the engine. Ends when the [`Intake`] is dropped and the queue is empty, or at the first request
-/// that the engine cannot read.
+/// that the engine cannot read. `engine_queue` tells how many operations the database's engine has not begun.
 ///
 /// The engine answers through the connection's own queue. Only `v1` has answers that do not go there: a request that was
 /// understood and could not be carried out is answered through `replies`; from `v2` on it closes the session, as
@@ -94,8 +97,10 @@ pub(super) async fn handle(
     client: ClientConnection,
     mut requests: Requests,
     replies: mpsc::Sender<MessageExecutionError>,
+    engine_queue: impl Fn() -> i64,
 ) -> Handled {
     while let Some(Request { data, received_at }) = requests.next().await {
+        room(&engine_queue).await;
         match client.handle_message(data, received_at).await {
             Ok(()) => {}
             Err(MessageHandleError::Execution(error)) if client.config.version == WsVersion::V1 => {
@@ -107,6 +112,13 @@ pub(super) async fn handle(
         }
     }
     Handled::All
+}
+
+/// Waits until the engine's queue is short. It can only be looked at; a look is one atomic read.
+async fn room(engine_queue: impl Fn() -> i64) {
+    while engine_queue() >= ENGINE_QUEUE_OPERATIONS {
+        tokio::time::sleep(ENGINE_QUEUE_POLL_INTERVAL).await;
+    }
 }
 
 /// A text message as the engine wants it: the same bytes, checked again because the two string types do not know of
@@ -143,6 +155,13 @@ mod tests {
         assert_eq!(intake.push(message(60)), Err(QueueFull));
         assert!(requests.next().await.is_some());
         assert_eq!(intake.push(message(100)), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn requests_wait_while_the_engine_is_behind() {
+        let looks = std::sync::atomic::AtomicI64::new(ENGINE_QUEUE_OPERATIONS + 3);
+        room(|| looks.fetch_sub(1, Ordering::Relaxed)).await;
+        assert_eq!(looks.load(Ordering::Relaxed), ENGINE_QUEUE_OPERATIONS - 2);
     }
 
     #[tokio::test]

@@ -111,6 +111,12 @@ pub(super) const SOCKET_WRITE_BUFFER_BYTES: usize = 32 * KIB;
 /// A socket never holds more than this for a client that does not read.
 pub(super) const SOCKET_WRITE_BUFFER_MAX_BYTES: usize = 256 * KIB;
 
+/// While this many operations of a database wait for its engine, its sessions hand over no more. Far below what one
+/// session may queue, and at tens of thousands of operations a second some ten milliseconds of work.
+pub(super) const ENGINE_QUEUE_OPERATIONS: i64 = 512;
+/// How soon a session looks again. Well below the time in which the engine empties such a queue, so it never runs dry.
+pub(super) const ENGINE_QUEUE_POLL_INTERVAL: Duration = Duration::from_millis(1);
+
 /// How many messages leave the engine's queue at once, to be sent before the next are taken.
 pub(super) const OUTGOING_BATCH_MESSAGES: usize = 1024;
 /// Payloads from this size on are encoded and compressed on the engine's compute pool rather than between the other
@@ -128,6 +134,7 @@ const _: () = {
     assert!(WebSocketLimits::DEFAULT.validate().is_ok());
     assert!(SOCKET_WRITE_BUFFER_MAX_BYTES >= SOCKET_WRITE_BUFFER_BYTES + 2 * FRAME_BYTES);
     assert!(BUFFER_KEPT_BYTES <= OFFLOAD_BYTES);
+    assert!((ENGINE_QUEUE_OPERATIONS as usize) < WebSocketLimits::DEFAULT.incoming_queue_messages);
     assert!(OUTGOING_BATCH_MESSAGES <= spacetimedb::client::ClientConnectionReceiver::DEFAULT_RECV_MANY_LIMIT);
     assert!(URGENT_QUEUE_FRAMES >= 2, "one place is reserved for Close, pings need another");
 };

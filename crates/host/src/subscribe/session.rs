@@ -8,6 +8,7 @@ use std::pin::Pin;
 use futures::StreamExt;
 use futures::stream::SplitStream;
 use spacetimedb::client::{ClientConnection, ClientConnectionReceiver};
+use spacetimedb::worker_metrics::WORKER_METRICS;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
@@ -80,7 +81,10 @@ impl Session {
         let (urgent, urgent_rx) = mpsc::channel(URGENT_QUEUE_FRAMES);
         let (replies, replies_rx) = mpsc::channel(REPLY_QUEUE_MESSAGES);
         let (intake, requests) = inbound::queue(limits);
-        let pool = client.module().subscriptions().bsatn_rlb_pool.clone();
+        let module = client.module();
+        let pool = module.subscriptions().bsatn_rlb_pool.clone();
+        let waiting = WORKER_METRICS.instance_queue_length.with_label_values(&module.info().database_identity);
+        let engine_queue = move || waiting.get();
         let writer = Writer {
             sink,
             encoder: Encoder::new(client.config, pool, limits.outgoing_payload_bytes),
@@ -93,7 +97,7 @@ impl Session {
             input,
             input_ended: false,
             intake: Some(intake),
-            handler: Some(Box::pin(inbound::handle(client.clone(), requests, replies))),
+            handler: Some(Box::pin(inbound::handle(client.clone(), requests, replies, engine_queue))),
             writer: Some(Box::pin(writer.run(receiver))),
             urgent,
             close: Some(close),

@@ -11,6 +11,7 @@ mod databases;
 mod identities;
 mod lifecycle;
 mod publishing;
+mod sessions;
 mod start;
 mod wire;
 mod wire_http;
