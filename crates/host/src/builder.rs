@@ -36,7 +36,6 @@ pub struct Host;
 
 impl Host {
     /// A builder for a host in memory, on a free port of the loopback address, trusting its own tokens only.
-    #[must_use]
     pub fn builder() -> HostBuilder {
         HostBuilder {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),

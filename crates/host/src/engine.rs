@@ -13,7 +13,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use spacetimedb::auth::JwtKeys;
 use spacetimedb::config::{ModuleHttpConfig, V8Config, WasmConfig};
@@ -36,6 +36,7 @@ use tokio::sync::{RwLock, watch};
 use crate::control::{Control, DatabaseRecord};
 use crate::limits::{DATABASE_EXIT_DEADLINE, DURABILITY_TIMEOUT, LAUNCH_RETRY_PAUSE};
 use crate::programs::Programs;
+use crate::snapshots;
 
 /// The version of the engine crates this host is built on; pinned in the workspace's `Cargo.toml`.
 pub const ENGINE_VERSION: &str = "2.14.0";
@@ -65,6 +66,7 @@ pub(crate) struct Engine {
     /// Read to launch, write to retire a replica.
     launching: RwLock<()>,
     failures: Mutex<HashMap<u64, (Instant, LaunchError)>>,
+    started: SystemTime,
 }
 
 impl Engine {
@@ -85,7 +87,15 @@ impl Engine {
             Arc::new(LocalPersistenceProvider::new(shared_dir)),
             JobCores::without_pinned_cores(),
         );
-        Self { controller, data_dir, control, programs, launching: RwLock::new(()), failures: Mutex::default() }
+        Self {
+            controller,
+            data_dir,
+            control,
+            programs,
+            launching: RwLock::new(()),
+            failures: Mutex::default(),
+            started: SystemTime::now(),
+        }
     }
 
     /// The engine's own handle, for sessions that outlive a request.
@@ -163,7 +173,7 @@ impl Engine {
     /// Stops a replica whose catalogue entry is gone already, and removes its data.
     pub(crate) async fn retire(&self, replica_id: u64) -> anyhow::Result<()> {
         let _no_launches = self.launching.write().await;
-        self.controller.exit_module_host(replica_id, DATABASE_EXIT_DEADLINE).await?;
+        self.exit(replica_id).await?;
         self.lock_failures().remove(&replica_id);
         let folder = self.data_dir.replica(replica_id);
         tokio::task::spawn_blocking(move || match std::fs::remove_dir_all(&folder.0) {
@@ -179,11 +189,18 @@ impl Engine {
         let _no_launches = self.launching.write().await;
         let replicas = self.controller.managed_replicas();
         let exits = replicas.into_iter().map(async |replica_id| {
-            if let Err(e) = self.controller.exit_module_host(replica_id, DATABASE_EXIT_DEADLINE).await {
+            if let Err(e) = self.exit(replica_id).await {
                 tracing::error!(replica_id, error = crate::http_error::causes(&e), "database did not stop cleanly");
             }
         });
         futures::future::join_all(exits).await;
+    }
+
+    async fn exit(&self, replica_id: u64) -> anyhow::Result<()> {
+        self.controller.exit_module_host(replica_id, DATABASE_EXIT_DEADLINE).await?;
+        let snapshots = self.data_dir.replica(replica_id).snapshots();
+        snapshots::settled(&snapshots.0, self.started).await;
+        Ok(())
     }
 
     async fn launch(&self, record: &DatabaseRecord) -> Result<ModuleHost, LaunchError> {

@@ -46,6 +46,7 @@ mod publishing;
 mod routes;
 mod running;
 mod serve;
+mod snapshots;
 mod sql_split;
 mod state;
 mod subscribe;

@@ -65,6 +65,12 @@ pub const LAST_REQUEST_GRACE: Duration = Duration::from_millis(250);
 /// How long a shutdown then waits for each database to stop and flush.
 pub const DATABASE_EXIT_DEADLINE: Duration = Duration::from_secs(30);
 
+/// How long stopping a database then waits for a snapshot that is being written.
+pub const SNAPSHOT_SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often it looks.
+pub const SNAPSHOT_POLL_INTERVAL: Duration = Duration::from_millis(5);
+
 /// How long a database that failed to launch answers with its failure before the next request tries again.
 pub const LAUNCH_RETRY_PAUSE: Duration = Duration::from_secs(5);
 
@@ -79,6 +85,7 @@ const _: () = {
     assert!(CALL_BODY_BYTES_MAX > SQL_BODY_BYTES_MAX);
     assert!(HEADER_READ_TIMEOUT.as_secs() < BODY_READ_TIMEOUT.as_secs());
     assert!(DRAIN_BYTES_MAX > PROGRAM_BYTES_MAX, "a module that is too long hears so");
+    assert!(SNAPSHOT_POLL_INTERVAL.as_millis() < SNAPSHOT_SETTLE_TIMEOUT.as_millis());
     assert!(LAST_REQUEST_GRACE.as_millis() < DRAIN_DEADLINE.as_millis());
     assert!(DRAIN_TIMEOUT.as_secs() < DRAIN_DEADLINE.as_secs(), "a refused sender does not hold up the end");
     assert!(UPDATE_CONFIRMATION_TIMEOUT_DEFAULT.as_secs() < UPDATE_CONFIRMATION_TIMEOUT_MAX.as_secs());

@@ -23,7 +23,11 @@ fn a_host_to_be_killed() {
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let host = Host::builder().data_dir(folder).start().await.unwrap();
         println!("\nlistening {}", host.url());
-        std::future::pending::<()>().await;
+        // Told to end, it ends; and with it, at once, the process.
+        let told = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()));
+        told.await.unwrap().unwrap();
+        host.shutdown().await;
+        std::process::exit(0);
     });
 }
 
@@ -38,6 +42,7 @@ impl Victim {
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "crash::a_host_to_be_killed", "--nocapture"])
             .env(FOLDER, folder)
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -48,6 +53,12 @@ impl Victim {
             .find_map(|line| line.strip_prefix("listening ").map(str::to_owned))
             .expect("the host says where it listens");
         Self { process, url }
+    }
+
+    /// Tells the host to end, and waits until its process has.
+    fn end(mut self) {
+        drop(self.process.stdin.take());
+        assert!(self.process.wait().unwrap().success());
     }
 
     fn kill(mut self) {
@@ -107,4 +118,22 @@ async fn the_folder_of_a_killed_host_is_not_locked() {
     let folder = tempfile::tempdir().unwrap();
     Victim::start(folder.path()).kill();
     Host::builder().data_dir(folder.path()).start().await.unwrap().shutdown().await;
+}
+
+#[tokio::test]
+async fn what_nobody_waited_for_is_on_disk_when_a_host_has_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let victim = Victim::start(folder.path());
+    let owner = Client::new(victim.url.clone()).await;
+    owner.publish("hasty", module(Variant::Plain)).await;
+    for n in 0..100 {
+        let call = owner.post("/v1/database/hasty/call/add?confirmed=false").json(&json!([format!("{n:03}")]));
+        assert_eq!(answer(call).await.0, StatusCode::OK);
+    }
+    victim.end();
+
+    let victim = Victim::start(folder.path());
+    let owner = Client::nobody(victim.url.clone()).with_token(owner.token.unwrap());
+    assert_eq!(owner.items("hasty").await.len(), 100);
+    victim.end();
 }

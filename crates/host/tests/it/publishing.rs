@@ -183,3 +183,20 @@ async fn of_many_who_publish_one_name_one_creates_it() {
     }
     host.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_database_that_cannot_be_stored_leaves_no_trace_of_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = muster_host::Host::builder().data_dir(folder.path()).start().await.unwrap();
+    let owner = Client::new(host.url()).await;
+    // The engine finds a file where it wants a folder.
+    std::fs::write(folder.path().join("replicas"), "in the way").unwrap();
+    let (status, body) = answer(owner.put("/v1/database/unlucky").body(module(Variant::Plain))).await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{body}");
+    assert_eq!(answer(owner.get("/v1/database/unlucky")).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(std::fs::read_dir(folder.path().join("programs")).unwrap().count(), 0);
+
+    std::fs::remove_file(folder.path().join("replicas")).unwrap();
+    owner.publish("unlucky", module(Variant::Plain)).await;
+    host.shutdown().await;
+}
