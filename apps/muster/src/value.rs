@@ -27,10 +27,12 @@ pub(crate) fn row_from_bsatn(ty: &ProductType, bytes: &[u8]) -> Result<Json, Unr
     Ok(clear(&ty, value))
 }
 
-/// Reads one value in SATS-JSON.
-pub(crate) fn from_sats_json(ty: &AlgebraicType, json: &Json) -> Result<Json, UnreadableRow> {
+/// Reads one value in SATS-JSON, from its text: a parsed JSON value would have lost the digits of large integers.
+pub(crate) fn from_sats_json(ty: &AlgebraicType, json: &str) -> Result<Json, UnreadableRow> {
     let seed = SeedWrapper(WithTypespace::empty(checked(ty)?));
-    let value = seed.deserialize(json).map_err(|error| UnreadableRow(error.to_string()))?;
+    let value = seed
+        .deserialize(&mut serde_json::Deserializer::from_str(json))
+        .map_err(|error| UnreadableRow(error.to_string()))?;
     Ok(clear(ty, value))
 }
 

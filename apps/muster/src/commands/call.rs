@@ -31,7 +31,7 @@ pub(crate) async fn run(ui: &Ui, args: CallArgs) -> Outcome {
     let target = args.target.resolve(ui).await?;
     let reply = target.http()?.call(&args.function, &Value::Array(values)).await;
     match reply.map_err(|error| explain(error, &args.function, target.database()))? {
-        CallReply::Returned(Some(value)) => ui.print_json(&value)?,
+        CallReply::Returned(Some(json)) => ui.print(json)?,
         CallReply::Returned(None) => ui.say(format!("{}: done", args.function)),
         CallReply::Refused(why) => {
             return Err(Failure::no(

@@ -1,6 +1,7 @@
 //! `muster sql QUERY`: statements once, answered as tables or JSON.
 
-use muster_wire::http::{HttpError, StatementResult};
+use muster_wire::http::{Column, HttpError, StatementResult};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json, json};
 
 use crate::outcome::{Exit, Failure, Outcome, one_line};
@@ -101,10 +102,9 @@ fn document(statement: &StatementResult) -> Result<Json, Failure> {
 
 /// The rows in clear form, column by column.
 fn values(statement: &StatementResult) -> Result<Vec<Vec<Json>>, Failure> {
-    let row = |row: &Json| {
-        let fields = row.as_array().map(Vec::as_slice).unwrap_or_default();
-        let field = |(column, field): (&muster_wire::http::Column, &Json)| value::from_sats_json(&column.ty, field);
-        statement.columns.iter().zip(fields).map(field).collect::<Result<Vec<_>, _>>()
+    let row = |row: &Vec<Box<RawValue>>| {
+        let field = |(column, field): (&Column, &Box<RawValue>)| value::from_sats_json(&column.ty, field.get());
+        statement.columns.iter().zip(row).map(field).collect::<Result<Vec<_>, _>>()
     };
     Ok(statement.rows.iter().map(row).collect::<Result<Vec<_>, _>>()?)
 }

@@ -248,6 +248,6 @@ impl Asker {
         let sql = format!("SELECT COUNT(*) AS n FROM active_connection WHERE identity <> 0x{}", self.identity);
         let answer = self.http.sql(&sql, true).await?;
         let rows = &answer.statements.first().ok_or(CouldNotRun::NotACount)?.rows;
-        rows.first().and_then(|row| row[0].as_u64()).ok_or(CouldNotRun::NotACount)
+        rows.first().and_then(|row| row.first()?.get().parse().ok()).ok_or(CouldNotRun::NotACount)
     }
 }

@@ -48,7 +48,7 @@ async fn a_count_over_http_counts_the_asker_and_leaves_no_row_behind() {
     let plane = Plane::start().await;
     let watcher = plane.join().await;
     let answer = plane.http().sql("SELECT COUNT(*) AS n FROM active_connection", true).await.expect("an answer");
-    assert_eq!(answer.statements[0].rows[0][0], 2, "the watcher, and the request itself");
+    assert_eq!(answer.statements[0].rows[0][0].get(), "2", "the watcher, and the request itself");
     watcher.until::<ActiveConnection>("SELECT * FROM active_connection", |rows| rows.len() == 1).await;
 }
 

@@ -10,16 +10,16 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
 /// The program under test.
-pub const MUSTER: &str = env!("CARGO_BIN_EXE_muster");
+pub(crate) const MUSTER: &str = env!("CARGO_BIN_EXE_muster");
 
 /// The checkout.
-pub fn checkout() -> PathBuf {
+pub(crate) fn checkout() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the checkout is there")
 }
 
 /// The module's file, as `scripts/build-module` makes it: named by `MUSTER_MODULE_WASM`, as `make test` does, or built
 /// here.
-pub fn module() -> &'static Path {
+pub(crate) fn module() -> &'static Path {
     static MODULE: OnceLock<PathBuf> = OnceLock::new();
     MODULE.get_or_init(|| {
         if let Some(path) = std::env::var_os("MUSTER_MODULE_WASM").filter(|path| !path.is_empty()) {
@@ -32,7 +32,7 @@ pub fn module() -> &'static Path {
 }
 
 /// The program with arguments, in the home `home`, and with nothing of this process's own lanes and tokens.
-pub fn muster(home: &Path, args: &[&str]) -> Command {
+pub(crate) fn muster(home: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(MUSTER);
     let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| {
         name.to_str().is_some_and(|name| name.starts_with("OA_SPACETIME_") || name.starts_with("MUSTER_"))
@@ -45,12 +45,12 @@ pub fn muster(home: &Path, args: &[&str]) -> Command {
 }
 
 /// Runs the program to its end.
-pub fn run(home: &Path, args: &[&str]) -> Output {
+pub(crate) fn run(home: &Path, args: &[&str]) -> Output {
     muster(home, args).output().expect("muster runs")
 }
 
 /// Runs the program, which must succeed, and returns what it printed.
-pub fn done(home: &Path, args: &[&str]) -> String {
+pub(crate) fn done(home: &Path, args: &[&str]) -> String {
     let output = run(home, args);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "muster {} ended with {}: {stderr}", args.join(" "), output.status);
@@ -58,20 +58,20 @@ pub fn done(home: &Path, args: &[&str]) -> String {
 }
 
 /// A host in a process of its own, killed at the latest when dropped.
-pub struct Host {
+pub(crate) struct Host {
     process: Child,
     /// Where it answers.
-    pub url: String,
+    pub(crate) url: String,
 }
 
 impl Host {
     /// Keeps its data in `folder`.
-    pub fn on(folder: &Path) -> Host {
+    pub(crate) fn on(folder: &Path) -> Host {
         Host::start(&["--data-dir", folder.to_str().expect("a path in UTF-8")])
     }
 
     /// Keeps no data.
-    pub fn in_memory() -> Host {
+    pub(crate) fn in_memory() -> Host {
         Host::start(&["--in-memory"])
     }
 
@@ -90,19 +90,19 @@ impl Host {
     }
 
     /// Publishes the module as `database`, as whoever `home` is.
-    pub fn publish(&self, home: &Path, database: &str) {
+    pub(crate) fn publish(&self, home: &Path, database: &str) {
         let module = module().to_str().expect("a path in UTF-8");
         done(home, &["publish", "--server", &self.url, "--database", database, "--module", module, "--yes"]);
     }
 
     /// SIGKILL, and waits until the process is gone.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.process.kill().expect("killed");
         self.process.wait().expect("gone");
     }
 
     /// SIGTERM, and how it ended.
-    pub fn terminate(mut self) -> std::process::ExitStatus {
+    pub(crate) fn terminate(mut self) -> std::process::ExitStatus {
         let pid = nix::unistd::Pid::from_raw(self.process.id().try_into().expect("a pid"));
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("signalled");
         self.process.wait().expect("gone")

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use spacetimedb_lib::Identity;
 use spacetimedb_sats::{ProductType, serde::SerdeWrapper};
 
@@ -53,8 +54,9 @@ pub struct SqlAnswer {
 pub struct StatementResult {
     /// The columns of the rows.
     pub columns: Vec<Column>,
-    /// The rows, each a JSON array of SATS-JSON values in the order of the columns.
-    pub rows: Vec<Value>,
+    /// The rows, each the SATS-JSON texts of its cells in the order of the columns. They stay text, because SpacetimeDB
+    /// writes integers of up to 256 bits as JSON numbers, of which a parsed JSON value would keep 53.
+    pub rows: Vec<Vec<Box<RawValue>>>,
     /// How long the host took for it.
     pub duration: Duration,
     /// Rows that it inserted.
@@ -69,8 +71,8 @@ pub struct StatementResult {
 /// one that does not exist, 402 when the database's energy is used up.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CallReply {
-    /// It returned. A procedure's value in SATS-JSON; `None` for a reducer.
-    Returned(Option<Value>),
+    /// It returned. A procedure's value as SATS-JSON text, whose integers may have 256 bits; `None` for a reducer.
+    Returned(Option<String>),
     /// The reducer refused or panicked, and nothing is changed. For a person.
     Refused(String),
 }
@@ -172,7 +174,10 @@ impl HttpClient {
                 Ok(CallReply::Refused(String::from_utf8_lossy(&answer.body).trim().into()))
             }
             StatusCode::OK if answer.body.is_empty() => Ok(CallReply::Returned(None)),
-            StatusCode::OK => Ok(CallReply::Returned(Some(self.parse(&answer.body, &context)?))),
+            StatusCode::OK => {
+                let value: Box<RawValue> = self.parse(&answer.body, &context)?;
+                Ok(CallReply::Returned(Some(value.get().to_owned())))
+            }
             _ => Err(self.refused(&answer, &context)),
         }
     }
@@ -190,7 +195,7 @@ impl HttpClient {
 #[derive(Deserialize)]
 struct RawStatement {
     schema: SerdeWrapper<ProductType>,
-    rows: Vec<Value>,
+    rows: Vec<Vec<Box<RawValue>>>,
     #[serde(default)]
     total_duration_micros: u64,
     #[serde(default)]

@@ -30,13 +30,14 @@ impl HttpClient {
             Err(error) => return Err(error),
         };
         let row = answer.statements.first().and_then(|statement| statement.rows.first());
-        let cell = row.map(|row| &row[0]);
-        cell.map(|cell| hash_of(cell).map_err(|reason| self.malformed("reading which program runs", reason)))
+        let cell = row.and_then(|row| row.first());
+        cell.map(|cell| hash_of(cell.get()).map_err(|reason| self.malformed("reading which program runs", reason)))
             .transpose()
     }
 }
 
 /// A hash as SQL answers it: a 256-bit number in a product of one, or its hexadecimal text.
-fn hash_of(cell: &Value) -> Result<String, String> {
-    json::hash(cell)
+fn hash_of(cell: &str) -> Result<String, String> {
+    let cell: Value = serde_json::from_str(cell).map_err(|error| error.to_string())?;
+    json::hash(&cell)
 }
