@@ -15,4 +15,5 @@ mod sessions;
 mod start;
 mod wire;
 mod wire_http;
+mod wire_tls;
 mod wire_types;
