@@ -277,7 +277,7 @@ pub(crate) fn channels(shared: Shared, queues: &crate::options::Queues) -> (Conn
         closed: closed_rx.clone(),
     };
     let incoming = Incoming { updates: updates_rx, closed: closed_rx, ended: false };
-    let update_bytes = Arc::new(Semaphore::new(crate::driver::budget(queues.update_bytes) as usize));
+    let update_bytes = Arc::new(Semaphore::new(crate::driver::budget::permits_of(queues.update_bytes) as usize));
     (connection, incoming, TaskEnds { commands, close, closed, updates, update_bytes })
 }
 

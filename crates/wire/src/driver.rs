@@ -21,12 +21,15 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::coding::CloseC
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
 use crate::connection::{Command, Queued, TaskEnds};
+use crate::driver::budget::{permits_of, reserve, update_permits};
 use crate::error::{CallError, ClosedReason, quote};
 use crate::frame;
 use crate::messages::{ClientMessage, ServerMessage};
 use crate::options::Protocol;
 use crate::session::{Action, CallId, Event, Reply, Session};
 use crate::update::Update;
+
+pub(crate) mod budget;
 
 /// The socket after its upgrade.
 pub(crate) type Socket = WebSocketStream<Upgraded>;
@@ -41,14 +44,6 @@ const FRAMES_WAITING_MAX: usize = 64;
 
 /// How long the last frame of a connection that the host closed may take to leave.
 const FAREWELL: Duration = Duration::from_secs(1);
-
-/// What fixed costs one update has in the byte budget.
-const UPDATE_OVERHEAD_BYTES: usize = 256;
-
-/// Bytes as permits of one KiB, at least one.
-pub(crate) fn budget(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(1_024)).unwrap_or(u32::MAX).max(1)
-}
 
 /// What a task is made of.
 pub(crate) struct Parts {
@@ -108,7 +103,7 @@ pub(crate) async fn run(parts: Parts) {
         protocol: parts.protocol,
         began: Instant::now(),
         message_bytes_max: parts.message_bytes_max,
-        update_permits_max: budget(parts.update_bytes_max),
+        update_permits_max: permits_of(parts.update_bytes_max),
         slow_consumer: parts.slow_consumer,
         ends: parts.ends,
         callers: HashMap::new(),
@@ -389,34 +384,4 @@ fn write(sink: &mut SplitSink<Socket, Message>, has_frames: bool, context: &mut 
     } else {
         sink.poll_flush_unpin(context).map(Wake::Flushed)
     }
-}
-
-/// Waits for a place and its share of the byte budget; `None` if nobody listens any more.
-async fn reserve(
-    updates: &mpsc::Sender<Queued>,
-    bytes: &std::sync::Arc<tokio::sync::Semaphore>,
-    permits: u32,
-) -> Option<(mpsc::OwnedPermit<Queued>, OwnedSemaphorePermit)> {
-    tokio::select! {
-        room = async {
-            let budget = bytes.clone().acquire_many_owned(permits).await.ok()?;
-            let place = updates.clone().reserve_owned().await.ok()?;
-            Some((place, budget))
-        } => room,
-        () = updates.closed() => None,
-    }
-}
-
-fn update_permits(update: &Update) -> u32 {
-    let bytes = match update {
-        Update::Transaction(transaction) => transaction
-            .query_sets
-            .iter()
-            .flat_map(|set| &set.tables)
-            .map(|table| table.inserted.bytes() + table.deleted.bytes() + UPDATE_OVERHEAD_BYTES)
-            .sum(),
-        Update::SubscriptionFailed { message, .. } => message.len(),
-        Update::Closed(_) => 0,
-    };
-    budget(bytes + UPDATE_OVERHEAD_BYTES)
 }

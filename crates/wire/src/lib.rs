@@ -5,7 +5,7 @@
 //!   and a check in CI keeps it so.
 //! - Every queue is bounded and every wait limited ([`limits`]). An application that does not take its updates slows
 //!   the host down and then loses the connection, with a reason.
-//! - What a connection decides is decided in [`session`], which is pure; [`driver`] only carries it out.
+//! - What a connection decides is decided in [`session`], which is pure; `driver.rs` only carries it out.
 //! - A connection does not come back by itself. Whoever holds it decides when to connect again.
 //!
 //! ```no_run

@@ -16,4 +16,5 @@ mod start;
 mod wire;
 mod wire_http;
 mod wire_tls;
+mod wire_trouble;
 mod wire_types;

@@ -12,21 +12,21 @@ use super::{QuerySetId, RowList};
 pub enum ServerMessage {
     /// The first message of a connection.
     InitialConnection(InitialConnection),
-    /// Answers [`Subscribe`].
+    /// Answers [`super::Subscribe`].
     SubscribeApplied(SubscribeApplied),
-    /// Answers [`Unsubscribe`].
+    /// Answers [`super::Unsubscribe`].
     UnsubscribeApplied(UnsubscribeApplied),
     /// A set failed: at once, or later.
     SubscriptionError(SubscriptionError),
     /// Rows of followed sets changed.
     TransactionUpdate(TransactionUpdate),
-    /// Answers [`OneOffQuery`].
+    /// Answers [`super::OneOffQuery`].
     OneOffQueryResult(OneOffQueryResult),
-    /// Answers [`CallReducer`].
+    /// Answers [`super::CallReducer`].
     ReducerResult(ReducerResult),
-    /// Answers [`CallProcedure`].
+    /// Answers [`super::CallProcedure`].
     ProcedureResult(ProcedureResult),
-    /// Answers [`SubscribeBatch`].
+    /// Answers [`super::SubscribeBatch`].
     SubscribeBatchApplied(SubscribeBatchApplied),
 }
 
@@ -105,7 +105,7 @@ pub struct SubscriptionError {
     pub error: String,
 }
 
-/// What became of each set of a [`SubscribeBatch`].
+/// What became of each set of a [`super::SubscribeBatch`].
 #[derive(SpacetimeType, Clone, Debug, PartialEq, Eq)]
 #[sats(crate = spacetimedb_lib)]
 pub struct SubscribeBatchApplied {
