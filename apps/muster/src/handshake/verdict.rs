@@ -114,7 +114,7 @@ mod tests {
             |o| o.during.observer_own = 1,
             |o| o.during.clients[1].count = 4,
             |o| o.during.clients[0].own = 1,
-            |o| drop(o.during.clients.pop()),
+            |o| o.during.clients.truncate(1),
             |o| o.after.sql = 4,
             |o| o.after.observer = 2,
             |o| o.after.observer_own = 1,
