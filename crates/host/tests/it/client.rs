@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::time::Duration;
 
 use muster_host::{Host, RunningHost};
@@ -169,4 +170,15 @@ pub(crate) fn read_frame(socket: &mut TcpStream) -> Option<u8> {
     };
     socket.read_exact(&mut vec![0; len.into()]).ok()?;
     Some(head[0] & 0x0f)
+}
+
+/// How often modules logged `goodbye`, read from the disk of a host's data folder: asking the host would launch them.
+pub(crate) fn goodbyes(folder: &Path) -> usize {
+    let mut count = 0;
+    for replica in std::fs::read_dir(folder.join("replicas")).unwrap() {
+        for log in std::fs::read_dir(replica.unwrap().path().join("module_logs")).unwrap() {
+            count += std::fs::read_to_string(log.unwrap().path()).unwrap().matches("goodbye").count();
+        }
+    }
+    count
 }

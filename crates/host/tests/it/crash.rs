@@ -4,12 +4,13 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use muster_host::Host;
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::client::{Client, answer, connect};
+use crate::client::{Client, PATIENCE, answer, connect, goodbyes};
 use crate::module::{Variant, module};
 
 const FOLDER: &str = "MUSTER_HOST_TEST_FOLDER";
@@ -88,7 +89,15 @@ async fn a_killed_host_comes_back_with_its_data_and_without_ghosts() {
     victim.kill();
     drop(sockets);
 
+    let before = goodbyes(folder.path());
     let victim = Victim::start(folder.path());
+    // Before anybody asks: whoever is told that the host is ready finds no ghost.
+    let disconnected = async {
+        while goodbyes(folder.path()) < before + 5 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, disconnected).await.expect("databases are launched at start");
     let owner = Client::nobody(victim.url.clone()).with_token(owner.token.unwrap());
     assert_eq!(owner.rows("survivor", "SELECT * FROM session").await.len(), 1, "only the asker is connected");
     assert_eq!(owner.items("survivor").await.len(), 20, "every acknowledged call is there");

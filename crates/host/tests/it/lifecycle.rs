@@ -6,7 +6,7 @@ use muster_host::Host;
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::client::{CLOSE, Client, PATIENCE, answer, connect, host, read_frame};
+use crate::client::{CLOSE, Client, PATIENCE, answer, connect, goodbyes, host, read_frame};
 use crate::module::{Variant, module};
 
 #[tokio::test]
@@ -157,15 +157,4 @@ async fn a_shutdown_says_goodbye_to_every_session_before_it_flushes() {
     // What the module logged is read from the disk: a restart would disconnect ghosts by itself.
     assert_eq!(goodbyes(folder.path()) - goodbyes_before, 8);
     drop((silent, slow));
-}
-
-/// How often modules logged `goodbye`.
-fn goodbyes(folder: &std::path::Path) -> usize {
-    let mut count = 0;
-    for replica in std::fs::read_dir(folder.join("replicas")).unwrap() {
-        for log in std::fs::read_dir(replica.unwrap().path().join("module_logs")).unwrap() {
-            count += std::fs::read_to_string(log.unwrap().path()).unwrap().matches("goodbye").count();
-        }
-    }
-    count
 }
