@@ -42,6 +42,11 @@ fn module() -> &'static [u8] {
     })
 }
 
+/// The same module with an empty custom section at its end: another hash, the same behaviour.
+pub(crate) fn updated_module() -> Vec<u8> {
+    [module(), &[0, 2, 1, b'x']].concat()
+}
+
 fn built_module() -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/build-module");
     let output = std::process::Command::new(script).output().unwrap();

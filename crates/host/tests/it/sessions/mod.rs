@@ -260,7 +260,7 @@ async fn a_client_of_a_host_that_stops_hears_it_and_is_gone_after_the_restart() 
     let (_mute, ..) = server.connect(V3, "").await;
     let Server { host, owner_token } = server;
     let stopping = tokio::spawn(host.shutdown());
-    assert_eq!(close_of(&mut reading).await.0, 1001);
+    assert_eq!(close_of(&mut reading).await, (1001, "the host is shutting down".to_owned()));
     soon("the host's end", stopping).await.unwrap();
 
     let host = Host::builder().data_dir(folder.path()).start().await.unwrap();
@@ -276,6 +276,24 @@ async fn clients_of_a_deleted_database_hear_it() {
     let (mut client, ..) = server.connect(V3, "").await;
     server.http("DELETE", "/v1/database/test", Vec::new()).await;
     assert_eq!(close_of(&mut client).await, (1001, "module exited".to_owned()));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_of_the_module_keeps_its_clients() {
+    let server = Server::in_memory().await;
+    let (mut reader, _, connection) = server.connect(V3, "").await;
+    reader.send(&[subscribe("SELECT * FROM person")]).await;
+    assert!(matches!(reader.next().await, ServerMessage::SubscribeApplied(_)));
+    server.http("PUT", "/v1/database/test", client::updated_module()).await;
+
+    let (mut writer, ..) = server.connect(V3, "").await;
+    writer.send(&[set_name(1, "Hedy")]).await;
+    assert!(matches!(reader.next().await, ServerMessage::TransactionUpdate(_)));
+    writer.sees(connection, true).await;
+    // It came with the old module and leaves with the new one.
+    drop(reader);
+    writer.sees(connection, false).await;
     server.stop().await;
 }
 
