@@ -11,7 +11,7 @@ use std::time::Duration;
 use muster_contract::rows::{ActiveConnection, ContractInfo, Person, PresenceSummary};
 use muster_contract::{Client, Code};
 use muster_wire::sats::AlgebraicType;
-use muster_wire::{ConnectError, ConnectOptions, Update, args, connect};
+use muster_wire::{ConnectError, ConnectOptions, ConnectionId, Update, args, connect};
 
 use plane::Plane;
 
@@ -57,6 +57,9 @@ async fn a_connection_id_that_is_in_use_is_refused_and_its_holder_keeps_its_row(
     let plane = Plane::start().await;
     let holder = plane.join().await;
     let held = holder.connection.connection_id();
+    let free = ConnectionId::from_u128(!held.to_u128());
+    let socket = plane.raw_websocket(&format!("connection_id={free}")).await.expect("a socket");
+    assert!(!plane::ends(socket).await, "an id that is free is the client's to choose");
     let refused = plane.raw_websocket(&format!("connection_id={held}")).await;
     assert!(refused.is_err() || plane::ends(refused.expect("a socket")).await, "a second one must not get in");
     let rows = holder.until::<ActiveConnection>("SELECT * FROM active_connection", |rows| !rows.is_empty()).await;
@@ -69,6 +72,7 @@ async fn a_name_is_set_replaced_and_kept_and_a_bad_one_is_refused_with_the_reaso
     let session = plane.join().await;
     let name = |text: &'static str| session.connection.call_reducer("set_name", args(&(text,)));
     assert!(name(" Ada ").await.expect("an answer").outcome.is_ok());
+    assert_eq!(session.ask::<Person>("SELECT * FROM person").await[0].name, "Ada");
     assert!(name("Ada Lovelace").await.expect("an answer").outcome.is_ok());
     let refused = name("two\nlines").await.expect("an answer").outcome.message().expect("a refusal");
     assert!(refused.contains("control characters"), "{refused}");
