@@ -81,6 +81,10 @@ fn the_report_has_exactly_the_promised_fields_and_the_evidence_has_the_rest() {
     assert_eq!(report["schema"], "muster.handshake.v1");
     assert_eq!(report["lane"], Value::Null);
 
+    let module = std::fs::read(support::module()).expect("the module's file");
+    let hash = muster_wire::sats::hash::hash_bytes(module).to_hex().to_string();
+    assert_eq!(report["module_hash"], hash, "the hash of exactly the bytes that were published");
+
     let file = std::fs::read_dir(&evidence).expect("the folder").next().expect("a file").expect("readable").path();
     let kept: Value = serde_json::from_slice(&std::fs::read(file).expect("the file")).expect("JSON");
     for field in promised {
