@@ -105,7 +105,7 @@ pub(crate) fn parse() -> Result<Cli, Usage> {
     Cli::try_parse().map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Usage::Asked(error.render().ansi().to_string()),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            Usage::Wrong(Failure::could_not("no command given", "see `muster --help`"))
+            Usage::Wrong(Failure::could_not("no command given", "see --help"))
         }
         _ => Usage::Wrong(Failure::CouldNot(in_one_line(&error.render().to_string()))),
     })
@@ -117,7 +117,7 @@ fn in_one_line(rendered: &str) -> String {
     let told: Vec<_> =
         paragraphs.take_while(|text| !text.starts_with("Usage:") && !text.starts_with("For more")).collect();
     let told = told.join("; ");
-    format!("{}; see `muster help`", told.strip_prefix("error: ").unwrap_or(&told))
+    format!("{}; see --help", told.strip_prefix("error: ").unwrap_or(&told))
 }
 
 /// The whole command line as clap knows it, for completions.

@@ -13,6 +13,9 @@ pub(crate) const CONFIG_FILE_BYTES_MAX: u64 = MIB;
 /// How long `lane check` waits for any one answer, in milliseconds.
 pub(crate) const CHECK_MS_MAX: u64 = 15_000;
 
+/// How many lines of a log are shown before those to come, unless `-n` says otherwise: as many as `tail -f`.
+pub(crate) const LOG_LINES_BEFORE_FOLLOWING: u32 = 10;
+
 /// How many characters of a cell a table shows; the rest is cut, `--json` has all of it.
 pub(crate) const CELL_CHARS_MAX: usize = 100;
 

@@ -109,7 +109,9 @@ async fn build(ui: &Ui) -> Result<PathBuf, Failure> {
     };
     let mut command = Command::new(&script);
     command.current_dir(&root).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
-    let output = command.output().await.map_err(|error| failed(format!("{} ({error})", script.display())))?;
+    // Not `output`, which would capture the compiler's words as well.
+    let started = command.spawn().map_err(|error| failed(format!("{} ({error})", script.display())))?;
+    let output = started.wait_with_output().await.map_err(|error| failed(error.to_string()))?;
     if !output.status.success() {
         return Err(failed(format!("{} ended with {}", script.display(), output.status)));
     }

@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use unicode_width::UnicodeWidthStr;
 
 use crate::limits::CELL_CHARS_MAX;
+use crate::value::Clear;
 
 /// A table with a head and rows of as many cells, without a line break at its end.
 pub(crate) fn render(head: &[String], rows: &[Vec<String>]) -> String {
@@ -36,10 +37,10 @@ fn line(cells: &[String], widths: &[usize]) -> String {
 }
 
 /// A value in clear form as a cell.
-pub(crate) fn cell(value: &Json) -> String {
+pub(crate) fn cell(value: &Clear) -> String {
     let text = match value {
-        Json::Null => "-".into(),
-        Json::String(text) => text.clone(),
+        Clear::Plain(Json::Null) => "-".into(),
+        Clear::Plain(Json::String(text)) => text.clone(),
         other => other.to_string(),
     };
     visible(&text)
@@ -73,9 +74,10 @@ mod tests {
 
     #[test]
     fn a_cell_is_one_short_visible_line() {
-        assert_eq!(cell(&json!("a\n\u{1b}[2Jb")), "a\\n\\u{1b}[2Jb");
-        assert_eq!(cell(&json!(null)), "-");
-        assert_eq!(cell(&json!([1, 2])), "[1,2]");
-        assert_eq!(cell(&json!("x".repeat(1_000))).chars().count(), CELL_CHARS_MAX + 1);
+        let cell = |json| cell(&Clear::Plain(json));
+        assert_eq!(cell(json!("a\n\u{1b}[2Jb")), "a\\n\\u{1b}[2Jb");
+        assert_eq!(cell(json!(null)), "-");
+        assert_eq!(cell(json!([1, 2])), "[1,2]");
+        assert_eq!(cell(json!("x".repeat(1_000))).chars().count(), CELL_CHARS_MAX + 1);
     }
 }

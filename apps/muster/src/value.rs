@@ -6,10 +6,47 @@
 //! another is `{"name": payload}`.
 
 use muster_wire::sats::de::serde::SeedWrapper;
-use muster_wire::sats::{AlgebraicType, AlgebraicValue, ProductType, SumType, SumValue, WithTypespace, uuid::Uuid};
+use muster_wire::sats::{
+    AlgebraicType, AlgebraicValue, ArrayValue, ProductType, SumType, SumValue, WithTypespace, uuid::Uuid,
+};
 use muster_wire::{ConnectionId, Identity, TimeDuration, Timestamp};
 use serde::de::DeserializeSeed;
-use serde_json::{Map, Value as Json, json};
+use serde::{Serialize, Serializer};
+use serde_json::{Value as Json, json};
+
+/// A value in clear form. Serializes as the JSON that this file's head describes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Clear {
+    /// What JSON has a word for.
+    Plain(Json),
+    /// Several of a kind, or a tuple.
+    List(Vec<Clear>),
+    /// Names and values, in the order of the type: `serde_json`'s own maps are sorted.
+    Fields(Vec<(String, Clear)>),
+}
+
+impl Clear {
+    /// One field alone.
+    fn field(name: &str, value: Clear) -> Clear {
+        Clear::Fields(vec![(name.into(), value)])
+    }
+}
+
+impl Serialize for Clear {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Clear::Plain(json) => json.serialize(serializer),
+            Clear::List(items) => serializer.collect_seq(items),
+            Clear::Fields(fields) => serializer.collect_map(fields.iter().map(|(name, value)| (name, value))),
+        }
+    }
+}
+
+impl std::fmt::Display for Clear {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&serde_json::to_string(self).map_err(|_| std::fmt::Error)?)
+    }
+}
 
 /// A row's bytes cannot be read as its type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +54,7 @@ use serde_json::{Map, Value as Json, json};
 pub(crate) struct UnreadableRow(String);
 
 /// Reads one row in BSATN.
-pub(crate) fn row_from_bsatn(ty: &ProductType, bytes: &[u8]) -> Result<Json, UnreadableRow> {
+pub(crate) fn row_from_bsatn(ty: &ProductType, bytes: &[u8]) -> Result<Clear, UnreadableRow> {
     let ty = checked(&AlgebraicType::Product(ty.clone()))?.clone();
     let mut rest = bytes;
     let value = AlgebraicValue::decode(&ty, &mut rest).map_err(|error| UnreadableRow(error.to_string()))?;
@@ -28,7 +65,7 @@ pub(crate) fn row_from_bsatn(ty: &ProductType, bytes: &[u8]) -> Result<Json, Unr
 }
 
 /// Reads one value in SATS-JSON, from its text: a parsed JSON value would have lost the digits of large integers.
-pub(crate) fn from_sats_json(ty: &AlgebraicType, json: &str) -> Result<Json, UnreadableRow> {
+pub(crate) fn from_sats_json(ty: &AlgebraicType, json: &str) -> Result<Clear, UnreadableRow> {
     let seed = SeedWrapper(WithTypespace::empty(checked(ty)?));
     let value = seed
         .deserialize(&mut serde_json::Deserializer::from_str(json))
@@ -50,34 +87,34 @@ fn checked(ty: &AlgebraicType) -> Result<&AlgebraicType, UnreadableRow> {
     if refers { Err(UnreadableRow("its type contains itself".into())) } else { Ok(ty) }
 }
 
-fn clear(ty: &AlgebraicType, value: AlgebraicValue) -> Json {
+fn clear(ty: &AlgebraicType, value: AlgebraicValue) -> Clear {
     match (ty, value) {
         (AlgebraicType::Product(ty), AlgebraicValue::Product(product)) => product_of(ty, product.elements.into_vec()),
         (AlgebraicType::Sum(ty), AlgebraicValue::Sum(sum)) => variant_of(ty, sum),
-        (AlgebraicType::Array(_), AlgebraicValue::Array(muster_wire::sats::ArrayValue::U8(bytes))) => {
-            json!(hex::encode(bytes))
+        (AlgebraicType::Array(_), AlgebraicValue::Array(ArrayValue::U8(bytes))) => {
+            Clear::Plain(json!(hex::encode(bytes)))
         }
         (AlgebraicType::Array(ty), AlgebraicValue::Array(array)) => {
-            array.into_iter().map(|item| clear(&ty.elem_ty, item)).collect()
+            Clear::List(array.into_iter().map(|item| clear(&ty.elem_ty, item)).collect())
         }
-        (_, scalar) => scalar_of(scalar),
+        (_, scalar) => Clear::Plain(scalar_of(scalar)),
     }
 }
 
-fn product_of(ty: &ProductType, elements: Vec<AlgebraicValue>) -> Json {
+fn product_of(ty: &ProductType, elements: Vec<AlgebraicValue>) -> Clear {
     if let Some(special) = special(ty, &elements) {
-        return special;
+        return Clear::Plain(special);
     }
     let fields = ty.elements.iter().zip(elements);
     // A tuple has no names.
     if ty.elements.iter().any(|element| element.name.is_none()) {
-        return fields.map(|(element, value)| clear(&element.algebraic_type, value)).collect();
+        return Clear::List(fields.map(|(element, value)| clear(&element.algebraic_type, value)).collect());
     }
     let named = fields.map(|(element, value)| {
         let name = element.name.as_ref().map(ToString::to_string).unwrap_or_default();
         (name, clear(&element.algebraic_type, value))
     });
-    Json::Object(named.collect::<Map<_, _>>())
+    Clear::Fields(named.collect())
 }
 
 /// SpacetimeDB's special types (its SATS page, "Special types"): products of one field with a reserved name.
@@ -99,17 +136,17 @@ fn special(ty: &ProductType, elements: &[AlgebraicValue]) -> Option<Json> {
     }
 }
 
-fn variant_of(ty: &SumType, sum: SumValue) -> Json {
-    let Some(variant) = ty.variants.get(usize::from(sum.tag)) else { return Json::Null };
+fn variant_of(ty: &SumType, sum: SumValue) -> Clear {
+    let Some(variant) = ty.variants.get(usize::from(sum.tag)) else { return Clear::Plain(Json::Null) };
     let payload = clear(&variant.algebraic_type, *sum.value);
     let name = variant.name.as_ref().map_or_else(|| sum.tag.to_string(), ToString::to_string);
     match ty.as_option() {
         // An option in an option keeps its layers, or `some(none)` would look like `none`.
-        Some(inner) if inner.is_option() && name == "some" => json!({ "some": payload }),
+        Some(inner) if inner.is_option() && name == "some" => Clear::field("some", payload),
         Some(_) if name == "some" => payload,
-        Some(_) => Json::Null,
-        None if variant.algebraic_type == AlgebraicType::unit() => Json::String(name),
-        None => json!({ name: payload }),
+        Some(_) => Clear::Plain(Json::Null),
+        None if variant.algebraic_type == AlgebraicType::unit() => Clear::Plain(Json::String(name)),
+        None => Clear::field(&name, payload),
     }
 }
 

@@ -4,13 +4,14 @@ use muster_wire::http::{CallReply, HttpError};
 use serde_json::Value;
 
 use crate::outcome::{Exit, Failure, Outcome, one_line};
-use crate::target::TargetArgs;
+use crate::target::{Target, TargetArgs};
 use crate::ui::Ui;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints what a procedure returns, as JSON; a reducer returns nothing. Exit code 1 if it refuses or panics.
+Prints what a procedure returns, as SATS-JSON; a reducer returns nothing. Exit code 1 if it refuses
+or panics; nothing is changed then.
 
 Examples:
   muster call --lane dev set_name '\"Ada\"'
@@ -18,7 +19,7 @@ Examples:
 pub(crate) struct CallArgs {
     /// The reducer or procedure
     function: String,
-    /// Its arguments, each one JSON value (SpacetimeDB's SATS-JSON); a text is '\"quoted\"'
+    /// Its arguments, each one JSON value (SpacetimeDB's SATS-JSON); texts have double quotes
     #[arg(value_name = "ARG-JSON", allow_negative_numbers = true)]
     args: Vec<String>,
     #[command(flatten)]
@@ -30,7 +31,7 @@ pub(crate) async fn run(ui: &Ui, args: CallArgs) -> Outcome {
     let values = args.args.iter().enumerate().map(parse).collect::<Result<Vec<_>, _>>()?;
     let target = args.target.resolve(ui).await?;
     let reply = target.http()?.call(&args.function, &Value::Array(values)).await;
-    match reply.map_err(|error| explain(error, &args.function, target.database()))? {
+    match reply.map_err(|error| explain(error, &args.function, &target))? {
         CallReply::Returned(Some(json)) => ui.print(json)?,
         CallReply::Returned(None) => ui.say(format!("{}: done", args.function)),
         CallReply::Refused(why) => {
@@ -51,7 +52,7 @@ fn parse((position, text): (usize, &String)) -> Result<Value, Failure> {
 }
 
 /// The host's words are kept; what to do about them is clearer here.
-fn explain(error: HttpError, function: &str, database: &str) -> Failure {
+fn explain(error: HttpError, function: &str, target: &Target) -> Failure {
     let said = |error: &HttpError| one_line(error.said().unwrap_or_default());
     match error.status() {
         Some(400) => Failure::could_not(
@@ -59,9 +60,9 @@ fn explain(error: HttpError, function: &str, database: &str) -> Failure {
             "`muster describe` shows the parameters",
         ),
         Some(404) => Failure::could_not(
-            format!("`{database}` or its `{function}` does not exist ({})", said(&error)),
+            format!("`{}` or its `{function}` does not exist ({})", target.database(), said(&error)),
             "check both names; `muster describe` shows what there is",
         ),
-        _ => error.into(),
+        _ => target.explain(error),
     }
 }

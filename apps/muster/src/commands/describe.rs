@@ -1,7 +1,7 @@
 //! `muster describe`: what a database offers.
 
 use muster_wire::http::{Column, DatabaseInfo, FunctionSchema, HostType, Lifecycle, ModuleSchema, TableSchema};
-use serde_json::{Value as Json, json};
+use serde::Serialize;
 
 use crate::outcome::{Exit, Failure, Outcome};
 use crate::table;
@@ -31,7 +31,7 @@ pub(crate) async fn run(ui: &Ui, args: DescribeArgs) -> Outcome {
     let info = http.database_info().await.map_err(|error| target.explain(error))?;
     let schema = http.schema().await.map_err(|error| target.explain(error))?;
     if args.json {
-        ui.print_json(&document(target.database(), &info, &schema))?;
+        ui.print_json(&Document::of(target.database(), &info, &schema))?;
     } else {
         show(ui, target.database(), &info, &schema)?;
     }
@@ -91,43 +91,90 @@ const fn host_type(info: &DatabaseInfo) -> &'static str {
     }
 }
 
-fn document(name: &str, info: &DatabaseInfo, schema: &ModuleSchema) -> Json {
-    json!({
-        "schema": DOCUMENT,
-        "database": name,
-        "identity": info.database_identity.to_hex().as_str(),
-        "owner": info.owner_identity.to_hex().as_str(),
-        "host_type": host_type(info),
-        "initial_program": info.initial_program,
-        "tables": schema.tables.iter().map(table_document).collect::<Vec<_>>(),
-        "reducers": schema.reducers.iter().map(function_document).collect::<Vec<_>>(),
-        "procedures": schema.procedures.iter().map(function_document).collect::<Vec<_>>(),
-        "views": schema.views,
-    })
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    database: &'a str,
+    identity: String,
+    owner: String,
+    host_type: &'static str,
+    initial_program: &'a str,
+    tables: Vec<TableDocument<'a>>,
+    reducers: Vec<FunctionDocument<'a>>,
+    procedures: Vec<FunctionDocument<'a>>,
+    views: &'a [String],
 }
 
-fn table_document(table: &TableSchema) -> Json {
-    json!({
-        "name": table.name,
-        "public": table.is_public,
-        "columns": table.columns.iter().map(column_document).collect::<Vec<_>>(),
-        "primary_key": table.primary_key,
-    })
+#[derive(Serialize)]
+struct TableDocument<'a> {
+    name: &'a str,
+    public: bool,
+    columns: Vec<ColumnDocument<'a>>,
+    primary_key: &'a [String],
 }
 
-fn column_document(column: &Column) -> Json {
-    json!({ "name": column.name, "type": column.type_name() })
+#[derive(Serialize)]
+struct FunctionDocument<'a> {
+    name: &'a str,
+    params: Vec<ColumnDocument<'a>>,
+    lifecycle: Option<&'static str>,
 }
 
-fn function_document(function: &FunctionSchema) -> Json {
-    let lifecycle = function.lifecycle.map(|when| match when {
-        Lifecycle::Init => "init",
-        Lifecycle::OnConnect => "client_connected",
-        Lifecycle::OnDisconnect => "client_disconnected",
-    });
-    json!({
-        "name": function.name,
-        "params": function.params.iter().map(column_document).collect::<Vec<_>>(),
-        "lifecycle": lifecycle,
-    })
+/// A column or parameter, as every document of this program has it.
+#[derive(Serialize)]
+pub(super) struct ColumnDocument<'a> {
+    name: &'a str,
+    #[serde(rename = "type")]
+    ty: String,
+}
+
+impl<'a> Document<'a> {
+    fn of(name: &'a str, info: &'a DatabaseInfo, schema: &'a ModuleSchema) -> Document<'a> {
+        Document {
+            schema: DOCUMENT,
+            database: name,
+            identity: info.database_identity.to_hex().to_string(),
+            owner: info.owner_identity.to_hex().to_string(),
+            host_type: host_type(info),
+            initial_program: &info.initial_program,
+            tables: schema.tables.iter().map(TableDocument::of).collect(),
+            reducers: schema.reducers.iter().map(FunctionDocument::of).collect(),
+            procedures: schema.procedures.iter().map(FunctionDocument::of).collect(),
+            views: &schema.views,
+        }
+    }
+}
+
+impl<'a> TableDocument<'a> {
+    fn of(table: &'a TableSchema) -> TableDocument<'a> {
+        TableDocument {
+            name: &table.name,
+            public: table.is_public,
+            columns: table.columns.iter().map(ColumnDocument::of).collect(),
+            primary_key: &table.primary_key,
+        }
+    }
+}
+
+impl<'a> FunctionDocument<'a> {
+    fn of(function: &'a FunctionSchema) -> FunctionDocument<'a> {
+        let lifecycle = function.lifecycle.map(|when| match when {
+            Lifecycle::Init => "init",
+            Lifecycle::OnConnect => "client_connected",
+            Lifecycle::OnDisconnect => "client_disconnected",
+        });
+        FunctionDocument {
+            name: &function.name,
+            params: function.params.iter().map(ColumnDocument::of).collect(),
+            lifecycle,
+        }
+    }
+}
+
+impl<'a> ColumnDocument<'a> {
+    /// The column as a document has it.
+    pub(super) fn of(column: &'a Column) -> ColumnDocument<'a> {
+        ColumnDocument { name: &column.name, ty: column.type_name() }
+    }
 }

@@ -12,9 +12,10 @@ use crate::ui::Ui;
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints one line on stdout once it is ready; its log goes to stderr. Ctrl-C or SIGTERM closes connections,
-flushes and exits 0; a second one exits at once, with 2. Neither loses what was acknowledged.
-The host links SpacetimeDB's engine, which is under the Business Source License 1.1; see NOTICE.
+Prints one line on stdout once it is ready; its log goes to stderr. Ctrl-C or SIGTERM closes
+connections, flushes and exits 0; a second one exits at once, with 2. Neither loses what was
+acknowledged.
+It links SpacetimeDB's engine, which is under the Business Source License 1.1; see NOTICE.
 
 Examples:
   muster host --in-memory
@@ -22,7 +23,7 @@ Examples:
   muster host --in-memory --listen 127.0.0.1:0 --json")]
 pub(crate) struct HostArgs {
     /// Where to listen; port 0 picks a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000")]
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:3000", value_parser = address)]
     listen: SocketAddr,
     /// Keep the data in this folder, made if missing
     #[arg(long, value_name = "DIR", required_unless_present = "in_memory")]
@@ -36,6 +37,10 @@ pub(crate) struct HostArgs {
     /// Print the ready line as JSON: {"url":…,"pid":…,"data_dir":…}
     #[arg(long)]
     json: bool,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "not an address; write IP:PORT, such as 127.0.0.1:3000 or [::1]:0".into())
 }
 
 /// This build has none.

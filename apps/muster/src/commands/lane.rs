@@ -9,7 +9,7 @@ use std::time::Duration;
 use muster_contract::Client;
 use muster_wire::connect;
 use muster_wire::http::HttpClient;
-use serde_json::{Value as Json, json};
+use serde::Serialize;
 
 use crate::limits::CHECK_MS_MAX;
 use crate::outcome::{Exit, Failure, Outcome, one_line};
@@ -29,8 +29,9 @@ pub(crate) enum LaneCommand {
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Steps: lane (its variables), host (its health path), token (does the host take it), database (does it exist),
-tables (are they what this build decodes), connection (WebSocket, and the module's contract row).
+Steps: lane (its variables), host (its health path), token (does the host take it), database (does
+it exist), tables (are they what this build decodes), connection (WebSocket, and the module's
+contract row). After one that fails, the others are skipped.
 Exit code 0 if all pass, 1 if one fails.
 
 Examples:
@@ -152,20 +153,39 @@ impl Report<'_> {
         Ok(if passed { Exit::Done } else { Exit::No })
     }
 
-    fn document(&self, target: Option<&Target>, passed: bool) -> Json {
-        let step = |(position, name): (usize, &&str)| match self.results.get(position) {
-            Some((true, detail)) => json!({ "step": name, "result": "ok", "detail": detail }),
-            Some((false, detail)) => json!({ "step": name, "result": "failed", "detail": detail }),
-            None => json!({ "step": name, "result": "skipped" }),
+    fn document<'a>(&'a self, target: Option<&'a Target>, passed: bool) -> Document<'a> {
+        let step = |(position, name): (usize, &&'static str)| match self.results.get(position) {
+            Some((true, detail)) => StepDocument { step: name, result: "ok", detail: Some(detail) },
+            Some((false, detail)) => StepDocument { step: name, result: "failed", detail: Some(detail) },
+            None => StepDocument { step: name, result: "skipped", detail: None },
         };
-        let lane = target.and_then(|target| target.place.lane.as_ref()).map(|lane| lane.name.to_string());
-        json!({
-            "schema": DOCUMENT,
-            "lane": lane,
-            "server": target.map(|target| target.place.endpoint.base()),
-            "database": target.map(Target::database),
-            "passed": passed,
-            "steps": STEPS.iter().enumerate().map(step).collect::<Vec<_>>(),
-        })
+        let lane = target.and_then(|target| target.place.lane.as_ref());
+        Document {
+            schema: DOCUMENT,
+            lane: lane.map(|lane| lane.name.to_string()),
+            server: target.map(|target| target.place.endpoint.base()),
+            database: target.map(Target::database),
+            passed,
+            steps: STEPS.iter().enumerate().map(step).collect(),
+        }
     }
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    lane: Option<String>,
+    server: Option<&'a str>,
+    database: Option<&'a str>,
+    passed: bool,
+    steps: Vec<StepDocument<'a>>,
+}
+
+#[derive(Serialize)]
+struct StepDocument<'a> {
+    step: &'static str,
+    result: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
 }

@@ -3,6 +3,7 @@
 use anstyle::{AnsiColor, Style};
 use muster_wire::http::{LogRecord, LogStream};
 
+use crate::limits::LOG_LINES_BEFORE_FOLLOWING;
 use crate::outcome::{Exit, Failure, Outcome};
 use crate::signals::Stop;
 use crate::target::TargetArgs;
@@ -12,14 +13,14 @@ use crate::value::rfc3339;
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Only the database's owner may read its log. With --json, each line is as the host wrote it. With -f, Ctrl-C ends
-with exit code 0; an end of the stream that nobody asked for ends with 2.
+Only the database's owner may read its log. With --json, each line is as the host wrote it. With -f,
+Ctrl-C ends with exit code 0; an end of the stream that nobody asked for ends with 2.
 
 Examples:
   muster logs --lane dev -n 50
   muster logs --lane dev -f --json | jq -r 'select(.level == \"Error\") | .message'")]
 pub(crate) struct LogsArgs {
-    /// Only the last N lines
+    /// Only the last N lines [default: all, with -f the last 10]
     #[arg(short = 'n', long, value_name = "N")]
     lines: Option<u32>,
     /// Go on with new lines as they come
@@ -40,7 +41,8 @@ pub(crate) async fn run(ui: &Ui, args: LogsArgs) -> Outcome {
     tokio::select! {
         () = stop.wait() => Ok(Exit::Done),
         outcome = async {
-            let stream = http.logs(args.lines, args.follow).await.map_err(|error| target.explain(error))?;
+            let lines = args.lines.or(args.follow.then_some(LOG_LINES_BEFORE_FOLLOWING));
+            let stream = http.logs(lines, args.follow).await.map_err(|error| target.explain(error))?;
             show(ui, stream, args.json).await?;
             if args.follow {
                 return Err(Failure::could_not("the host ended the log", "it may have stopped, or the database is gone; run this again"));

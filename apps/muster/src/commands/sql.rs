@@ -1,14 +1,15 @@
 //! `muster sql QUERY`: statements once, answered as tables or JSON.
 
 use muster_wire::http::{Column, HttpError, StatementResult};
+use serde::Serialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value as Json, json};
 
+use crate::commands::describe::ColumnDocument;
 use crate::outcome::{Exit, Failure, Outcome, one_line};
 use crate::table;
 use crate::target::{Target, TargetArgs};
 use crate::ui::Ui;
-use crate::value;
+use crate::value::{Clear, from_sats_json};
 
 /// The schema id of the JSON document.
 const DOCUMENT: &str = "muster.sql.v1";
@@ -16,7 +17,8 @@ const DOCUMENT: &str = "muster.sql.v1";
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Shows only what is durable. While it runs, the asker is a connection too: a count of active_connection counts it.
+Shows only what is durable. While it runs, the asker is a connection too: a count of
+active_connection counts it.
 With --json: {\"schema\":\"muster.sql.v1\",\"statements\":[{\"columns\":[…],\"rows\":[{…}],\"inserted\":0,…}]}
 
 Examples:
@@ -37,8 +39,8 @@ pub(crate) async fn run(ui: &Ui, args: SqlArgs) -> Outcome {
     let target = args.target.resolve(ui).await?;
     let answer = target.http()?.sql(&args.query, true).await.map_err(|error| explain(error, &target))?;
     if args.json {
-        let statements = answer.statements.iter().map(document).collect::<Result<Vec<_>, _>>()?;
-        ui.print_json(&json!({ "schema": DOCUMENT, "statements": statements }))?;
+        let statements = answer.statements.iter().map(StatementDocument::of).collect::<Result<Vec<_>, _>>()?;
+        ui.print_json(&Document { schema: DOCUMENT, statements })?;
     } else {
         for statement in &answer.statements {
             show(ui, statement)?;
@@ -61,7 +63,7 @@ fn show(ui: &Ui, statement: &StatementResult) -> Result<(), Failure> {
     // A statement that changes rows returns none, not even columns.
     if !statement.columns.is_empty() {
         let head: Vec<_> = statement.columns.iter().map(|column| table::visible(&column.name)).collect();
-        let cells = |row: Vec<Json>| row.iter().map(table::cell).collect();
+        let cells = |row: Vec<Clear>| row.iter().map(table::cell).collect();
         let rows = values(statement)?.into_iter().map(cells).collect::<Vec<_>>();
         ui.print(table::render(&head, &rows))?;
     }
@@ -84,27 +86,46 @@ fn told(statement: &StatementResult) -> String {
     format!("({what} in {:.1} ms)", statement.duration.as_secs_f64() * 1_000.0)
 }
 
-fn document(statement: &StatementResult) -> Result<Json, Failure> {
-    let columns = statement.columns.iter().map(|column| json!({ "name": column.name, "type": column.type_name() }));
-    let object = |row: Vec<Json>| {
-        let names = statement.columns.iter().map(|column| column.name.clone());
-        names.zip(row).collect::<Map<_, _>>()
-    };
-    Ok(json!({
-        "columns": columns.collect::<Vec<_>>(),
-        "rows": values(statement)?.into_iter().map(object).collect::<Vec<_>>(),
-        "inserted": statement.rows_inserted,
-        "updated": statement.rows_updated,
-        "deleted": statement.rows_deleted,
-        "elapsed_us": u64::try_from(statement.duration.as_micros()).unwrap_or(u64::MAX),
-    }))
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    statements: Vec<StatementDocument<'a>>,
+}
+
+#[derive(Serialize)]
+struct StatementDocument<'a> {
+    columns: Vec<ColumnDocument<'a>>,
+    rows: Vec<Clear>,
+    inserted: u64,
+    updated: u64,
+    deleted: u64,
+    elapsed_us: u128,
+}
+
+impl<'a> StatementDocument<'a> {
+    fn of(statement: &'a StatementResult) -> Result<StatementDocument<'a>, Failure> {
+        let object = |row: Vec<Clear>| {
+            let names = statement.columns.iter().map(|column| column.name.clone());
+            Clear::Fields(names.zip(row).collect())
+        };
+        Ok(StatementDocument {
+            columns: statement.columns.iter().map(ColumnDocument::of).collect(),
+            rows: values(statement)?.into_iter().map(object).collect(),
+            inserted: statement.rows_inserted,
+            updated: statement.rows_updated,
+            deleted: statement.rows_deleted,
+            elapsed_us: statement.duration.as_micros(),
+        })
+    }
 }
 
 /// The rows in clear form, column by column.
-fn values(statement: &StatementResult) -> Result<Vec<Vec<Json>>, Failure> {
+fn values(statement: &StatementResult) -> Result<Vec<Vec<Clear>>, Failure> {
+    let cell = |(column, cell): (&Column, &RawValue)| from_sats_json(&column.ty, cell.get());
     let row = |row: &Vec<Box<RawValue>>| {
-        let field = |(column, field): (&Column, &Box<RawValue>)| value::from_sats_json(&column.ty, field.get());
-        statement.columns.iter().zip(row).map(field).collect::<Result<Vec<_>, _>>()
+        let cells = row.iter().map(Box::as_ref);
+        statement.columns.iter().zip(cells).map(cell).collect::<Result<Vec<_>, _>>()
     };
     Ok(statement.rows.iter().map(row).collect::<Result<Vec<_>, _>>()?)
 }

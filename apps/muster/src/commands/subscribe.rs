@@ -8,14 +8,14 @@ mod shapes;
 use std::time::Duration;
 
 use anstyle::AnsiColor;
-use muster_wire::{ClosedReason, Connection, Incoming, Order, Rows, TableChange, Update, connect};
-use serde_json::{Value as Json, json};
+use muster_wire::{CallError, ClosedReason, Connection, Incoming, Order, Rows, TableChange, Update, connect};
+use serde::Serialize;
 
-use crate::outcome::{Exit, Failure, Outcome};
+use crate::outcome::{Exit, Failure, Outcome, one_line};
 use crate::signals::Stop;
 use crate::target::TargetArgs;
 use crate::ui::Ui;
-use crate::value::row_from_bsatn;
+use crate::value::{Clear, row_from_bsatn};
 use shapes::Shapes;
 
 /// The arguments.
@@ -74,7 +74,7 @@ async fn follow(
     incoming: Incoming,
     args: &SubscribeArgs,
 ) -> Outcome {
-    let subscription = connection.subscribe(&args.queries).await?;
+    let subscription = connection.subscribe(&args.queries).await.map_err(explain)?;
     let rows: usize = subscription.tables.iter().map(Rows::len).sum();
     for table in &subscription.tables {
         printer.print("insert", table, subscription.order, true).await?;
@@ -83,6 +83,16 @@ async fn follow(
     match args.until_idle {
         Some(idle) => changes(printer, incoming, args.count, idle).await,
         None => changes(printer, incoming, args.count, Duration::MAX).await,
+    }
+}
+
+fn explain(error: CallError) -> Failure {
+    match error {
+        CallError::Refused(said) => Failure::could_not(
+            format!("the host refuses the subscription: {}", one_line(&said)),
+            "correct the queries; `muster describe` shows the tables and columns",
+        ),
+        other => other.into(),
     }
 }
 
@@ -117,6 +127,16 @@ fn ended(reason: &ClosedReason) -> Failure {
     Failure::could_not(format!("the connection ended: {reason}"), "what was shown is no longer current; run this again")
 }
 
+/// What `--json` prints for a row.
+#[derive(Serialize)]
+struct Line<'a> {
+    op: &'a str,
+    table: &'a str,
+    row: &'a Clear,
+    initial: bool,
+    order: Order,
+}
+
 /// Prints rows.
 struct Printer<'a> {
     ui: &'a Ui,
@@ -138,9 +158,7 @@ impl Printer<'_> {
         for bytes in rows.iter() {
             let row = row_from_bsatn(&ty, bytes)?;
             if self.json {
-                let table = rows.table();
-                self.ui
-                    .print_json(&json!({ "op": op, "table": table, "row": row, "initial": initial, "order": order }))?;
+                self.ui.print_json(&Line { op, table: rows.table(), row: &row, initial, order })?;
             } else {
                 self.ui.print(line(op, rows.table(), &row))?;
             }
@@ -149,7 +167,7 @@ impl Printer<'_> {
     }
 }
 
-fn line(op: &str, table: &str, row: &Json) -> String {
+fn line(op: &str, table: &str, row: &Clear) -> String {
     let (sign, colour) = match op {
         "delete" => ('-', AnsiColor::Red),
         "event" => ('!', AnsiColor::Cyan),

@@ -10,12 +10,12 @@ fn type_of<T: SpacetimeType>() -> ProductType {
     ProductType { elements: columns_of::<T>().into_iter().map(element).collect() }
 }
 
-fn both_ways<T: SpacetimeType + Serialize>(row: &T) -> Json {
+fn both_ways<T: SpacetimeType + Serialize>(row: &T) -> String {
     let ty = type_of::<T>();
     let from_bsatn = row_from_bsatn(&ty, &bsatn::to_vec(row).expect("encodes")).expect("reads");
     let sats_json = serde_json::to_string(SerializeWrapper::from_ref(row)).expect("encodes");
     assert_eq!(from_sats_json(&AlgebraicType::Product(ty), &sats_json), Ok(from_bsatn.clone()), "{sats_json}");
-    from_bsatn
+    from_bsatn.to_string()
 }
 
 #[test]
@@ -30,14 +30,11 @@ fn a_row_reads_as_a_person_would_write_it() {
     };
     assert_eq!(
         both_ways(&row),
-        json!({
-            "connection_id": "ffffffffffffffffffffffffffffff54",
-            "identity": "c2000000000000000000000000000000000000000000000000000000000000ff",
-            "role": "desktop",
-            "client_id": "desk-1",
-            "client_build": null,
-            "connected_at": "2023-11-14T22:13:20.000001Z",
-        })
+        concat!(
+            r#"{"connection_id":"ffffffffffffffffffffffffffffff54","#,
+            r#""identity":"c2000000000000000000000000000000000000000000000000000000000000ff","#,
+            r#""role":"desktop","client_id":"desk-1","client_build":null,"connected_at":"2023-11-14T22:13:20.000001Z"}"#
+        )
     );
 }
 
@@ -51,7 +48,7 @@ fn nested_rows_keep_their_names() {
     };
     assert_eq!(
         both_ways(&row),
-        json!({ "id": 0, "total": 2, "by_role": [{ "role": "anonymous", "count": 2 }], "counted_at": "1970-01-01T00:00:00Z" })
+        r#"{"id":0,"total":2,"by_role":[{"role":"anonymous","count":2}],"counted_at":"1970-01-01T00:00:00Z"}"#
     );
 }
 
@@ -86,18 +83,13 @@ fn what_json_has_no_word_for_is_text() {
         took: TimeDuration::from_micros(-1_500_000),
     };
     // Not through JSON: it has no NaN to come from.
-    let clear = row_from_bsatn(&type_of::<Odd>(), &bsatn::to_vec(&row).expect("encodes"));
+    let clear = row_from_bsatn(&type_of::<Odd>(), &bsatn::to_vec(&row).expect("encodes")).expect("reads");
     assert_eq!(
-        clear,
-        Ok(json!({
-            "bytes": "dead",
-            "wide": "340282366920938463463374607431768211455",
-            "not_a_number": "NaN",
-            "half": 0.5,
-            "colours": ["Red", { "Other": "teal" }],
-            "maybe": { "some": null },
-            "took": "-1.500000s",
-        }))
+        clear.to_string(),
+        concat!(
+            r#"{"bytes":"dead","wide":"340282366920938463463374607431768211455","not_a_number":"NaN","half":0.5,"#,
+            r#""colours":["Red",{"Other":"teal"}],"maybe":{"some":null},"took":"-1.500000s"}"#
+        )
     );
 }
 

@@ -59,6 +59,23 @@ fn a_killed_host_comes_back_without_ghosts() {
 }
 
 #[test]
+fn a_second_signal_ends_it_at_once() {
+    let sandbox = Sandbox::new();
+    let mut host = Host::in_memory(&sandbox);
+    let at = sandbox_at(&host, "db");
+    let wasm = at.file("module.wasm", module(Variant::Plain));
+    at.run(&["publish", "-q", "--module", &wasm]).done();
+    // A client that is stopped answers no closing handshake, so that the host has something to wait for.
+    let watcher = at.start(&["subscribe", "--json", "SELECT * FROM session"]);
+    watcher.json();
+    watcher.signal("STOP");
+    host.process.signal("TERM");
+    host.process.wait_for_talk("closing connections");
+    host.process.signal("TERM");
+    assert_eq!(host.process.code(), Some(2));
+}
+
+#[test]
 fn a_host_that_ends_tells_its_followers() {
     let sandbox = Sandbox::new();
     let mut host = Host::in_memory(&sandbox);
@@ -67,6 +84,7 @@ fn a_host_that_ends_tells_its_followers() {
     at.run(&["publish", "-q", "--module", &wasm]).done();
     let mut watcher = at.start(&["subscribe", "--json", "SELECT * FROM session"]);
     watcher.json();
+    at.run(&["call", "say", "\"hello\""]).done();
     let mut follower = at.start(&["logs", "-f"]);
     follower.line();
     host.process.signal("TERM");

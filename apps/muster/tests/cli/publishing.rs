@@ -120,3 +120,65 @@ fn only_the_owner_may_change_or_delete() {
     }
     assert_eq!(items(&owner), 1);
 }
+
+/// A checkout, as far as `publish` looks: a folder `module` and a script that builds.
+fn checkout(sandbox: &Sandbox, script: &str) {
+    std::fs::create_dir_all(sandbox.path("module")).expect("made");
+    let script = sandbox.file("scripts/build-module", format!("#!/bin/sh\n{script}\n"));
+    let made = std::process::Command::new("chmod").args(["+x", &script]).status();
+    assert!(made.expect("chmod runs").success());
+}
+
+#[test]
+fn without_a_file_the_checkouts_own_module_is_built() {
+    let hosts = Sandbox::new();
+    let host = Host::in_memory(&hosts);
+    let sandbox = sandbox_at(&host, "db");
+    sandbox.file("out/built.wasm", module(Variant::Plain));
+    checkout(&sandbox, "echo compiling >&2; echo \"$PWD/out/built.wasm\"");
+    let run = sandbox.run(&["publish"]);
+    assert!(run.stderr.contains("building the module in") && run.stderr.contains("compiling"), "{}", run.stderr);
+    assert!(run.stderr.contains("an unknown compiler"), "what is missing is said: {}", run.stderr);
+    assert!(run.done().starts_with("created db\n"));
+    checkout(&sandbox, "exit 3");
+    let told = sandbox.run(&["publish", "-q"]).error(2);
+    assert!(
+        told.contains("the module was not built") && told.contains("scripts/toolchain says what is missing"),
+        "{told}"
+    );
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_person_is_asked_and_may_say_no() {
+    let hosts = Sandbox::new();
+    let host = Host::in_memory(&hosts);
+    let sandbox = published(&host);
+    // util-linux's `script` lends the program a terminal.
+    let answer = |answer: &str| {
+        let line = format!("echo {answer} | script -qec '{} delete' /dev/null", env!("CARGO_BIN_EXE_muster"));
+        let mut command = sandbox.command(&[]);
+        let run = crate::support::finish(
+            std::process::Command::new("sh")
+                .args(["-c", &line])
+                .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
+                .current_dir(command.current_dir(sandbox.path("")).get_current_dir().expect("set"))
+                .stdin(std::process::Stdio::null())
+                .stdout(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::piped())
+                .spawn()
+                .expect("sh starts"),
+        );
+        (run.code, run.stdout)
+    };
+    if answer("n").1.contains("script: ") || std::process::Command::new("script").arg("-V").output().is_err() {
+        println!("skipped: this machine has no `script`");
+        return;
+    }
+    let (code, said) = answer("n");
+    assert!(code == Some(1) && said.contains("Really delete `db`") && said.contains("the answer was no"), "{said}");
+    assert_eq!(items(&sandbox), 1);
+    let (code, said) = answer("y");
+    assert!(code == Some(0) && said.contains("deleted `db`"), "{said}");
+    sandbox.run(&["describe"]).error(2);
+}

@@ -89,6 +89,12 @@ fn the_log_is_shown_and_followed() {
     assert!(line["ts"].is_i64() && line["message"].is_string(), "{line}");
     let mut follower = sandbox.start(&["logs", "-f", "-n", "1", "--json"]);
     follower.json();
+    // A reducer that refuses is logged.
+    sandbox.run(&["call", "set_name", "\"\""]).error(1);
+    let mut seen = follower.json();
+    while !seen["message"].as_str().expect("a text").contains("name") {
+        seen = follower.json();
+    }
     follower.signal("INT");
     assert_eq!(follower.code(), Some(0));
 }

@@ -123,23 +123,30 @@ pub(crate) fn signal(id: u32, name: &str) {
     assert!(sent.expect("kill runs").success(), "the process is there");
 }
 
+fn lines_of(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = channel();
+    thread::spawn(move || {
+        // Read to the end also when nobody wants the lines any more.
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    lines
+}
+
 /// A program that goes on; killed when dropped.
 pub(crate) struct Running {
     child: Child,
     lines: Receiver<String>,
+    talk: Receiver<String>,
 }
 
 impl Running {
     fn new(mut child: Child) -> Running {
-        let (sender, lines) = channel();
-        let stdout = child.stdout.take().expect("piped");
-        let mut stderr = child.stderr.take().expect("piped");
-        thread::spawn(move || {
-            BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
-        });
-        // Nobody may block on a full pipe.
-        thread::spawn(move || stderr.read_to_end(&mut Vec::new()));
-        Running { child, lines }
+        // Both are read all the time: nobody may block on a full pipe.
+        let lines = lines_of(child.stdout.take().expect("piped"));
+        let talk = lines_of(child.stderr.take().expect("piped"));
+        Running { child, lines, talk }
     }
 
     /// The next line of stdout.
@@ -152,6 +159,12 @@ impl Running {
     #[track_caller]
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.line()).expect("a JSON line")
+    }
+
+    /// Waits for a line on stderr that has `text` in it.
+    #[track_caller]
+    pub(crate) fn wait_for_talk(&self, text: &str) {
+        while !self.talk.recv_timeout(PATIENCE).expect("the line comes").contains(text) {}
     }
 
     pub(crate) fn signal(&self, name: &str) {

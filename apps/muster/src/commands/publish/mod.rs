@@ -8,8 +8,10 @@ mod decision;
 
 use std::path::PathBuf;
 
-use muster_wire::http::{HttpClient, Migration, MigrationPlan, PublishOperation, PublishOptions, PublishOutcome};
-use serde_json::{Value as Json, json};
+use muster_wire::http::{
+    HttpClient, HttpError, Migration, MigrationPlan, PublishOperation, PublishOptions, PublishOutcome,
+};
+use serde::Serialize;
 
 use crate::confirm::confirm;
 use crate::module_file::ModuleFile;
@@ -24,14 +26,14 @@ const DOCUMENT: &str = "muster.publish.v1";
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Makes the database if it does not exist. Otherwise the host plans the change first, the plan is shown on stderr, and
-a plan that is not allowed changes nothing and ends with exit code 1.
+Makes the database if it does not exist. Otherwise the host plans the change first, and the plan is
+shown on stderr; one that is not allowed changes nothing and ends with exit code 1.
 Without any token, a new identity is made and its token saved for this host below
 $XDG_CONFIG_HOME/muster/tokens (or ~/.config/…), mode 0600: it owns the database.
 
 Examples:
   muster publish --server http://127.0.0.1:3000 --database presence
-  muster publish --lane staging --module muster_module.bytes --dry-run
+  muster publish --lane staging --module muster_module.wasm --dry-run
   muster publish --lane dev --delete-data --yes")]
 pub(crate) struct PublishArgs {
     /// The module; without it, the module of the checkout around the current folder is built
@@ -126,9 +128,9 @@ fn announce(ui: &Ui, target: &Target, plan: Option<&MigrationPlan>, args: &Publi
 fn told(plan: &MigrationPlan) -> Vec<String> {
     let mut lines: Vec<String> = match &plan.migration {
         Migration::Automatic { steps, .. } => {
-            let steps = steps.lines().map(str::trim_end).filter(|line| !line.is_empty());
-            // A host's words, but its own lines are kept: they are a list.
-            steps.map(|line| line.replace(char::is_control, " ")).collect()
+            // A host's words, but its own lines are kept: they are a list, below a title in a box.
+            let steps = steps.lines().map(|line| line.replace(char::is_control, " ")).filter(|line| !is_title(line));
+            steps.map(|line| line.trim_end().to_owned()).collect()
         }
         Migration::Refused { reason } => vec![format!("the host cannot do it and keep the data: {}", one_line(reason))],
     };
@@ -141,7 +143,12 @@ fn told(plan: &MigrationPlan) -> Vec<String> {
     lines
 }
 
-fn explain(error: muster_wire::http::HttpError, target: &Target) -> Failure {
+fn is_title(line: &str) -> bool {
+    let line = line.trim();
+    line == "Database Migration Plan" || line.chars().all(|c| matches!(c, '━' | '─' | '═' | '-' | '='))
+}
+
+fn explain(error: HttpError, target: &Target) -> Failure {
     match error.status() {
         Some(400 | 500) => Failure::could_not(
             format!("the host does not take this module: {}", one_line(error.said().unwrap_or_default())),
@@ -160,7 +167,17 @@ fn report(
     done: Option<&PublishOutcome>,
 ) -> Result<(), Failure> {
     if args.json {
-        return ui.print_json(&document(target, module, plan, done));
+        return ui.print_json(&Document {
+            schema: DOCUMENT,
+            server: target.place.endpoint.base(),
+            database: target.database(),
+            identity: done.map(|done| done.database_identity.to_hex().to_string()),
+            operation: done.map(operation),
+            module_hash: format!("sha256:{}", module.sha256()),
+            compiler: module.compiler.as_deref(),
+            target: module.target.as_deref(),
+            plan: plan.map(told),
+        });
     }
     let Some(done) = done else { return Ok(()) };
     let verb = operation(done);
@@ -179,16 +196,16 @@ const fn operation(done: &PublishOutcome) -> &'static str {
     }
 }
 
-fn document(target: &Target, module: &ModuleFile, plan: Option<&MigrationPlan>, done: Option<&PublishOutcome>) -> Json {
-    json!({
-        "schema": DOCUMENT,
-        "server": target.place.endpoint.base(),
-        "database": target.database(),
-        "identity": done.map(|done| done.database_identity.to_hex().as_str().to_owned()),
-        "operation": done.map(operation),
-        "module_hash": format!("sha256:{}", module.sha256()),
-        "compiler": module.compiler,
-        "target": module.target,
-        "plan": plan.map(told),
-    })
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    server: &'a str,
+    database: &'a str,
+    identity: Option<String>,
+    operation: Option<&'static str>,
+    module_hash: String,
+    compiler: Option<&'a str>,
+    target: Option<&'a str>,
+    plan: Option<Vec<String>>,
 }
