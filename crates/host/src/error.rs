@@ -40,6 +40,12 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// A file stands where a folder must be.
+    #[error("{} is a file where the data folder needs a folder; choose another data folder", path.display())]
+    NotAFolder {
+        /// The file.
+        path: PathBuf,
+    },
     /// Any other failure to read or write a file of the data folder.
     #[error("cannot use {}: {source}; check the disk and the data folder", path.display())]
     File {
@@ -110,7 +116,19 @@ impl StartError {
                 Self::DataDirNotWritable { path, source }
             }
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path, source },
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => Self::NotAFolder { path },
             _ => Self::File { path, source },
+        }
+    }
+
+    /// Sorts a failure of the catalogue's SQLite: a full disk is no damage, and its remedy is another.
+    pub(crate) fn control(path: &Path, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => {
+                Self::DiskFull { path, source: io::Error::new(io::ErrorKind::StorageFull, source) }
+            }
+            _ => Self::Control { path, source },
         }
     }
 

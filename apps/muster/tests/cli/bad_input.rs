@@ -218,5 +218,5 @@ fn a_full_disk_is_named_and_harms_nobody() {
         return;
     }
     let line = run.error(2);
-    assert!(line.contains("full") || line.contains("no space left"), "{line}");
+    assert!(line.contains("no space left for") && line.contains("free some space"), "{line}");
 }

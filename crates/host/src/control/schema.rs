@@ -45,7 +45,7 @@ const MIGRATIONS: &[&str] = &["
 const VERSION: i64 = MIGRATIONS.len() as i64;
 
 pub(super) fn open(path: &Path) -> Result<Connection, StartError> {
-    let failed = |source| StartError::Control { path: path.to_owned(), source };
+    let failed = |source| StartError::control(path, source);
     let connection = Connection::open(path).map_err(failed)?;
     connection.busy_timeout(CONTROL_BUSY_TIMEOUT).map_err(failed)?;
     // The version is read before anything is written: a newer file is left as it is.
@@ -57,8 +57,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StartError> {
 
 pub(super) fn open_in_memory() -> Result<Connection, StartError> {
     let path = Path::new(":memory:");
-    let connection =
-        Connection::open_in_memory().map_err(|source| StartError::Control { path: path.to_owned(), source })?;
+    let connection = Connection::open_in_memory().map_err(|source| StartError::control(path, source))?;
     migrate(connection, path, |_| Ok(()))
 }
 
@@ -67,7 +66,7 @@ fn migrate(
     path: &Path,
     prepare: impl FnOnce(&Connection) -> rusqlite::Result<()>,
 ) -> Result<Connection, StartError> {
-    let failed = |source| StartError::Control { path: path.to_owned(), source };
+    let failed = |source| StartError::control(path, source);
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
     let Some(pending) = usize::try_from(found).ok().and_then(|done| MIGRATIONS.get(done..)) else {
         return Err(StartError::ControlTooNew { path: path.to_owned(), found, supported: VERSION });
