@@ -5,7 +5,7 @@ use crate::support::Sandbox;
 #[test]
 fn help_texts_say_what_to_type() {
     let sandbox = Sandbox::new();
-    let commands: [&[&str]; 12] = [
+    let commands: [&[&str]; 14] = [
         &[],
         &["host"],
         &["publish"],
@@ -14,6 +14,8 @@ fn help_texts_say_what_to_type() {
         &["sql"],
         &["call"],
         &["subscribe"],
+        &["handshake"],
+        &["demo"],
         &["delete"],
         &["lane"],
         &["lane", "check"],
