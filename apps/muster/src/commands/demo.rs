@@ -13,8 +13,9 @@ use crate::ui::Ui;
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Starts an embedded host on a temporary folder and a free port, publishes the module, runs the handshake, says what it
-saw, and stops the host. The evidence file stays. Exit codes are those of `muster handshake`.
+Starts an embedded host on a temporary folder and a free port, publishes the module, runs the
+handshake, says what it saw, and stops the host. The evidence file stays. Exit codes are those
+of `muster handshake`.
 
 Example:
   muster demo --clients 50")]

@@ -13,9 +13,9 @@ use crate::ui::Ui;
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Counts the rows of `active_connection` before, while N anonymous clients hold a subscription, and after they
-have closed, over SQL and through the subscriptions. Who asks has an identity of its own and is left out of
-every count. It writes nothing but the sessions themselves.
+Counts the rows of `active_connection` before, while N anonymous clients hold a subscription, and
+after they have closed, over SQL and through the subscriptions. Who asks has an identity of its
+own and is left out of every count. It writes nothing but the sessions themselves.
 
 Exit codes: 0 passed; 1 it ran and a count was wrong; 2 it could not run.
 
@@ -23,8 +23,6 @@ Examples:
   muster handshake --lane dev
   muster handshake --server http://127.0.0.1:3000 --database presence --clients 50 --json")]
 pub(crate) struct HandshakeArgs {
-    #[command(flatten)]
-    target: TargetArgs,
     /// How many clients meet
     #[arg(long, value_name = "N", default_value = "2")]
     clients: NonZeroU16,
@@ -37,6 +35,8 @@ pub(crate) struct HandshakeArgs {
     /// Print one JSON object (muster.handshake.v1)
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    target: TargetArgs,
 }
 
 /// Runs.
