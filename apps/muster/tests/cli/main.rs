@@ -17,3 +17,4 @@ mod host;
 mod publishing;
 mod reading;
 mod tokens;
+mod upgrading;
