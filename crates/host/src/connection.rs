@@ -1,24 +1,27 @@
 //! A connection for as long as one HTTP request: `client_connected` before, `client_disconnected` after.
 //!
 //! As on the official server, `sql` and `call` are such connections; a module may refuse them, and sees them come and
-//! go. The pair is never split: the work runs on a task of its own that a client cannot cancel by hanging up, and a
-//! shutdown waits for it.
+//! go. The pair is never split: the work runs on a task of its own that a client cannot cancel by hanging up, a
+//! shutdown waits for it, and whichever module runs at its end hears of it ([`Departure`]).
 
 use std::future::Future;
 
 use http::StatusCode;
+use spacetimedb::client::{ClientActorId, ClientConnection};
 use spacetimedb::host::ModuleHost;
 use spacetimedb::host::module_host::ClientConnectedError;
 use spacetimedb_lib::ConnectionId;
 
 use crate::auth::Caller;
+use crate::control::DatabaseRecord;
+use crate::departure::Departure;
 use crate::http_error::ApiError;
 use crate::state::HostState;
 
-/// Connects `caller` to `module`, runs `work`, disconnects, and returns what `work` returned.
+/// Connects `caller` to the database, runs `work` on its module, disconnects, and returns what `work` returned.
 pub(crate) async fn with_connection<T, F>(
     state: &HostState,
-    module: ModuleHost,
+    record: &DatabaseRecord,
     caller: &Caller,
     work: impl FnOnce(ModuleHost, ConnectionId) -> F + Send + 'static,
 ) -> Result<T, ApiError>
@@ -26,17 +29,20 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, ApiError>> + Send + 'static,
 {
-    let identity = caller.identity();
+    let mut module_rx = state.engine.watch_module(record).await?;
     let auth = caller.connection_auth()?;
+    let client = ClientActorId {
+        identity: caller.identity(),
+        connection_id: random_connection_id(),
+        name: state.clients.next_client_name(),
+    };
+    let (replica_id, host) = (record.replica_id, state.engine.controller().clone());
     let task = state.tracker.spawn(async move {
-        let connection_id = random_connection_id();
-        module.call_identity_connected(auth, connection_id).await.map_err(refused)?;
+        ClientConnection::call_client_connected_maybe_reject(&mut module_rx, client, auth).await.map_err(refused)?;
+        let module = module_rx.borrow().clone();
         // A panic in `work` must not keep the connection alive for ever.
-        let worked = tokio::spawn(work(module.clone(), connection_id)).await;
-        module
-            .call_identity_disconnected(identity, connection_id)
-            .await
-            .map_err(|e| ApiError::internal(format!("{e:#}")))?;
+        let worked = tokio::spawn(work(module, client.connection_id)).await;
+        Departure { client, replica_id, module_rx, host }.run().await;
         worked.unwrap_or_else(|e| Err(ApiError::internal(e)))
     });
     task.await.unwrap_or_else(|e| Err(ApiError::internal(e)))

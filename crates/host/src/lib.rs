@@ -36,6 +36,7 @@ mod builder;
 mod connection;
 mod control;
 mod data_dir;
+mod departure;
 mod engine;
 mod error;
 mod http_error;

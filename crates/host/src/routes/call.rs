@@ -57,9 +57,8 @@ pub(super) async fn call(
 ) -> Result<Response, ApiError> {
     require_json(&headers)?;
     let args = FunctionArgs::Json(body::read_text(body, CALL_BODY_BYTES_MAX).await?);
-    let module = state.engine.module(&record).await?;
     let call = Call { function, args, caller: caller.identity(), confirmed: query.confirmed.unwrap_or(true) };
-    with_connection(&state, module, &caller, |module, id| call.run(module, id)).await
+    with_connection(&state, &record, &caller, |module, id| call.run(module, id)).await
 }
 
 struct Call {

@@ -49,9 +49,8 @@ pub(super) async fn sql(
         return Err(ApiError::bad_request(format!("at most {SQL_STATEMENTS_MAX} statements at a time")));
     }
     let confirmed = query.confirmed.unwrap_or(true);
-    let module = state.engine.module(&record).await?;
     let auth = caller.sql_auth(record.owner);
-    let results = with_connection(&state, module, &caller, move |module, _| async move {
+    let results = with_connection(&state, &record, &caller, move |module, _| async move {
         let mut results = Vec::with_capacity(statements.len());
         for statement in statements {
             results.push(run(&module, &auth, statement, confirmed).await?);

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `handshake.rs` | is this a WebSocket, and in which protocol? |
 //! | `mod.rs` (here) | may this client connect, and what does it hear first? |
-//! | `presence.rs` | when does a client's row disappear? |
+//! | `presence.rs` | when does a client's row disappear? (how: [`crate::departure`]) |
 //! | `session.rs` | what runs while a client is connected? |
 //! | `liveness.rs` | when is a client pinged, closed, given up? |
 //! | `inbound.rs`, `outbound.rs`, `encode.rs` | how do messages travel? |
@@ -55,6 +55,7 @@ use tokio_util::task::TaskTracker;
 use self::close::CloseReason;
 use self::handshake::{Socket, Upgrade};
 use self::presence::Presence;
+use crate::departure::Departure;
 
 pub(crate) use self::handshake::Handshake;
 pub use self::limits::{WebSocketLimits, WebSocketLimitsError};
@@ -175,14 +176,9 @@ impl Admission {
         };
         // Nothing may wait between this and the line above: the module knows the client from here on.
         let Self { start, client, config, limits, .. } = self;
-        let presence = Presence::of(
-            client,
-            start.replica_id,
-            start.module_rx.clone(),
-            start.host,
-            reservation,
-            start.tracker.clone(),
-        );
+        let departure =
+            Departure { client, replica_id: start.replica_id, module_rx: start.module_rx.clone(), host: start.host };
+        let presence = Presence::of(departure, reservation, start.tracker.clone());
         let first = first_message(config.version, client, start.token);
         let shutdown = start.shutdown;
         // The engine runs the session on a task of its own, to abort it when the client does not read.

@@ -5,10 +5,12 @@
 //! definition, `__call_reducer__` gets a reducer's index in that definition.
 //!
 //! The module has: the public table `item (name)` and the public table `session (connection_id)`; a row of the latter
-//! for every connected client, and the log line `goodbye` for every one that left; the reducers `add (name)`, which inserts an item, `say (text)`, which logs, `fail`,
-//! which returns an error, and `crash`, which panics; the procedure `answer`, which returns 42.
+//! for every connected client, and the log line `goodbye` for every one that left; the reducers `add (name)`, which
+//! inserts an item, `say (text)`, which logs, `fail`, which returns an error, and `crash`, which panics; the procedures
+//! `answer`, which returns 42 at once, and `muse`, which returns it [`MUSING`] after the call began.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use spacetimedb_lib::db::raw_def::v9::{Lifecycle, TableAccess};
 use spacetimedb_lib::db::raw_def::v10::RawModuleDefV10Builder;
@@ -31,6 +33,9 @@ pub(crate) enum Variant {
     FailingInit,
 }
 
+/// How long the procedure `muse` takes.
+pub(crate) const MUSING: Duration = Duration::from_secs(2);
+
 const INIT: u32 = 0;
 const CONNECTED: u32 = 1;
 const DISCONNECTED: u32 = 2;
@@ -38,6 +43,9 @@ const ADD: u32 = 3;
 const SAY: u32 = 4;
 const FAIL: u32 = 5;
 const CRASH: u32 = 6;
+
+/// Procedures are counted on their own.
+const MUSE: u32 = 1;
 
 /// The bytes of a module.
 pub(crate) fn module(variant: Variant) -> Vec<u8> {
@@ -65,6 +73,7 @@ fn definition(variant: Variant) -> Vec<u8> {
     builder.add_reducer("fail", ProductType::unit());
     builder.add_reducer("crash", ProductType::unit());
     builder.add_procedure("answer", ProductType::unit(), AlgebraicType::U32);
+    builder.add_procedure("muse", ProductType::unit(), AlgebraicType::U32);
     bsatn::to_vec(&RawModuleDef::V10(builder.finish())).expect("a definition can be encoded")
 }
 
@@ -86,6 +95,7 @@ fn text(definition: &[u8], variant: Variant) -> String {
   (import "spacetime_10.0" "table_id_from_name" (func $table_id (param i32 i32 i32) (result i32)))
   (import "spacetime_10.0" "datastore_insert_bsatn" (func $insert (param i32 i32 i32) (result i32)))
   (import "spacetime_10.0" "datastore_delete_all_by_eq_bsatn" (func $delete (param i32 i32 i32 i32) (result i32)))
+  (import "spacetime_10.3" "procedure_sleep_until" (func $sleep_until (param i64) (result i64)))
   (memory (export "memory") 4)
   (data (i32.const 64) "item")
   (data (i32.const 72) "session")
@@ -147,11 +157,14 @@ fn text(definition: &[u8], variant: Variant) -> String {
     (i32.const 0))
 
   (func (export "__call_procedure__")
-    (param i32 i64 i64 i64 i64 i64 i64 i64 i32) (param $result i32) (result i32)
+    (param $id i32) (param i64 i64 i64 i64 i64 i64) (param $now_us i64) (param i32) (param $result i32) (result i32)
+    (if (i32.eq (local.get $id) (i32.const {MUSE})) (then
+      (drop (call $sleep_until (i64.add (local.get $now_us) (i64.const {musing_us}))))))
     (call $write (local.get $result) (i32.const 100) (i32.const 4))
     (i32.const 0)))"#,
         definition = escaped(definition),
         definition_len = definition.len(),
+        musing_us = MUSING.as_micros(),
     )
 }
 

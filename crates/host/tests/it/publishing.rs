@@ -1,9 +1,11 @@
 //! Creating, updating, resetting and deleting databases.
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::client::{Client, answer, host, json, text};
+use crate::client::{Client, PATIENCE, answer, host, json, text};
 use crate::module::{Variant, module};
 
 #[tokio::test]
@@ -64,6 +66,34 @@ async fn an_update_that_breaks_clients_needs_the_token_of_its_plan() {
     }
     json(owner.put(&format!("{url}?policy=BreakClients&token={token}")).body(breaking)).await;
     assert_eq!(owner.items("breaks").await, ["kept"]);
+    host.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_caller_whose_call_outlives_the_module_is_gone_when_it_ends() {
+    let host = host().await;
+    let owner = Client::new(host.url()).await;
+    owner.publish("swapped", module(Variant::Plain)).await;
+    let plan = async |wasm| json(owner.post("/v1/database/swapped/pre_publish").body(wasm)).await;
+    for (update, breaks_clients) in [(Variant::WithNotes, false), (Variant::Plain, true)] {
+        let caller = Client::new(host.url()).await;
+        let calling = tokio::spawn(async move { caller.call("swapped", "muse", json!([])).await });
+        let connected = async {
+            while owner.rows("swapped", "SELECT * FROM session").await.len() < 2 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, connected).await.expect("the caller is connected");
+        let plan = plan(module(update)).await;
+        assert_eq!(plan["AutoMigrate"]["break_clients"], json!(breaks_clients));
+        let token = text(&plan["AutoMigrate"]["token"]);
+        let path = format!("/v1/database/swapped?policy=BreakClients&token={token}");
+        json(owner.put(&path).body(module(update))).await;
+        assert!(!calling.is_finished(), "the update came too late to tell");
+
+        assert_eq!(calling.await.unwrap(), (StatusCode::OK, "42".to_owned()));
+        assert_eq!(owner.rows("swapped", "SELECT * FROM session").await.len(), 1, "only the asker is connected");
+    }
     host.shutdown().await;
 }
 

@@ -105,7 +105,7 @@ async fn a_schema_is_read_with_tables_and_functions() {
     let add = schema.reducer("add").unwrap();
     assert_eq!((add.lifecycle, add.params[0].type_name().as_str()), (None, "String"));
     assert_eq!(schema.reducer("client_connected").unwrap().lifecycle, Some(Lifecycle::OnConnect));
-    assert_eq!(schema.procedures.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["answer"]);
+    assert_eq!(schema.procedures.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["answer", "muse"]);
 }
 
 #[tokio::test]
