@@ -1,14 +1,15 @@
 //! Request bodies: read whole within a size and a time, or else drained.
 //!
 //! A client that is still sending a module when it is refused would see its connection reset instead of the reason.
-//! So what a handler left unread is read and thrown away before an error goes out, within [`DRAIN_BYTES_MAX`].
+//! So what a handler left unread is read and thrown away before an error goes out, within twice the size of a module.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody, to_bytes};
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
@@ -18,11 +19,12 @@ use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 
 use crate::http_error::ApiError;
-use crate::limits::{BODY_READ_TIMEOUT, DRAIN_BYTES_MAX, DRAIN_TIMEOUT};
+use crate::limits::DRAIN_TIMEOUT;
+use crate::state::AppState;
 
-/// Reads `body`: 413 if it is longer than `bytes_max`, 408 if it takes longer than [`BODY_READ_TIMEOUT`].
-pub(crate) async fn read(body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
-    match tokio::time::timeout(BODY_READ_TIMEOUT, to_bytes(body, bytes_max)).await {
+/// Reads `body`: 413 if it is longer than `bytes_max`, 408 if it takes longer than `timeout`.
+pub(crate) async fn read(body: Body, bytes_max: usize, timeout: Duration) -> Result<Bytes, ApiError> {
+    match tokio::time::timeout(timeout, to_bytes(body, bytes_max)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(e)) if is_too_long(&e) => Err(ApiError::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -31,14 +33,14 @@ pub(crate) async fn read(body: Body, bytes_max: usize) -> Result<Bytes, ApiError
         Ok(Err(e)) => Err(ApiError::bad_request(format!("request body could not be read: {e}"))),
         Err(_) => Err(ApiError::new(
             StatusCode::REQUEST_TIMEOUT,
-            format!("request body did not arrive within {} s", BODY_READ_TIMEOUT.as_secs()),
+            format!("request body did not arrive within {} s", timeout.as_secs_f64()),
         )),
     }
 }
 
 /// Reads `body` as text; 400 if it is not UTF-8.
-pub(crate) async fn read_text(body: Body, bytes_max: usize) -> Result<ByteString, ApiError> {
-    let bytes = read(body, bytes_max).await?;
+pub(crate) async fn read_text(body: Body, bytes_max: usize, timeout: Duration) -> Result<ByteString, ApiError> {
+    let bytes = read(body, bytes_max, timeout).await?;
     ByteString::try_from(bytes).map_err(|_| ApiError::bad_request("Request body didn't contain valid UTF-8"))
 }
 
@@ -47,23 +49,25 @@ fn is_too_long(error: &axum::Error) -> bool {
 }
 
 /// Middleware: drains what a refused request has not sent yet.
-pub(crate) async fn drain_if_refused(request: Request, next: Next) -> Response {
+pub(crate) async fn drain_if_refused(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let slot = Slot::default();
     let request = request.map(|body| Body::new(Lent { body, slot: slot.clone() }));
     let response = next.run(request).await;
     let status = response.status();
     let unread = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+    // Who was too slow has had their time.
+    let refused = (status.is_client_error() || status.is_server_error()) && status != StatusCode::REQUEST_TIMEOUT;
     if let Some(unread) = unread
-        && (status.is_client_error() || status.is_server_error())
+        && refused
     {
         // Whoever sends more, or more slowly, loses the answer, as without this.
-        let _ = tokio::time::timeout(DRAIN_TIMEOUT, drain(unread)).await;
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, drain(unread, state.limits.drain_bytes())).await;
     }
     response
 }
 
-async fn drain(mut body: Body) {
-    let mut left = DRAIN_BYTES_MAX;
+async fn drain(mut body: Body, bytes_max: usize) {
+    let mut left = bytes_max;
     while let Some(Ok(frame)) = body.frame().await {
         let bytes = frame.data_ref().map_or(0, Bytes::len);
         left = match left.checked_sub(bytes) {

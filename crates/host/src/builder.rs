@@ -21,12 +21,12 @@ use crate::data_dir::DataDir;
 use crate::engine::Engine;
 use crate::error::StartError;
 use crate::keys;
-use crate::limits::LAUNCHES_AT_ONCE;
+use crate::limits::{HostLimits, LAUNCHES_AT_ONCE};
 use crate::programs::Programs;
 use crate::publishing;
 use crate::routes;
 use crate::running::{Parts, RunningHost};
-use crate::serve::{Stop, serve};
+use crate::serve::{Server, Stop};
 use crate::state::{AppState, HostState};
 use crate::subscribe::WebSocketLimits;
 
@@ -42,6 +42,7 @@ impl Host {
             data: Data::InMemory,
             signing_key: None,
             trusted_issuers: Vec::new(),
+            limits: HostLimits::DEFAULT,
             websocket_limits: WebSocketLimits::DEFAULT,
         }
     }
@@ -61,6 +62,7 @@ pub struct HostBuilder {
     data: Data,
     signing_key: Option<PathBuf>,
     trusted_issuers: Vec<String>,
+    limits: HostLimits,
     websocket_limits: WebSocketLimits,
 }
 
@@ -99,6 +101,12 @@ impl HostBuilder {
         self
     }
 
+    /// Holds connections and requests to `limits`. Default: [`HostLimits::DEFAULT`].
+    pub fn limits(mut self, limits: HostLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Holds WebSocket sessions to `limits`. Default: SpacetimeDB's own.
     pub fn websocket_limits(mut self, limits: WebSocketLimits) -> Self {
         self.websocket_limits = limits;
@@ -114,6 +122,7 @@ impl HostBuilder {
     ///
     /// See [`StartError`]; each says what to do.
     pub async fn start(self) -> Result<RunningHost, StartError> {
+        self.limits.validate()?;
         self.websocket_limits.validate()?;
         let (data_dir, storage, control) = self.open_data()?;
         let key_path = self.signing_key.clone().unwrap_or_else(|| data_dir.signing_key());
@@ -133,6 +142,7 @@ impl HostBuilder {
             auth: Authenticator::new(keys, self.trusted_issuers),
             publishing: Mutex::new(()),
             clients: Arc::new(ClientActorIndex::new()),
+            limits: self.limits,
             websocket_limits: self.websocket_limits,
             shutdown: stop.gently.clone(),
             tracker: tracker.clone(),
@@ -140,7 +150,8 @@ impl HostBuilder {
         launch_all(&state).await;
 
         let router = routes::router(AppState::new(state.clone()));
-        let accepting = tokio::spawn(serve(listener, router, stop.clone(), tracker));
+        let server = Server::new(router, self.limits, stop.clone(), tracker);
+        let accepting = tokio::spawn(server.accept_all(listener));
         tracing::info!(%local_addr, data_dir = %data_dir.root().display(), "host is ready");
         Ok(RunningHost::new(Parts { local_addr, state, stop, accepting, data_dir }))
     }

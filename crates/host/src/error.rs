@@ -7,6 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::limits::HostLimitsError;
 use crate::subscribe::WebSocketLimitsError;
 
 /// Why a host did not start. Nothing keeps running, and no lock is held, once this is returned.
@@ -99,6 +100,9 @@ pub enum StartError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// The limits of connections and requests leave no room for any.
+    #[error("limits: {0}")]
+    HostLimits(#[from] HostLimitsError),
     /// The limits of WebSocket sessions contradict each other.
     #[error("WebSocket limits: {0}")]
     WebSocketLimits(#[from] WebSocketLimitsError),

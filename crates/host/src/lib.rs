@@ -55,5 +55,6 @@ mod subscribe;
 pub use builder::{Host, HostBuilder};
 pub use engine::ENGINE_VERSION;
 pub use error::StartError;
+pub use limits::{HostLimits, HostLimitsError};
 pub use running::RunningHost;
 pub use subscribe::{WebSocketLimits, WebSocketLimitsError};

@@ -1,45 +1,129 @@
 //! Every limit of the host in one place: sizes in bytes, times with their unit in the name.
 //!
 //! Nothing outside this file and `subscribe`'s own limits chooses a number that bounds memory, time or concurrency.
-//! Neighbours are held to each other at compile time at the end of the file.
+//! [`HostLimits`] are those that whoever starts a host may choose; the constants are the host's own. Neighbours are held
+//! to each other at compile time at the end of the file, and chosen limits by [`HostLimits::validate`].
 
 use std::time::Duration;
 
-/// The largest module a publish may carry, in bytes.
-///
-/// The official server takes up to gigabytes; a real module is one to ten megabytes, and an embedded host shares its
-/// memory with the program around it.
-pub const PROGRAM_BYTES_MAX: usize = 64 * 1024 * 1024;
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
 
-/// The largest body of a reducer or procedure call, in bytes.
-pub const CALL_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The limits of a host's connections and requests. `Default` gives [`HostLimits::DEFAULT`]. Those of WebSocket sessions
+/// are [`WebSocketLimits`](crate::WebSocketLimits).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostLimits {
+    /// How many TCP connections are served at once, each counted until it ends, also as a WebSocket. Whoever comes on
+    /// top is answered 503 and let go. Default 16,384.
+    pub connections: usize,
+    /// The largest head of a request, in bytes; a larger one is answered 431. Default 64 KiB.
+    pub header_bytes: usize,
+    /// How long a client may take to send a whole request head, or, between two requests, to begin the next. Default
+    /// 15 s. On a TLS connection, the TLS handshake has as long again.
+    pub header_timeout: Duration,
+    /// How long a client may take to send a whole request body; then 408. Default 60 s.
+    pub body_timeout: Duration,
+    /// The largest module a publish may carry, in bytes; a larger one is answered 413. Default 64 MiB. The official
+    /// server takes up to gigabytes; a real module is one to ten megabytes, and an embedded host shares its memory with
+    /// the program around it.
+    pub program_bytes: usize,
+    /// The largest body of a reducer or procedure call, or of a request to a module's own route, in bytes; a larger one
+    /// is answered 413. Default 16 MiB.
+    pub call_bytes: usize,
+    /// The largest body of an SQL request, in bytes; a larger one is answered 413. Default 1 MiB.
+    pub sql_bytes: usize,
+    /// How long a shutdown waits for requests and sessions to end before it cuts them off; zero cuts at once. Default
+    /// 10 s.
+    pub drain_deadline: Duration,
+}
 
-/// The largest body of an SQL request, in bytes.
-pub const SQL_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// A set of limits that no request could live under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HostLimitsError {
+    /// A size, a count or a timeout is zero.
+    #[error("`{0}` must be more than zero")]
+    Zero(&'static str),
+    /// Ordinary requests, which carry a token of up to some kilobytes, would be refused.
+    #[error("`header_bytes` must be at least {HEADER_BYTES_MIN}")]
+    HeaderTooSmall,
+}
+
+/// The least that [`HostLimits::header_bytes`] may be: a token and what browsers send.
+pub const HEADER_BYTES_MIN: usize = 8 * KIB;
+
+impl HostLimits {
+    /// What a host has unless told otherwise.
+    pub const DEFAULT: Self = Self {
+        connections: 16 * KIB,
+        header_bytes: 64 * KIB,
+        header_timeout: Duration::from_secs(15),
+        body_timeout: Duration::from_secs(60),
+        program_bytes: 64 * MIB,
+        call_bytes: 16 * MIB,
+        sql_bytes: MIB,
+        drain_deadline: Duration::from_secs(10),
+    };
+
+    /// Says whether a request can live under these limits.
+    ///
+    /// # Errors
+    /// A [`HostLimitsError`] that names the field to change.
+    pub const fn validate(&self) -> Result<(), HostLimitsError> {
+        use HostLimitsError::{HeaderTooSmall, Zero};
+        if self.connections == 0 {
+            return Err(Zero("connections"));
+        }
+        if self.header_timeout.is_zero() {
+            return Err(Zero("header_timeout"));
+        }
+        if self.body_timeout.is_zero() {
+            return Err(Zero("body_timeout"));
+        }
+        if self.program_bytes == 0 {
+            return Err(Zero("program_bytes"));
+        }
+        if self.call_bytes == 0 {
+            return Err(Zero("call_bytes"));
+        }
+        if self.sql_bytes == 0 {
+            return Err(Zero("sql_bytes"));
+        }
+        if self.header_bytes < HEADER_BYTES_MIN {
+            return Err(HeaderTooSmall);
+        }
+        Ok(())
+    }
+
+    /// How much of a refused request is read and thrown away, in bytes, so that its sender hears why: also of a module
+    /// that is too long.
+    pub(crate) const fn drain_bytes(&self) -> usize {
+        self.program_bytes.saturating_mul(2)
+    }
+}
+
+impl Default for HostLimits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
 
 /// How many statements one SQL request may hold.
 pub const SQL_STATEMENTS_MAX: usize = 64;
 
 /// The largest body of a request that names databases, in bytes.
-pub const NAMES_BODY_BYTES_MAX: usize = 64 * 1024;
+pub const NAMES_BODY_BYTES_MAX: usize = 64 * KIB;
 
 /// How many names one database may have.
 pub const NAMES_PER_DATABASE_MAX: usize = 64;
 
-/// How long a client may take to send a whole request head.
-pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// How long a client may take to send a whole request body.
-pub const BODY_READ_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// How much of a refused request is read and thrown away, in bytes, so that its sender hears why.
-pub const DRAIN_BYTES_MAX: usize = 2 * PROGRAM_BYTES_MAX;
-
 /// How long a refused request may go on sending.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many TCP connections are served at once; further ones wait in the kernel's backlog.
-pub const CONNECTIONS_MAX: usize = 16_384;
+/// How many connections above the limit are told so at once; further ones are closed without a word.
+pub const REFUSALS_AT_ONCE: usize = 64;
+
+/// How long a connection above the limit has to take its refusal.
+pub const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long accepting pauses after the system refused a connection for want of resources.
 pub const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -55,9 +139,6 @@ pub const UPDATE_CONFIRMATION_TIMEOUT_MAX: Duration = Duration::from_secs(5 * 60
 
 /// How long a token from `POST /v1/identity/websocket-token` lives; the official server's number.
 pub const WEBSOCKET_TOKEN_LIFETIME: Duration = Duration::from_secs(60);
-
-/// How long a shutdown waits for requests and sessions to end before it cuts them off.
-pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long a shutdown waits for a request whose head has begun to arrive.
 pub const LAST_REQUEST_GRACE: Duration = Duration::from_millis(250);
@@ -81,14 +162,33 @@ pub const LAUNCHES_AT_ONCE: usize = 4;
 pub const CONTROL_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 const _: () = {
-    assert!(PROGRAM_BYTES_MAX > CALL_BODY_BYTES_MAX, "a module is the largest thing a client sends");
-    assert!(CALL_BODY_BYTES_MAX > SQL_BODY_BYTES_MAX);
-    assert!(HEADER_READ_TIMEOUT.as_secs() < BODY_READ_TIMEOUT.as_secs());
-    assert!(DRAIN_BYTES_MAX > PROGRAM_BYTES_MAX, "a module that is too long hears so");
+    let defaults = HostLimits::DEFAULT;
+    assert!(defaults.validate().is_ok());
+    assert!(defaults.program_bytes > defaults.call_bytes, "a module is the largest thing a client sends");
+    assert!(defaults.call_bytes > defaults.sql_bytes);
+    assert!(defaults.sql_bytes > NAMES_BODY_BYTES_MAX);
+    assert!(defaults.header_timeout.as_secs() < defaults.body_timeout.as_secs());
+    assert!(defaults.drain_bytes() > defaults.program_bytes, "a module that is too long hears so");
+    assert!(LAST_REQUEST_GRACE.as_millis() < defaults.drain_deadline.as_millis());
+    assert!(DRAIN_TIMEOUT.as_secs() < defaults.drain_deadline.as_secs(), "a refused sender does not hold up the end");
+    assert!(defaults.drain_deadline.as_secs() < DATABASE_EXIT_DEADLINE.as_secs(), "flushing outlasts being polite");
+    assert!(REFUSALS_AT_ONCE < defaults.connections);
     assert!(SNAPSHOT_POLL_INTERVAL.as_millis() < SNAPSHOT_SETTLE_TIMEOUT.as_millis());
-    assert!(LAST_REQUEST_GRACE.as_millis() < DRAIN_DEADLINE.as_millis());
-    assert!(DRAIN_TIMEOUT.as_secs() < DRAIN_DEADLINE.as_secs(), "a refused sender does not hold up the end");
     assert!(UPDATE_CONFIRMATION_TIMEOUT_DEFAULT.as_secs() < UPDATE_CONFIRMATION_TIMEOUT_MAX.as_secs());
-    assert!(DRAIN_DEADLINE.as_secs() < DATABASE_EXIT_DEADLINE.as_secs(), "flushing outlasts being polite");
     assert!(DATABASE_EXIT_DEADLINE.as_secs() >= DURABILITY_TIMEOUT.as_secs(), "a waiting request sees its flush");
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_under_which_no_request_could_live_are_refused() {
+        let good = HostLimits::DEFAULT;
+        assert_eq!(HostLimits { connections: 0, ..good }.validate(), Err(HostLimitsError::Zero("connections")));
+        let hasty = HostLimits { body_timeout: Duration::ZERO, ..good };
+        assert_eq!(hasty.validate(), Err(HostLimitsError::Zero("body_timeout")));
+        assert_eq!(HostLimits { header_bytes: 100, ..good }.validate(), Err(HostLimitsError::HeaderTooSmall));
+        assert_eq!(HostLimits { drain_deadline: Duration::ZERO, ..good }.validate(), Ok(()));
+    }
+}

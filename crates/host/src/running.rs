@@ -12,7 +12,6 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::data_dir::DataDir;
-use crate::limits::DRAIN_DEADLINE;
 use crate::serve::Stop;
 use crate::state::HostState;
 
@@ -74,7 +73,7 @@ impl RunningHost {
 
     /// Ends the host and returns when it has ended: sessions closed, requests answered, databases flushed, folder free.
     ///
-    /// Takes at most [`DRAIN_DEADLINE`] for clients plus the engine's time to flush.
+    /// Takes at most [`HostLimits::drain_deadline`](crate::HostLimits::drain_deadline) for clients plus the engine's time to flush.
     pub async fn shutdown(mut self) {
         if let Some(parts) = self.parts.take() {
             parts.shutdown().await;
@@ -91,7 +90,7 @@ impl Parts {
         self.stop.gently.cancel();
         let tracker = &self.state.tracker;
         tracker.close();
-        if tokio::time::timeout(DRAIN_DEADLINE, tracker.wait()).await.is_err() {
+        if tokio::time::timeout(self.state.limits.drain_deadline, tracker.wait()).await.is_err() {
             tracing::warn!(left = tracker.len(), "clients did not leave in time; cutting them off");
         }
         self.stop.now.cancel();

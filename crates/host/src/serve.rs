@@ -1,11 +1,15 @@
 //! Accepting connections and serving HTTP/1.1 on them.
 //!
-//! At most [`CONNECTIONS_MAX`] are served at once. On shutdown nothing new is accepted, idle connections close, and
-//! those with a request under way finish it; whoever is still there when `cut` is cancelled is cut off.
+//! Always true: at most [`HostLimits::connections`] connections are served at once, each counted from its acceptance
+//! until its last byte, also as a WebSocket: its place is part of the stream ([`Placed`]) and goes with it. Whoever
+//! comes on top hears 503. On shutdown nothing new is accepted, idle connections close, and those with a request under
+//! way finish it; whoever is still there when `now` is cancelled is cut off.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
@@ -15,13 +19,18 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-use crate::limits::{ACCEPT_RETRY_PAUSE, CONNECTIONS_MAX, HEADER_READ_TIMEOUT, LAST_REQUEST_GRACE};
+use crate::limits::{ACCEPT_RETRY_PAUSE, HostLimits, LAST_REQUEST_GRACE, REFUSAL_TIMEOUT, REFUSALS_AT_ONCE};
+
+/// What a connection above the limit is told, whatever it asked for.
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Content-Length: 48\r\nRetry-After: 1\r\nConnection: close\r\n\r\nthis host has as many connections as it may hold";
 
 /// When connections end.
 #[derive(Debug, Clone)]
@@ -32,59 +41,140 @@ pub(crate) struct Stop {
     pub(crate) now: CancellationToken,
 }
 
-/// Serves `router` on `listener` until `stop`; the connections themselves run on `tracker`.
-pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Stop, tracker: TaskTracker) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = stop.gently.cancelled() => return,
-            accepted = accept(&listener, &places) => accepted,
+/// What serves connections.
+#[derive(Clone)]
+pub(crate) struct Server {
+    router: Router,
+    limits: HostLimits,
+    stop: Stop,
+    /// The connections run on it.
+    tracker: TaskTracker,
+    places: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
+}
+
+impl Server {
+    /// A server of `router`, under `limits`, until `stop`; its connections run on `tracker`.
+    pub(crate) fn new(router: Router, limits: HostLimits, stop: Stop, tracker: TaskTracker) -> Self {
+        let places = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
+        Self { router, limits, stop, tracker, places, refusals: Arc::new(Semaphore::new(REFUSALS_AT_ONCE)) }
+    }
+
+    /// Serves whoever connects to `listener`.
+    pub(crate) async fn accept_all(self, listener: TcpListener) {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = self.stop.gently.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => self.admit(stream),
+                Err(error) => {
+                    // Too many open files, or the like: trying again at once would only spin.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_RETRY_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn admit(&self, stream: TcpStream) {
+        if let Ok(place) = self.places.clone().try_acquire_owned() {
+            let server = self.clone();
+            self.tracker.spawn(async move { server.serve(Placed { stream, _place: place }).await });
+        } else if let Ok(turn) = self.refusals.clone().try_acquire_owned() {
+            tracing::warn!(limit = self.limits.connections, "refused a connection: all places are taken");
+            self.tracker.spawn(async move {
+                // Who does not take it in time goes without.
+                let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refuse(stream)).await;
+                drop(turn);
+            });
+        }
+    }
+
+    async fn serve(self, stream: Placed) {
+        // Answers are written whole: waiting to fill packets only delays them.
+        let _ = stream.stream.set_nodelay(true);
+        let requests = Requests::default();
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.header_timeout)
+            .max_header_size(self.limits.header_bytes)
+            .serve_connection(
+                TokioIo::new(stream),
+                service_fn(|request| requests.clone().answer(self.router.clone(), request)),
+            )
+            .with_upgrades();
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.stop.gently.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = connection.as_mut() => ended,
+                    // hyper closes a connection between requests at once, but waits for one that has sent half a head.
+                    () = requests.stay_away() => return,
+                    () = self.stop.now.cancelled() => return,
+                }
+            }
         };
-        match accepted {
-            Ok((stream, place)) => {
-                tracker.spawn(serve_connection(stream, router.clone(), stop.clone(), place));
-            }
-            Err(error) => {
-                // Too many open files, or the like: trying again at once would only spin.
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_RETRY_PAUSE).await;
-            }
+        if let Err(error) = ended {
+            // Clients that hang up, speak no HTTP or are too slow: their business.
+            tracing::debug!(%error, "connection ended early");
         }
     }
 }
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.map_err(std::io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, place))
+/// Says that there is no place, and waits for the client to hang up: a connection that is closed while bytes of it are
+/// unread is reset, and the answer lost.
+async fn refuse(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.write_all(REFUSAL).await?;
+    stream.shutdown().await?;
+    let mut unread = [0; 1024];
+    while stream.read(&mut unread).await? > 0 {}
+    Ok(())
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, stop: Stop, _place: OwnedSemaphorePermit) {
-    // Answers are written whole: waiting to fill packets only delays them.
-    let _ = stream.set_nodelay(true);
-    let requests = Requests::default();
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_READ_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service_fn(|request| requests.clone().answer(router.clone(), request)))
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.gently.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = connection.as_mut() => ended,
-                // hyper closes a connection between requests at once, but waits for one that has sent half a head.
-                () = requests.stay_away() => return,
-                () = stop.now.cancelled() => return,
-            }
-        }
-    };
-    if let Err(error) = ended {
-        // Clients that hang up, speak no HTTP or are too slow: their business.
-        tracing::debug!(%error, "connection ended early");
+/// A connection together with its place among those that are served.
+struct Placed {
+    stream: TcpStream,
+    _place: OwnedSemaphorePermit,
+}
+
+impl AsyncRead for Placed {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Placed {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 }
 

@@ -15,6 +15,7 @@ use crate::auth::Authenticator;
 use crate::control::{Control, ControlError, DatabaseRecord};
 use crate::engine::{Engine, LaunchError};
 use crate::http_error::ApiError;
+use crate::limits::HostLimits;
 use crate::programs::Programs;
 use crate::subscribe::WebSocketLimits;
 
@@ -33,6 +34,8 @@ pub(crate) struct HostState {
     pub(crate) publishing: Mutex<()>,
     /// Names WebSocket connections, and knows which of them holds which session.
     pub(crate) clients: Arc<ClientActorIndex>,
+    /// What a connection and a request may use.
+    pub(crate) limits: HostLimits,
     /// What a WebSocket session may use.
     pub(crate) websocket_limits: WebSocketLimits,
     /// Cancelled when the host shuts down; streams and sessions end on it.

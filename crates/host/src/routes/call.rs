@@ -26,7 +26,6 @@ use crate::body;
 use crate::connection::with_connection;
 use crate::engine::within_durability_timeout;
 use crate::http_error::ApiError;
-use crate::limits::CALL_BODY_BYTES_MAX;
 use crate::state::AppState;
 
 const ENERGY_USED: HeaderName = HeaderName::from_static("spacetime-energy-used");
@@ -56,7 +55,7 @@ pub(super) async fn call(
     body: Body,
 ) -> Result<Response, ApiError> {
     require_json(&headers)?;
-    let args = FunctionArgs::Json(body::read_text(body, CALL_BODY_BYTES_MAX).await?);
+    let args = FunctionArgs::Json(body::read_text(body, state.limits.call_bytes, state.limits.body_timeout).await?);
     let call = Call { function, args, caller: caller.identity(), confirmed: query.confirmed.unwrap_or(true) };
     with_connection(&state, &record, &caller, |module, id| call.run(module, id)).await
 }

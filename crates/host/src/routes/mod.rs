@@ -43,7 +43,7 @@ pub(crate) fn router(state: AppState) -> Router {
     Router::new()
         .nest("/v1", v1)
         .fallback(no_such_route)
-        .layer(middleware::from_fn(drain_if_refused))
+        .layer(middleware::from_fn_with_state(state.clone(), drain_if_refused))
         .layer(middleware::map_response(name_server))
         .with_state(state)
 }

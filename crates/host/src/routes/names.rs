@@ -38,7 +38,7 @@ pub(super) async fn add(
     Extension(caller): Extension<Arc<Caller>>,
     body: Body,
 ) -> Result<(StatusCode, Json<InsertDomainResult>), ApiError> {
-    let name = parse(&body::read_text(body, NAMES_BODY_BYTES_MAX).await?)?;
+    let name = parse(&body::read_text(body, NAMES_BODY_BYTES_MAX, state.limits.body_timeout).await?)?;
     let domain = DomainName::from(name.clone());
     if record.owner != caller.identity() {
         return Ok((StatusCode::UNAUTHORIZED, Json(InsertDomainResult::PermissionDenied { domain })));
@@ -70,7 +70,7 @@ pub(super) async fn set(
     Extension(caller): Extension<Arc<Caller>>,
     body: Body,
 ) -> Result<(StatusCode, Json<SetDomainsResult>), ApiError> {
-    let body = body::read(body, NAMES_BODY_BYTES_MAX).await?;
+    let body = body::read(body, NAMES_BODY_BYTES_MAX, state.limits.body_timeout).await?;
     let names: Vec<String> = serde_json::from_slice(&body)
         .map_err(|e| ApiError::bad_request(format!("the body must be a JSON array of names: {e}")))?;
     if names.len() > NAMES_PER_DATABASE_MAX {

@@ -24,7 +24,7 @@ use crate::auth::Caller;
 use crate::body;
 use crate::control::DatabaseRecord;
 use crate::http_error::{ApiError, causes};
-use crate::limits::{PROGRAM_BYTES_MAX, UPDATE_CONFIRMATION_TIMEOUT_DEFAULT, UPDATE_CONFIRMATION_TIMEOUT_MAX};
+use crate::limits::{UPDATE_CONFIRMATION_TIMEOUT_DEFAULT, UPDATE_CONFIRMATION_TIMEOUT_MAX};
 use crate::programs::is_wasm;
 use crate::publishing::{self, CreateError, NewDatabase};
 use crate::state::AppState;
@@ -62,7 +62,7 @@ pub(super) async fn post(
     if query.clear {
         return Err(ApiError::bad_request("Clear database requires database name or identity"));
     }
-    let module = read_module(body, query.host_type.as_deref()).await?;
+    let module = read_module(&state, body, query.host_type.as_deref()).await?;
     create(&state, &caller, None, module).await
 }
 
@@ -81,18 +81,18 @@ pub(super) async fn put(
         None => None,
     };
     let Some(record) = existing else {
-        let module = read_module(body, query.host_type.as_deref()).await?;
+        let module = read_module(&state, body, query.host_type.as_deref()).await?;
         return create(&state, &caller, Some(address), module).await;
     };
     if query.clear {
         require_owner(&record, &caller, "reset database")?;
-        let module = read_module(body, query.host_type.as_deref()).await?;
+        let module = read_module(&state, body, query.host_type.as_deref()).await?;
         publishing::reset(&state, record.clone(), Some(module)).await?;
     } else {
         require_owner(&record, &caller, "update database")?;
         let policy = migration_policy(query.policy, query.token)?;
         let timeout = confirmation_timeout(query.update_confirmation_timeout.as_deref())?;
-        let module = read_module(body, query.host_type.as_deref()).await?;
+        let module = read_module(&state, body, query.host_type.as_deref()).await?;
         publishing::update(&state, record.clone(), module, policy, timeout).await?;
     }
     Ok(success(&address, record.identity, PublishOp::Updated))
@@ -116,7 +116,7 @@ pub(super) async fn reset(
 ) -> Result<Response, ApiError> {
     let record = state.find(address.resolve(&state)?)?;
     require_owner(&record, &caller, "reset database")?;
-    let bytes = body::read(body, PROGRAM_BYTES_MAX).await?;
+    let bytes = body::read(body, state.limits.program_bytes, state.limits.body_timeout).await?;
     let module = match bytes.is_empty() {
         true => None,
         false => Some(check_module(&bytes, query.host_type.as_deref())?),
@@ -134,7 +134,7 @@ pub(super) async fn pre_publish(
     body: Body,
 ) -> Result<Json<PrePublishResult>, ApiError> {
     require_owner(&record, &caller, "update database")?;
-    let module = read_module(body, query.host_type.as_deref()).await?;
+    let module = read_module(&state, body, query.host_type.as_deref()).await?;
     let style = match query.style {
         name::PrettyPrintStyle::AnsiColor => PrettyPrintStyle::AnsiColor,
         name::PrettyPrintStyle::NoColor => PrettyPrintStyle::NoColor,
@@ -215,8 +215,8 @@ fn check_query(query: &PublishQuery, headers: &HeaderMap) -> Result<(), ApiError
     Ok(())
 }
 
-async fn read_module(body: Body, host_type: Option<&str>) -> Result<Arc<[u8]>, ApiError> {
-    check_module(&body::read(body, PROGRAM_BYTES_MAX).await?, host_type)
+async fn read_module(state: &AppState, body: Body, host_type: Option<&str>) -> Result<Arc<[u8]>, ApiError> {
+    check_module(&body::read(body, state.limits.program_bytes, state.limits.body_timeout).await?, host_type)
 }
 
 fn check_module(bytes: &[u8], host_type: Option<&str>) -> Result<Arc<[u8]>, ApiError> {

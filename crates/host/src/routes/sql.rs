@@ -24,7 +24,7 @@ use crate::body;
 use crate::connection::with_connection;
 use crate::engine::within_durability_timeout;
 use crate::http_error::ApiError;
-use crate::limits::{SQL_BODY_BYTES_MAX, SQL_STATEMENTS_MAX};
+use crate::limits::SQL_STATEMENTS_MAX;
 use crate::sql_split::split_statements;
 use crate::state::AppState;
 
@@ -43,7 +43,7 @@ pub(super) async fn sql(
     Extension(caller): Extension<Arc<Caller>>,
     body: Body,
 ) -> Result<impl IntoResponse, ApiError> {
-    let text = body::read_text(body, SQL_BODY_BYTES_MAX).await?;
+    let text = body::read_text(body, state.limits.sql_bytes, state.limits.body_timeout).await?;
     let statements: Vec<String> = split_statements(&text).into_iter().map(str::to_owned).collect();
     if statements.len() > SQL_STATEMENTS_MAX {
         return Err(ApiError::bad_request(format!("at most {SQL_STATEMENTS_MAX} statements at a time")));

@@ -168,7 +168,7 @@ async fn whoever_is_refused_while_sending_a_module_hears_why() {
         String::from_utf8(status.to_vec()).unwrap()
     });
     assert_eq!(blocking.await.unwrap(), "HTTP/1.1 400");
-    let too_large = vec![0; muster_host::limits::PROGRAM_BYTES_MAX + 1];
+    let too_large = vec![0; muster_host::HostLimits::DEFAULT.program_bytes + 1];
     let (status, body) = answer(owner.put("/v1/database/new").body(too_large)).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{body}");
     host.shutdown().await;

@@ -10,6 +10,7 @@ mod crash;
 mod databases;
 mod identities;
 mod lifecycle;
+mod limits;
 mod publishing;
 mod sessions;
 mod start;
