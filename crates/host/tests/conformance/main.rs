@@ -5,3 +5,4 @@
 
 mod features;
 mod support;
+mod table;

@@ -43,6 +43,7 @@ async fn a_procedure_that_panics_is_an_error_and_the_module_lives() {
     let reply = session.connection.call_procedure("panic_on_purpose", muster_wire::args(&())).await.unwrap();
     assert!(matches!(reply.outcome, CallOutcome::Failed(_)), "{reply:?}");
     let over_http = published.owner.call("panic_on_purpose", &json!([])).await;
-    assert_eq!(over_http.unwrap_err().status(), Some(500));
+    let error = over_http.unwrap_err();
+    assert_eq!((error.status(), error.said()), (Some(500), Some("The module instance encountered a fatal error")));
     assert_eq!(session.ask::<_, u64>("add_up", &(1u64, 1u64)).await, 2);
 }
