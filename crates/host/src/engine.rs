@@ -4,10 +4,12 @@
 //!
 //! * A database is launched only if its catalogue entry still stands at that moment, so that a request that raced a
 //!   delete cannot bring the database back.
-//! * The engine never gets a reason to try V8. When a stored WebAssembly module fails to launch, the engine tries it
-//!   again as JavaScript (`HostController`, "trying js"), and V8 is not in this program: that would abort it. So before a launch, every module that the
-//!   commit log can hold is checked once per engine version, in memory and without that second try; see
-//!   [`Engine::check_modules`].
+//! * The engine never gets far enough to need V8. When a stored WebAssembly module fails to launch, the engine tries it
+//!   again as JavaScript (`HostController`, "trying js"), and V8 is not in this program: that would abort it. So before a
+//!   launch, every module that the commit log can hold is checked once per engine version, in memory and without that
+//!   second try; see [`Engine::check_modules`]. One that was good then may still fail, for want of memory, say. The
+//!   engine then refuses it as JavaScript because it is no UTF-8: V8's initialisation, which comes before, does nothing
+//!   here (`scripts/v8-absent`), and a module that is valid UTF-8 is never stored ([`programs::is_wasm`](is_wasm)).
 //! * A launch that fails is remembered for a moment and answered with, instead of being repeated by every request.
 
 use std::collections::HashMap;
@@ -35,7 +37,7 @@ use tokio::sync::{RwLock, watch};
 
 use crate::control::{Control, DatabaseRecord};
 use crate::limits::{DATABASE_EXIT_DEADLINE, DURABILITY_TIMEOUT, LAUNCH_RETRY_PAUSE};
-use crate::programs::Programs;
+use crate::programs::{Programs, is_wasm};
 use crate::snapshots;
 
 /// The version of the engine crates this host is built on; pinned in the workspace's `Cargo.toml`.
@@ -263,6 +265,7 @@ impl Engine {
 
     async fn check_module(&self, hash: &spacetimedb_lib::Hash) -> anyhow::Result<()> {
         let bytes = self.programs.get(*hash).await?.ok_or_else(|| anyhow::anyhow!("its file is missing or damaged"))?;
+        anyhow::ensure!(is_wasm(&bytes), "its file is no WebAssembly module");
         extract_schema(bytes, HostType::Wasm).await?;
         Ok(())
     }
@@ -285,7 +288,31 @@ pub(crate) async fn within_durability_timeout<T>(
 
 #[cfg(test)]
 mod tests {
+    use spacetimedb_lib::Identity;
+    use spacetimedb_paths::FromPathUnchecked;
+
     use super::*;
+
+    /// Such a module was good when it was checked; now it does not launch.
+    #[tokio::test]
+    async fn a_module_that_fails_at_launch_is_an_error_and_not_the_end_of_the_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = crate::keys::load_or_create(&folder.path().join("key")).unwrap();
+        let control = Control::in_memory().unwrap();
+        let programs = Programs::new(folder.path().join("programs"));
+        let data_dir = ServerDataDir::from_path_unchecked(folder.path());
+        let engine = Engine::new(data_dir, Storage::Memory, control.clone(), programs.clone());
+        engine.set_port(1, &keys).unwrap();
+        let program = programs.put(Arc::from(*b"\0asm\x01\0\0\0\xffno module")).await.unwrap();
+        // V8 is initialised once in a process: the second time there is nothing left to initialise.
+        for n in 1..=2 {
+            let identity = Identity::from_claims("test", &n.to_string());
+            let record = control.create(identity, identity, program, None).await.unwrap();
+            control.program_launched(record.id, program, ENGINE_VERSION).await.unwrap();
+            let refused = engine.module(&record).await.map(|_| ()).unwrap_err();
+            assert!(matches!(&refused, LaunchError::Failed { cause, .. } if cause.contains("utf-8")), "{refused}");
+        }
+    }
 
     #[test]
     fn the_engine_is_the_version_we_say() {

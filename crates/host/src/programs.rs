@@ -14,11 +14,12 @@ use spacetimedb_lib::{Hash, hash_bytes};
 /// The first bytes of every WebAssembly binary (WebAssembly core specification, 5.5.16).
 const WASM_MAGIC: &[u8] = b"\0asm";
 
-/// Whether `bytes` begin as a WebAssembly binary does.
+/// Whether `bytes` begin as a WebAssembly binary does and cannot be JavaScript, which is text.
 ///
-/// The engine runs JavaScript modules in V8, which this host does not contain, so nothing else may reach it.
+/// The engine runs JavaScript modules in V8, which this host does not contain, so nothing else may reach it. The section
+/// with a module's code or definition is longer than 127 bytes, which its length, a LEB128 number, cannot say in UTF-8.
 pub(crate) fn is_wasm(bytes: &[u8]) -> bool {
-    bytes.starts_with(WASM_MAGIC)
+    bytes.starts_with(WASM_MAGIC) && std::str::from_utf8(bytes).is_err()
 }
 
 /// The store. Cheap to clone.
@@ -114,8 +115,8 @@ mod tests {
 
     #[test]
     fn only_webassembly_looks_like_webassembly() {
-        assert!(is_wasm(b"\0asm\x01\0\0\0"));
-        for other in [&b""[..], b"\0as", b"export default {}", b"\x7fELF"] {
+        assert!(is_wasm(b"\0asm\x01\0\0\0\x0a\x85\x01"));
+        for other in [&b""[..], b"\0as", b"export default {}", b"\x7fELF", b"\0asm\x01\0\0\0/* text */"] {
             assert!(!is_wasm(other));
         }
     }

@@ -231,7 +231,8 @@ fn check_module(bytes: &[u8], host_type: Option<&str>) -> Result<Arc<[u8]>, ApiE
     }
     if !is_wasm(bytes) {
         return Err(ApiError::bad_request(
-            "not a WebAssembly module: the body does not begin with `\\0asm`; send the .wasm file that the build made",
+            "not a WebAssembly module: the body does not begin with `\\0asm`, or is text; send the .wasm file that the \
+             build made",
         ));
     }
     Ok(bytes.into())
@@ -284,8 +285,8 @@ mod tests {
 
     #[test]
     fn javascript_is_refused_by_its_declared_type_and_by_its_bytes() {
-        assert!(check_module(b"\0asm\x01\0\0\0", Some("Js")).is_err());
+        assert!(check_module(b"\0asm\x01\0\0\0\xff", Some("Js")).is_err());
         assert!(check_module(b"export {}", None).is_err());
-        assert!(check_module(b"\0asm\x01\0\0\0", Some("Wasm")).is_ok());
+        assert!(check_module(b"\0asm\x01\0\0\0\xff", Some("Wasm")).is_ok());
     }
 }
