@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{CallError, ClosedReason};
+use crate::limits::{CALL_GRACE_MS, ms};
 use crate::messages::QuerySetId;
 use crate::options::Protocol;
 use crate::session::{Reply, Request};
@@ -203,8 +204,13 @@ impl Connection {
             Ok(Err(_)) => return Err(CallError::Closed { reason: self.reason_or_gone(), sent: false }),
             Ok(Ok(())) => {}
         }
-        // The task answers every command it takes, at the latest when its deadline passes or the connection ends.
-        answer.await.unwrap_or_else(|_| Err(CallError::Closed { reason: self.reason_or_gone(), sent: false }))
+        // The task answers every command it takes, at the latest when its deadline passes or the connection ends; but an
+        // answer that stands behind an update which the application does not take would come later than that.
+        match timeout_at(deadline + ms(CALL_GRACE_MS), answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(CallError::Closed { reason: self.reason_or_gone(), sent: false }),
+            Err(_) => Err(CallError::Timeout { limit, sent: true }),
+        }
     }
 
     fn reason_or_gone(&self) -> ClosedReason {

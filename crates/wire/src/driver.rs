@@ -17,6 +17,7 @@ use reqwest::Upgraded;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::coding::CloseCode};
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
@@ -344,6 +345,10 @@ impl Task {
             SocketError::Capacity(_) => {
                 let detail = format!("it sent a message of more than {} bytes", self.message_bytes_max);
                 ClosedReason::Protocol { detail }
+            }
+            // What a host that is killed leaves behind. It kept to the protocol as long as it lived, and may come back.
+            SocketError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+                ClosedReason::Lost { reason: quote(&error.to_string()) }
             }
             SocketError::Protocol(_) | SocketError::Utf8(_) => {
                 ClosedReason::Protocol { detail: quote(&error.to_string()) }

@@ -8,15 +8,22 @@ use std::time::Duration;
 /// How long [`crate::connect`] may take, from name resolution to the host's greeting, in milliseconds.
 pub const CONNECT_MS_MAX: u64 = 10_000;
 
-/// How long the part of an HTTP request up to the response's head may take, in milliseconds. Long, because a host
-/// compiles a module before it answers a publish.
-pub const HTTP_MS_MAX: u64 = 300_000;
+/// The default limit for one whole HTTP request, its answer's body included, in milliseconds.
+pub const HTTP_MS_MAX: u64 = 30_000;
+
+/// The limit for publishing a module, or planning to, in milliseconds. Long, because a host compiles the module, and may
+/// migrate every row, before it answers.
+pub const PUBLISH_MS_MAX: u64 = 300_000;
 
 /// How long establishing a TCP and TLS connection for an HTTP request may take, in milliseconds.
 pub const HTTP_CONNECT_MS_MAX: u64 = 10_000;
 
 /// The default limit for one call, query or subscription, waiting for a place in the queue included, in milliseconds.
 pub const CALL_MS_MAX: u64 = 30_000;
+
+/// How much longer than its limit a caller waits for the connection's own word that the limit has passed, which knows
+/// whether the request was sent, in milliseconds.
+pub(crate) const CALL_GRACE_MS: u64 = 250;
 
 /// The interval at which an otherwise silent connection is pinged, in milliseconds.
 pub const PING_INTERVAL_MS: u64 = 10_000;
@@ -84,6 +91,7 @@ const _: () = assert!(SLOW_CONSUMER_MS_MAX < IDLE_MS_MAX);
 // The queue must have room for the largest update.
 const _: () = assert!(INBOUND_BYTES_MAX <= UPDATE_QUEUE_BYTES_MAX);
 const _: () = assert!(OUTBOUND_BYTES_MAX < HOST_INBOUND_BYTES_MAX);
+const _: () = assert!(HTTP_CONNECT_MS_MAX < HTTP_MS_MAX && HTTP_MS_MAX <= PUBLISH_MS_MAX);
 // A connection attempt must not outlast a call.
 const _: () = assert!(CONNECT_MS_MAX <= CALL_MS_MAX);
 // Byte budgets are counted in semaphore permits of one KiB.

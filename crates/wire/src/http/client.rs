@@ -72,6 +72,11 @@ impl HttpClient {
         &self.endpoint
     }
 
+    /// The same with at least `timeout`, for what takes a host long; a limit that was chosen longer stays.
+    pub(super) fn patient(&self, timeout: Duration) -> HttpClient {
+        HttpClient { timeout: self.timeout.max(timeout), ..self.clone() }
+    }
+
     /// Asks the health path and says how long the answer took.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use serde_json::Value;
 use spacetimedb_lib::Identity;
 
 use super::{HttpClient, HttpError, json};
+use crate::limits::{PUBLISH_MS_MAX, ms};
 
 /// What publishing a module over the stored one would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +97,8 @@ impl HttpClient {
         let context = format!("planning the update of `{}`", self.endpoint.database());
         let mut url = self.endpoint.database_url(&["pre_publish"]);
         url.query_pairs_mut().append_pair("style", "NoColor");
-        let answer = self.ask(Method::POST, url, Some(("application/wasm", wasm.into())), &context).await?;
+        let patient = self.patient(ms(PUBLISH_MS_MAX));
+        let answer = patient.ask(Method::POST, url, Some(("application/wasm", wasm.into())), &context).await?;
         let body: RawPlan = self.parse(&answer.body, &context)?;
         Ok(match body {
             RawPlan::AutoMigrate { migrate_plan, break_clients, token, major_version_upgrade } => MigrationPlan {
@@ -135,7 +137,8 @@ impl HttpClient {
                 }
             };
         }
-        let answer = self.ask_any(Method::PUT, url, Some(("application/wasm", wasm.into())), &context).await?;
+        let patient = self.patient(ms(PUBLISH_MS_MAX));
+        let answer = patient.ask_any(Method::PUT, url, Some(("application/wasm", wasm.into())), &context).await?;
         if !answer.status.is_success() {
             return Err(self.refused(&answer, &context));
         }
