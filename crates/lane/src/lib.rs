@@ -102,9 +102,14 @@ impl Lane {
 /// The values of the lane's variables, those that are set and not empty.
 fn collect(name: &LaneName, source: &Source) -> Result<BTreeMap<Variable, String>, LaneError> {
     let prefix = name.prefix();
+    // `eu` is the beginning of `eu-west`: what belongs to a lane with a longer name is not this lane's.
+    let longer: Vec<String> = source.prefixes().filter(|other| other.len() > prefix.len()).collect();
     let mut values = BTreeMap::new();
     for (key, value) in &source.pairs {
         let Some(rest) = key.strip_prefix(&prefix) else { continue };
+        if longer.iter().any(|other| key.starts_with(other)) {
+            continue;
+        }
         let Some(variable) = Variable::from_suffix(rest) else {
             return Err(LaneError::Unknown {
                 name: key.clone(),

@@ -18,11 +18,11 @@ impl Source {
         Source { pairs, origin: origin.into() }
     }
 
-    /// The lane names (as they stand in variables, upper-case) that have at least a `HTTP_BASE_URL`.
-    pub fn lanes(&self) -> Vec<String> {
-        let suffix = format!("_{}", crate::Variable::HttpBaseUrl.suffix());
-        let lane = |(key, _): &(String, String)| Some(key.strip_prefix(PREFIX)?.strip_suffix(&suffix)?.to_owned());
-        self.pairs.iter().filter_map(lane).collect()
+    /// What the variables of each lane begin with, for the lanes that have a `HTTP_BASE_URL`.
+    pub(crate) fn prefixes(&self) -> impl Iterator<Item = String> + '_ {
+        let suffix = crate::Variable::HttpBaseUrl.suffix();
+        let prefix = move |(key, _): &(String, String)| Some(key.strip_suffix(suffix)?.to_owned());
+        self.pairs.iter().filter_map(prefix).filter(|prefix| prefix.len() > PREFIX.len() && prefix.ends_with('_'))
     }
 }
 

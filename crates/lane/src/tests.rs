@@ -111,9 +111,18 @@ fn a_file_is_read_like_a_shell_would_and_a_broken_line_is_refused_without_showin
 }
 
 #[test]
-fn lanes_that_are_there_can_be_listed() {
-    let source = Source::new("here", COMPLETE.iter().map(|(key, value)| (key.to_string(), value.to_string())));
-    assert_eq!(source.lanes(), ["DEV"]);
+fn a_lane_whose_name_begins_anothers_is_read_beside_it() {
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    for lane in ["EU", "EU_WEST", "EU_WEST_2"] {
+        pairs.extend(COMPLETE.iter().map(|(key, value)| (key.replace("DEV", lane), value.to_string())));
+    }
+    for name in ["eu", "eu-west", "eu-west-2"] {
+        let source = Source::new("here", pairs.clone());
+        assert_eq!(Lane::parse(name.parse().expect("a name"), &source).expect(name).database, "muster-dev");
+    }
+    pairs.push(("OA_SPACETIME_EU_DATABSE".into(), "x".into()));
+    let misspelt = Lane::parse("eu".parse().expect("a name"), &Source::new("here", pairs));
+    assert!(matches!(misspelt, Err(LaneError::Unknown { .. })), "{misspelt:?}");
 }
 
 proptest! {
