@@ -1,6 +1,9 @@
 //! The handshake, end to end: the real program against a real host, also one that was killed with clients connected.
 #![cfg(feature = "host")]
 
+#[allow(dead_code, reason = "these tests need one of its modules")]
+#[path = "../../../crates/host/tests/it/module.rs"]
+mod module;
 mod support;
 
 use std::path::Path;
@@ -48,7 +51,10 @@ async fn fifty_clients_meet_also_right_after_the_host_was_killed_with_fifty_conn
     assert_eq!(after["baseline"], 0, "no ghost of the crowd that was connected when the host was killed");
     assert_eq!((&after["during"], &after["final"], &after["passed"]), (&CLIENTS.into(), &0.into(), &true.into()));
     assert_eq!(after["module_hash"], beside["module_hash"]);
-    drop(crowd);
+    for (connection, _) in &crowd {
+        let reason = connection.closed_reason().expect("the host is long gone");
+        assert!(reason.is_retryable(), "a client must come back after a crash of the host: {reason}");
+    }
     assert!(host.terminate().success(), "SIGTERM ends a host with exit code 0");
 }
 
@@ -108,6 +114,31 @@ fn a_lane_from_the_environment_is_named_in_the_report() {
         .expect("muster runs");
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!((&report["lane"], &report["passed"]), (&"eu-test".into(), &true.into()));
+}
+
+#[test]
+fn a_host_that_accepts_and_says_nothing_costs_the_patience_and_no_more() {
+    let home = tempfile::tempdir().expect("a home");
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let server = format!("http://{}", silent.local_addr().expect("an address"));
+    let began = std::time::Instant::now();
+    let output = run(home.path(), &["handshake", "--patience", "1", "--server", &server, "--database", "meet"]);
+    // Generous: the limits that it must not wait for are 30 s and more.
+    assert!(began.elapsed() < std::time::Duration::from_secs(15));
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn a_database_that_is_not_ours_is_told_so_with_the_code() {
+    let home = tempfile::tempdir().expect("a home");
+    let host = Host::in_memory();
+    let file = home.path().join("foreign.wasm");
+    std::fs::write(&file, module::module(module::Variant::Plain)).expect("written");
+    host.publish_file(home.path(), "meet", &file);
+    let output = run(home.path(), &["handshake", "--server", &host.url, "--database", "meet"]);
+    let stderr = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.starts_with("error: schema_mismatch: table `person` does not exist on the host"), "{stderr}");
 }
 
 #[test]

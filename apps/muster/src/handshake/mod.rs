@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use muster_contract::Client;
+use muster_contract::{Client, ContractError};
 use muster_wire::http::{HttpClient, HttpError};
 use muster_wire::{CallError, ConnectError, ConnectOptions, ConnectionId, Endpoint, Identity, RowError, Token};
 
@@ -49,12 +49,25 @@ pub(crate) struct Plan {
     pub(crate) patience: Duration,
 }
 
+impl Plan {
+    /// An anonymous connection that waits for nothing longer than this plan does.
+    fn connect_options(&self) -> ConnectOptions {
+        let mut options = ConnectOptions::new(self.endpoint.clone());
+        options.timeouts.connect = options.timeouts.connect.min(self.patience);
+        options.timeouts.call = options.timeouts.call.min(self.patience);
+        options
+    }
+}
+
 /// Why a handshake could not run at all. That is another thing than a failed one.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CouldNotRun {
     /// No connection, or a contract that does not match.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// The database is not one of Muster's, or of another build.
+    #[error(transparent)]
+    Contract(#[from] ContractError),
     /// A subscription was refused.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -162,7 +175,7 @@ pub(crate) fn write_to(folder: &Path, evidence: &Evidence) -> Result<PathBuf, Fa
 
 /// Connects the clients, a few at a time. Each is anonymous, so each is somebody new.
 async fn join_all(plan: &Plan, asker: Identity) -> Result<Vec<Member>, CouldNotRun> {
-    let join = |_| Member::join(ConnectOptions::new(plan.endpoint.clone()), Some(asker));
+    let join = |_| Member::join(plan.connect_options(), Some(asker));
     stream::iter(0..plan.clients).map(join).buffered(CONNECTING_AT_ONCE).try_collect().await
 }
 
@@ -192,13 +205,15 @@ struct Asker {
 
 impl Asker {
     async fn arrive(plan: &Plan) -> Result<Asker, CouldNotRun> {
-        let stranger = HttpClient::new(plan.endpoint.clone(), None)?;
+        let stranger = HttpClient::new(plan.endpoint.clone(), None)?.with_timeout(plan.patience);
         let info = stranger.database_info().await?;
+        // Before anything is asked of a table: a database that is not Muster's must hear so in these words.
+        Client::of_this_build().check_tables(&stranger.schema().await?.observed_tables())?;
         let token = match &plan.token {
             Some(token) => token.clone(),
             None => stranger.create_identity().await?.token,
         };
-        let http = HttpClient::new(plan.endpoint.clone(), Some(token.clone()))?;
+        let http = HttpClient::new(plan.endpoint.clone(), Some(token.clone()))?.with_timeout(plan.patience);
         let (module_hash, module_hash_source) = match http.running_program().await? {
             Some(hash) => (hash, "st_module"),
             None => (info.initial_program, "initial_program"),
@@ -212,8 +227,7 @@ impl Asker {
     /// A session of the asker's identity, which checks the contract first: a table of another shape must be an error
     /// here, and not a count of nothing.
     async fn observe(&self, plan: &Plan) -> Result<Member, CouldNotRun> {
-        let options =
-            ConnectOptions::new(plan.endpoint.clone()).token(Some(self.token.clone())).expect(Client::of_this_build());
+        let options = plan.connect_options().token(Some(self.token.clone())).expect(Client::of_this_build());
         Member::join(options, Some(self.identity)).await
     }
 

@@ -91,7 +91,12 @@ impl Host {
 
     /// Publishes the module as `database`, as whoever `home` is.
     pub(crate) fn publish(&self, home: &Path, database: &str) {
-        let module = module().to_str().expect("a path in UTF-8");
+        self.publish_file(home, database, module());
+    }
+
+    /// Publishes any module as `database`.
+    pub(crate) fn publish_file(&self, home: &Path, database: &str, module: &Path) {
+        let module = module.to_str().expect("a path in UTF-8");
         done(home, &["publish", "--server", &self.url, "--database", database, "--module", module, "--yes"]);
     }
 
