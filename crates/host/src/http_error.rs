@@ -70,13 +70,18 @@ pub(crate) fn causes(error: &anyhow::Error) -> String {
     let mut causes: Vec<String> = Vec::new();
     for cause in error.chain() {
         let cause = cause.to_string();
-        let text = one_line(cause.split("error while executing at wasm backtrace:").next().unwrap_or_default());
-        let text = text.trim_end_matches([':', ' ']).to_owned();
+        let text = one_line(without_backtrace(&cause));
         if !text.is_empty() && causes.last().is_none_or(|last| !last.ends_with(&text)) {
             causes.push(text);
         }
     }
     causes.join(": ")
+}
+
+/// The text up to the backtrace of WebAssembly that it may end with: numbers of functions, of use to nobody who reads it
+/// over a network.
+pub(crate) fn without_backtrace(text: &str) -> &str {
+    text.split("error while executing at wasm backtrace:").next().unwrap_or_default().trim_end().trim_end_matches(':')
 }
 
 #[cfg(test)]

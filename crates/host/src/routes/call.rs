@@ -25,7 +25,7 @@ use crate::auth::Caller;
 use crate::body;
 use crate::connection::with_connection;
 use crate::engine::within_durability_timeout;
-use crate::http_error::ApiError;
+use crate::http_error::{ApiError, without_backtrace};
 use crate::state::AppState;
 
 const ENERGY_USED: HeaderName = HeaderName::from_static("spacetime-energy-used");
@@ -168,7 +168,10 @@ impl Call {
             }
             ProcedureCallError::NoSuchModule(_) => (StatusCode::NOT_FOUND, format!("{error:#}")),
             ProcedureCallError::OutOfEnergy => (StatusCode::PAYMENT_REQUIRED, format!("{error:#}")),
-            ProcedureCallError::InternalError(_) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}")),
+            ProcedureCallError::InternalError(_) => {
+                let message = format!("{error:#}");
+                (StatusCode::INTERNAL_SERVER_ERROR, without_backtrace(&message).to_owned())
+            }
         };
         ApiError::new(status, message)
     }
