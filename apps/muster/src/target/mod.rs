@@ -1,0 +1,212 @@
+//! Where a command goes and as whom: `--lane`, or `--server` with `--database`, and a token from one of several places.
+//!
+//! What always holds: exactly one way says where; whatever is wrong with it is said before anything is sent; a token
+//! goes only to a host that it was meant for (see [`tokens`]).
+
+mod cli_toml;
+mod files;
+mod saved;
+mod tokens;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use muster_lane::{Lane, LaneName};
+use muster_wire::http::{HttpClient, HttpError};
+use muster_wire::{ConnectOptions, Endpoint, Token};
+
+use crate::outcome::Failure;
+use crate::ui::Ui;
+
+pub(crate) use files::read_limited;
+use saved::Owner;
+use tokens::{TokenOrigin, TokenPlace};
+
+/// Where to go, and as whom: the arguments that every command that talks to a host takes.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Where to, and as whom")]
+pub(crate) struct TargetArgs {
+    /// A lane, from the variables OA_SPACETIME_<NAME>_*
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["server", "database"])]
+    lane: Option<LaneName>,
+    /// Read the lane's variables from this file, not from the environment
+    #[arg(long, value_name = "FILE", requires = "lane")]
+    env_file: Option<PathBuf>,
+    /// A host's URL, http:// or https:// [default without --lane: $MUSTER_SERVER]
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+    /// A database, by name or identity [default without --lane: $MUSTER_DATABASE]
+    #[arg(long, value_name = "NAME")]
+    database: Option<String>,
+    /// Read the token from this regular file [default: $MUSTER_TOKEN, then the official CLI's cli.toml for the
+    /// servers that it lists, then what `publish` saved for the host]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Use no token, whatever there is
+    #[arg(long, conflicts_with = "token_file")]
+    anonymous: bool,
+}
+
+/// A database on a host.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// The lane, if one was named.
+    pub(crate) lane: Option<Lane>,
+    /// Where it is.
+    pub(crate) endpoint: Endpoint,
+}
+
+/// A database on a host, and as whom to go there.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// Where.
+    pub(crate) place: Place,
+    /// As whom; `None` is anonymous.
+    pub(crate) token: Option<Token>,
+    /// Where the token is from.
+    pub(crate) origin: TokenOrigin,
+}
+
+impl TargetArgs {
+    /// Where to. Sends nothing.
+    ///
+    /// # Errors
+    /// [`Failure::CouldNot`] if no way, or a wrong one, is given.
+    pub(crate) fn place(&self) -> Result<Place, Failure> {
+        match &self.lane {
+            Some(name) => self.lane_place(name),
+            None => self.server_place(),
+        }
+    }
+
+    /// Whether `--anonymous` is given.
+    pub(crate) const fn is_anonymous(&self) -> bool {
+        self.anonymous
+    }
+
+    /// Whether a lane is named.
+    pub(crate) const fn names_a_lane(&self) -> bool {
+        self.lane.is_some()
+    }
+
+    /// Where to and as whom. May ask the host whether a saved token is still good.
+    ///
+    /// # Errors
+    /// As [`TargetArgs::place`]; or a token that cannot be read.
+    pub(crate) async fn resolve(&self, ui: &Ui) -> Result<Target, Failure> {
+        let place = self.place()?;
+        let (token, origin) = self.find_token(&place.endpoint, ui).await?;
+        ui.detail(format!("{} on {}, {origin}", place.endpoint.database(), place.endpoint.base()));
+        Ok(Target { place, token, origin })
+    }
+
+    async fn find_token(&self, endpoint: &Endpoint, ui: &Ui) -> Result<(Option<Token>, TokenOrigin), Failure> {
+        if self.anonymous {
+            return Ok((None, TokenPlace::Nowhere.into()));
+        }
+        tokens::find(self.token_file.as_deref(), endpoint, ui).await
+    }
+
+    fn lane_place(&self, name: &LaneName) -> Result<Place, Failure> {
+        let source = match &self.env_file {
+            Some(file) => muster_lane::from_file(file).map_err(|error| {
+                Failure::could_not(error.to_string(), "check --env-file, and that each of its lines is KEY=VALUE")
+            })?,
+            None => muster_lane::from_environment(),
+        };
+        let lane = Lane::parse(name.clone(), &source)?;
+        let endpoint = Endpoint::new(lane.http_base_url.as_str(), &lane.database)?
+            .with_websocket_path(&lane.websocket_path)?
+            .with_health_path(&lane.health_path)?;
+        Ok(Place { lane: Some(lane), endpoint })
+    }
+
+    fn server_place(&self) -> Result<Place, Failure> {
+        let given = |flag: &Option<String>, variable| flag.clone().or_else(|| variable_text(variable));
+        let server = given(&self.server, "MUSTER_SERVER").ok_or_else(|| {
+            Failure::could_not("no host is named", "use --lane NAME, or --server URL with --database NAME")
+        })?;
+        let database = given(&self.database, "MUSTER_DATABASE")
+            .ok_or_else(|| Failure::could_not("no database is named", "add --database NAME"))?;
+        Ok(Place { lane: None, endpoint: Endpoint::new(&server, &database)? })
+    }
+}
+
+impl Target {
+    /// Talks HTTP to the database.
+    ///
+    /// # Errors
+    /// [`Failure::CouldNot`] if the HTTP library cannot start.
+    pub(crate) fn http(&self) -> Result<HttpClient, Failure> {
+        Ok(HttpClient::new(self.place.endpoint.clone(), self.token.clone())?)
+    }
+
+    /// The same with a limit for one request.
+    ///
+    /// # Errors
+    /// As [`Target::http`].
+    pub(crate) fn http_within(&self, limit: Duration) -> Result<HttpClient, Failure> {
+        Ok(self.http()?.with_timeout(limit))
+    }
+
+    /// Connects to the database.
+    pub(crate) fn connect_options(&self) -> ConnectOptions {
+        ConnectOptions::new(self.place.endpoint.clone()).token(self.token.clone())
+    }
+
+    /// The database's name or identity, as given.
+    pub(crate) fn database(&self) -> &str {
+        self.place.endpoint.database()
+    }
+
+    /// What an error of the host means here: one about the token says which token it was, and none is without a remedy.
+    pub(crate) fn explain(&self, error: HttpError) -> Failure {
+        match error.status() {
+            Some(401 | 403) => Failure::CouldNot(format!("{error} (this was asked {})", self.origin)),
+            Some(402) => Failure::could_not(error.to_string(), "the database's energy is used up: see the host's dashboard"),
+            Some(500) => Failure::could_not(error.to_string(), "`muster logs` or the host's own log may say why"),
+            Some(status) if !has_remedy(status) => {
+                Failure::could_not(error.to_string(), "is it a SpacetimeDB 2.x host, and the address right?")
+            }
+            _ => error.into(),
+        }
+    }
+
+    /// The same target as somebody whom the host makes up, with the token saved for the next time; or, if another
+    /// process has just done that, as whom it saved.
+    ///
+    /// # Errors
+    /// [`Failure::CouldNot`] if the host makes none, or the token cannot be saved.
+    pub(crate) async fn with_new_identity(self, ui: &Ui) -> Result<Target, Failure> {
+        let saved = match saved::make_owner(&self.place.endpoint, ui).await? {
+            Owner::New(identity, saved) => {
+                ui.say(format!(
+                    "no token was given that the host takes: made identity {identity} and saved its token in {}; who \
+                     has that file can change the database",
+                    saved.path.display()
+                ));
+                saved
+            }
+            Owner::Found(saved) => saved,
+        };
+        let origin = TokenOrigin { place: TokenPlace::Saved(saved.path), refused: self.origin.refused };
+        Ok(Target { token: Some(saved.token), origin, ..self })
+    }
+}
+
+/// Whether [`HttpError`] itself says what to do about a status.
+const fn has_remedy(status: u16) -> bool {
+    matches!(status, 401 | 403 | 404 | 413 | 429 | 502..=504)
+}
+
+/// An environment variable that is set and not empty.
+pub(crate) fn variable_text(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.trim().is_empty())
+}
+
+/// A target for tests of pure code.
+#[cfg(test)]
+pub(crate) fn target_for_tests(server: &str, database: &str) -> Target {
+    let endpoint = Endpoint::new(server, database).expect("an endpoint");
+    Target { place: Place { lane: None, endpoint }, token: None, origin: TokenPlace::Nowhere.into() }
+}
