@@ -23,6 +23,7 @@ use crate::error::StartError;
 use crate::keys;
 use crate::limits::{HostLimits, LAUNCHES_AT_ONCE};
 use crate::programs::Programs;
+use crate::metrics::HostMetrics;
 use crate::publishing;
 use crate::routes;
 use crate::running::{Parts, RunningHost};
@@ -30,6 +31,7 @@ use crate::serve::{Server, Stop};
 use crate::state::{AppState, HostState};
 use crate::subscribe::WebSocketLimits;
 
+use crate::tls::TlsFiles;
 /// A host that is not running yet. [`Host::builder`] makes the builder.
 #[derive(Debug)]
 pub struct Host;
@@ -42,6 +44,7 @@ impl Host {
             data: Data::InMemory,
             signing_key: None,
             trusted_issuers: Vec::new(),
+            tls: None,
             limits: HostLimits::DEFAULT,
             websocket_limits: WebSocketLimits::DEFAULT,
         }
@@ -62,6 +65,7 @@ pub struct HostBuilder {
     data: Data,
     signing_key: Option<PathBuf>,
     trusted_issuers: Vec<String>,
+    tls: Option<TlsFiles>,
     limits: HostLimits,
     websocket_limits: WebSocketLimits,
 }
@@ -94,6 +98,14 @@ impl HostBuilder {
     }
 
     /// Also accepts tokens of `issuer`, an `http` or `https` URL, exactly as their `iss` claim has it. Its keys are
+    /// Speaks TLS (`https`, `wss`) and nothing else, with the certificates in the PEM file `certificates` (the host's
+    /// own first, then those between it and its authority) and the private key in the PEM file `key`. Both are read by
+    /// [`Self::start`]. Default: no TLS.
+    pub fn tls(mut self, certificates: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.tls = Some(TlsFiles { certificates: certificates.into(), key: key.into() });
+        self
+    }
+
     /// fetched by OpenID discovery. May be called several times. Default: none, so that no token makes the host fetch
     /// anything; the official server instead fetches from whatever issuer a token names.
     pub fn trusted_issuer(mut self, issuer: impl Into<String>) -> Self {
@@ -125,6 +137,7 @@ impl HostBuilder {
         self.limits.validate()?;
         self.websocket_limits.validate()?;
         let (data_dir, storage, control) = self.open_data()?;
+        let tls = self.tls.as_ref().map(TlsFiles::load).transpose()?;
         let key_path = self.signing_key.clone().unwrap_or_else(|| data_dir.signing_key());
         let keys = keys::load_or_create(&key_path)?;
         let listener = listen(self.listen).await?;
@@ -137,6 +150,7 @@ impl HostBuilder {
         let tracker = TaskTracker::new();
         let state = Arc::new(HostState {
             control,
+        let metrics = HostMetrics::new().map_err(|e| StartError::Engine(e.to_string()))?;
             programs,
             engine,
             auth: Authenticator::new(keys, self.trusted_issuers),
@@ -144,13 +158,15 @@ impl HostBuilder {
             clients: Arc::new(ClientActorIndex::new()),
             limits: self.limits,
             websocket_limits: self.websocket_limits,
+            metrics: metrics.clone(),
+            scheme: if tls.is_some() { "https" } else { "http" },
             shutdown: stop.gently.clone(),
             tracker: tracker.clone(),
         });
         launch_all(&state).await;
 
         let router = routes::router(AppState::new(state.clone()));
-        let server = Server::new(router, self.limits, stop.clone(), tracker);
+        let server = Server::new(router, tls, self.limits, metrics, stop.clone(), tracker);
         let accepting = tokio::spawn(server.accept_all(listener));
         tracing::info!(%local_addr, data_dir = %data_dir.root().display(), "host is ready");
         Ok(RunningHost::new(Parts { local_addr, state, stop, accepting, data_dir }))

@@ -79,6 +79,17 @@ pub enum StartError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The certificate or its key cannot be used for TLS.
+    #[error(
+        "TLS file {}: {reason}; give a PEM file with the certificate chain and one with the private key of its first",
+        path.display()
+    )]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// `control.sqlite` was written by a newer version of this host.
     #[error(
         "{} has schema version {found}, newer than {supported}; start the newer host that wrote it, or restore a backup",

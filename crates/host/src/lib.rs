@@ -45,6 +45,7 @@ pub mod limits;
 mod programs;
 mod publishing;
 mod routes;
+mod metrics;
 mod running;
 mod serve;
 mod snapshots;
@@ -54,6 +55,7 @@ mod subscribe;
 
 pub use builder::{Host, HostBuilder};
 pub use engine::ENGINE_VERSION;
+mod tls;
 pub use error::StartError;
 pub use limits::{HostLimits, HostLimitsError};
 pub use running::RunningHost;

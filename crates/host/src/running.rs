@@ -45,8 +45,8 @@ impl RunningHost {
         self.parts().local_addr
     }
 
-    /// `http://` and the address, without a slash at the end. An address that stands for all (`0.0.0.0`, `::`) is
-    /// replaced by the loopback address.
+    /// `http://`, or `https://` for a host with TLS, and the address, without a slash at the end. An address that stands
+    /// for all (`0.0.0.0`, `::`) is replaced by the loopback address.
     #[must_use]
     pub fn url(&self) -> String {
         let mut addr = self.local_addr();
@@ -56,7 +56,7 @@ impl RunningHost {
                 SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
             });
         }
-        format!("http://{addr}")
+        format!("{}://{addr}", self.parts().state.scheme)
     }
 
     /// The folder that holds the data, absolute; a temporary one for a host in memory.

@@ -19,14 +19,17 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus::IntGauge;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use crate::limits::{ACCEPT_RETRY_PAUSE, HostLimits, LAST_REQUEST_GRACE, REFUSAL_TIMEOUT, REFUSALS_AT_ONCE};
+use crate::metrics::HostMetrics;
 
 /// What a connection above the limit is told, whatever it asked for.
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
@@ -45,7 +48,9 @@ pub(crate) struct Stop {
 #[derive(Clone)]
 pub(crate) struct Server {
     router: Router,
+    tls: Option<TlsAcceptor>,
     limits: HostLimits,
+    metrics: HostMetrics,
     stop: Stop,
     /// The connections run on it.
     tracker: TaskTracker,
@@ -54,10 +59,26 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A server of `router`, under `limits`, until `stop`; its connections run on `tracker`.
-    pub(crate) fn new(router: Router, limits: HostLimits, stop: Stop, tracker: TaskTracker) -> Self {
+    /// A server of `router`, behind `tls` if that is given, under `limits`, until `stop`; its connections run on `tracker`.
+    pub(crate) fn new(
+        router: Router,
+        tls: Option<TlsAcceptor>,
+        limits: HostLimits,
+        metrics: HostMetrics,
+        stop: Stop,
+        tracker: TaskTracker,
+    ) -> Self {
         let places = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
-        Self { router, limits, stop, tracker, places, refusals: Arc::new(Semaphore::new(REFUSALS_AT_ONCE)) }
+        Self {
+            router,
+            tls,
+            limits,
+            metrics,
+            stop,
+            tracker,
+            places,
+            refusals: Arc::new(Semaphore::new(REFUSALS_AT_ONCE)),
+        }
     }
 
     /// Serves whoever connects to `listener`.
@@ -81,9 +102,21 @@ impl Server {
 
     fn admit(&self, stream: TcpStream) {
         if let Ok(place) = self.places.clone().try_acquire_owned() {
-            let server = self.clone();
-            self.tracker.spawn(async move { server.serve(Placed { stream, _place: place }).await });
-        } else if let Ok(turn) = self.refusals.clone().try_acquire_owned() {
+            let place = Place::new(place, self.metrics.connections.clone());
+            // Answers are written whole: waiting to fill packets only delays them.
+            let _ = stream.set_nodelay(true);
+            let stream = Placed { stream, _place: place };
+            match self.tls.clone() {
+                Some(tls) => self.tracker.spawn(self.clone().serve_tls(tls, stream)),
+                None => self.tracker.spawn(self.clone().serve(stream)),
+            };
+            return;
+        }
+        self.metrics.connections_refused.inc();
+        // On a TLS connection there is nothing to be said before a handshake, which is what there is no place for.
+        if self.tls.is_none()
+            && let Ok(turn) = self.refusals.clone().try_acquire_owned()
+        {
             tracing::warn!(limit = self.limits.connections, "refused a connection: all places are taken");
             self.tracker.spawn(async move {
                 // Who does not take it in time goes without.
@@ -93,9 +126,20 @@ impl Server {
         }
     }
 
-    async fn serve(self, stream: Placed) {
-        // Answers are written whole: waiting to fill packets only delays them.
-        let _ = stream.stream.set_nodelay(true);
+    async fn serve_tls(self, tls: TlsAcceptor, stream: Placed) {
+        let handshake = tokio::time::timeout(self.limits.header_timeout, tls.accept(stream));
+        let stream = tokio::select! {
+            handshake = handshake => handshake,
+            () = self.stop.gently.cancelled() => return,
+        };
+        match stream {
+            Ok(Ok(stream)) => self.serve(stream).await,
+            Ok(Err(error)) => tracing::debug!(%error, "no TLS came about"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        }
+    }
+
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
         let requests = Requests::default();
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -138,8 +182,28 @@ async fn refuse(mut stream: TcpStream) -> std::io::Result<()> {
 
 /// A connection together with its place among those that are served.
 struct Placed {
+    // Field order: who sees the connection closed finds its place free.
+    _place: Place,
     stream: TcpStream,
-    _place: OwnedSemaphorePermit,
+}
+
+/// A place, counted among the taken ones for as long as it is.
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    taken: IntGauge,
+}
+
+impl Place {
+    fn new(permit: OwnedSemaphorePermit, taken: IntGauge) -> Self {
+        taken.inc();
+        Self { _permit: permit, taken }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.taken.dec();
+    }
 }
 
 impl AsyncRead for Placed {

@@ -17,6 +17,7 @@ use crate::engine::{Engine, LaunchError};
 use crate::http_error::ApiError;
 use crate::limits::HostLimits;
 use crate::programs::Programs;
+use crate::metrics::HostMetrics;
 use crate::subscribe::WebSocketLimits;
 
 /// The parts of a running host.
@@ -35,6 +36,10 @@ pub(crate) struct HostState {
     /// Names WebSocket connections, and knows which of them holds which session.
     pub(crate) clients: Arc<ClientActorIndex>,
     /// What a connection and a request may use.
+    /// What is counted.
+    pub(crate) metrics: HostMetrics,
+    /// `http` or `https`: how this host is spoken to.
+    pub(crate) scheme: &'static str,
     pub(crate) limits: HostLimits,
     /// What a WebSocket session may use.
     pub(crate) websocket_limits: WebSocketLimits,

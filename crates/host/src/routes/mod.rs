@@ -6,8 +6,10 @@
 
 mod call;
 mod database;
+mod handler;
 mod identity;
 mod logs;
+mod metrics;
 mod names;
 mod publish;
 mod schema;
@@ -16,7 +18,7 @@ mod subscribe;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{any, get, post, put};
 use axum::{Json, Router, middleware};
 use http::{HeaderValue, StatusCode, Uri, header};
 use tower_http::cors::{Any, CorsLayer};
@@ -37,6 +39,8 @@ pub(crate) fn router(state: AppState) -> Router {
     let v1 = Router::new()
         .nest("/identity", identity_routes())
         .merge(database_routes(state.clone()))
+        .merge(module_routes())
+        .route("/metrics", get(metrics::metrics))
         .route("/ping", get(ping))
         .route("/health", get(health))
         .layer(cors);
@@ -73,6 +77,14 @@ fn database_routes(state: AppState) -> Router<AppState> {
         .route("/database", post(publish::post))
         .nest("/database/{name_or_identity}", one)
         .route_layer(middleware::from_fn_with_state(state, identify))
+}
+
+/// Outside of [`identify`]: who calls a module's own routes is the module's business.
+fn module_routes() -> Router<AppState> {
+    Router::new()
+        .route("/database/{name_or_identity}/route", any(handler::root))
+        .route("/database/{name_or_identity}/route/", any(handler::root_slash))
+        .route("/database/{name_or_identity}/route/{*path}", any(handler::below))
 }
 
 /// `GET /v1/ping`: an empty 200, or 401 for a bad token.

@@ -16,7 +16,7 @@ async fn host_with(limits: HostLimits) -> RunningHost {
 }
 
 /// Sends `request` on a connection of its own, and reads until the host closes it.
-fn exchange(host: SocketAddr, request: &[u8]) -> String {
+pub(crate) fn exchange(host: SocketAddr, request: &[u8]) -> String {
     let mut socket = TcpStream::connect(host).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket.write_all(request).unwrap();

@@ -12,6 +12,7 @@ mod identities;
 mod lifecycle;
 mod limits;
 mod publishing;
+mod routes;
 mod sessions;
 mod start;
 mod wire;
