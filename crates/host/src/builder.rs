@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Authenticator;
+use crate::call_budget::CallBudget;
 use crate::control::Control;
 use crate::data_dir::DataDir;
 use crate::engine::Engine;
@@ -144,7 +145,8 @@ impl HostBuilder {
         let local_addr = listener.local_addr().map_err(|e| StartError::listen(self.listen, e))?;
 
         let programs = Programs::new(data_dir.programs());
-        let engine = Engine::new(data_dir.engine(), storage, control.clone(), programs.clone());
+        let budget = CallBudget::new(self.limits.call_time);
+        let engine = Engine::new(data_dir.engine(), storage, control.clone(), programs.clone(), budget);
         engine.set_port(local_addr.port(), &keys).map_err(|e| StartError::Engine(format!("{e:#}")))?;
         let stop = Stop { gently: CancellationToken::new(), now: CancellationToken::new() };
         let tracker = TaskTracker::new();

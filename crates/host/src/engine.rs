@@ -22,7 +22,6 @@ use spacetimedb::config::{ModuleHttpConfig, V8Config, WasmConfig};
 use spacetimedb::database_logger::{DatabaseLogger, LogStream};
 use spacetimedb::db::persistence::LocalPersistenceProvider;
 use spacetimedb::db::{Config, Storage};
-use spacetimedb::energy::NullEnergyMonitor;
 use spacetimedb::host::{
     HostController, HostRuntimeConfig, IdcConfig, MigratePlanResult, ModuleHost, UpdateDatabaseResult, extract_schema,
 };
@@ -35,6 +34,7 @@ use spacetimedb_paths::server::ServerDataDir;
 use spacetimedb_schema::auto_migrate::{MigrationPolicy, PrettyPrintStyle};
 use tokio::sync::{RwLock, watch};
 
+use crate::call_budget::CallBudget;
 use crate::control::{Control, DatabaseRecord};
 use crate::limits::{DATABASE_EXIT_DEADLINE, DURABILITY_TIMEOUT, LAUNCH_RETRY_PAUSE};
 use crate::programs::{Programs, is_wasm};
@@ -75,7 +75,13 @@ impl Engine {
     /// Assembles an engine. Nothing is launched yet.
     ///
     /// Threads are not pinned to cores: several hosts may share this process, and this process its machine.
-    pub(crate) fn new(data_dir: ServerDataDir, storage: Storage, control: Control, programs: Programs) -> Self {
+    pub(crate) fn new(
+        data_dir: ServerDataDir,
+        storage: Storage,
+        control: Control,
+        programs: Programs,
+        budget: CallBudget,
+    ) -> Self {
         let config = Config { storage, page_pool_max_size: None };
         let runtimes = HostRuntimeConfig::new(WasmConfig::default(), V8Config::default(), ModuleHttpConfig::default());
         let shared_dir = Arc::new(data_dir.clone());
@@ -84,7 +90,7 @@ impl Engine {
             config,
             runtimes,
             Arc::new(programs.clone()),
-            Arc::new(NullEnergyMonitor),
+            Arc::new(budget),
             Arc::new(()),
             Arc::new(LocalPersistenceProvider::new(shared_dir)),
             JobCores::without_pinned_cores(),
@@ -301,7 +307,7 @@ mod tests {
         let control = Control::in_memory().unwrap();
         let programs = Programs::new(folder.path().join("programs"));
         let data_dir = ServerDataDir::from_path_unchecked(folder.path());
-        let engine = Engine::new(data_dir, Storage::Memory, control.clone(), programs.clone());
+        let engine = Engine::new(data_dir, Storage::Memory, control.clone(), programs.clone(), CallBudget::default());
         engine.set_port(1, &keys).unwrap();
         let program = programs.put(Arc::from(*b"\0asm\x01\0\0\0\xffno module")).await.unwrap();
         // V8 is initialised once in a process: the second time there is nothing left to initialise.

@@ -33,6 +33,7 @@ mod address;
 mod auth;
 mod body;
 mod builder;
+mod call_budget;
 mod connection;
 mod control;
 mod data_dir;

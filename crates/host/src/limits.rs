@@ -32,6 +32,10 @@ pub struct HostLimits {
     pub call_bytes: usize,
     /// The largest body of an SQL request, in bytes; a larger one is answered 413. Default 1 MiB.
     pub sql_bytes: usize,
+    /// How much of the processor one call of a reducer, a procedure or a view may use: WebAssembly instructions, at the
+    /// engine's rate of two thousand million a second. A call that uses more is ended and rolled back. Default 60 s, the
+    /// engine's own. What the module has the engine do, as inserting rows, is not counted.
+    pub call_time: Duration,
     /// How long a shutdown waits for requests and sessions to end before it cuts them off; zero cuts at once. Default
     /// 10 s.
     pub drain_deadline: Duration,
@@ -61,6 +65,7 @@ impl HostLimits {
         program_bytes: 64 * MIB,
         call_bytes: 16 * MIB,
         sql_bytes: MIB,
+        call_time: Duration::from_secs(60),
         drain_deadline: Duration::from_secs(10),
     };
 
@@ -87,6 +92,9 @@ impl HostLimits {
         }
         if self.sql_bytes == 0 {
             return Err(Zero("sql_bytes"));
+        }
+        if self.call_time.is_zero() {
+            return Err(Zero("call_time"));
         }
         if self.header_bytes < HEADER_BYTES_MIN {
             return Err(HeaderTooSmall);
