@@ -4,18 +4,22 @@
 //! in messages and in bytes; putting a request in never waits, so that pings are read however busy the engine is.
 //!
 //! The engine takes calls and subscriptions into a queue of its own and does not say when they are done. That queue has
-//! no bound; so requests are held back here while it is long.
+//! no bound; so requests are held back here while it is long. On `v3` a long payload, which may hold a million requests,
+//! is cut into its requests first ([`Packed`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use bytes::Bytes;
 use bytestring::ByteString;
 use spacetimedb::client::{ClientConnection, DataMessage, MessageExecutionError, MessageHandleError, WsVersion};
+use spacetimedb_client_api_messages::websocket::v2::ClientMessage;
+use spacetimedb_lib::bsatn;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::limits::{ENGINE_QUEUE_OPERATIONS, ENGINE_QUEUE_POLL_INTERVAL, WebSocketLimits};
+use super::limits::{ENGINE_QUEUE_OPERATIONS, ENGINE_QUEUE_POLL_INTERVAL, PACKED_BYTES, WebSocketLimits};
 
 /// One WebSocket message of the client, and when it came.
 struct Request {
@@ -100,18 +104,51 @@ pub(super) async fn handle(
     engine_queue: impl Fn() -> i64,
 ) -> Handled {
     while let Some(Request { data, received_at }) = requests.next().await {
-        room(&engine_queue).await;
-        match client.handle_message(data, received_at).await {
-            Ok(()) => {}
-            Err(MessageHandleError::Execution(error)) if client.config.version == WsVersion::V1 => {
-                tracing::debug!(client = %client.id, "request failed: {error:#}");
-                // The writer is gone only when the session ends.
-                let _ = replies.send(error).await;
+        for data in parts(client.config.version, data) {
+            room(&engine_queue).await;
+            match client.handle_message(data, received_at).await {
+                Ok(()) => {}
+                Err(MessageHandleError::Execution(error)) if client.config.version == WsVersion::V1 => {
+                    tracing::debug!(client = %client.id, "request failed: {error:#}");
+                    // The writer is gone only when the session ends.
+                    let _ = replies.send(error).await;
+                }
+                Err(error) => return Handled::Unreadable(format!("{:#}", anyhow::Error::new(error))),
             }
-            Err(error) => return Handled::Unreadable(format!("{:#}", anyhow::Error::new(error))),
         }
     }
     Handled::All
+}
+
+/// `data`, or, where it may hold more requests than the engine's queue is to take at once, those one by one.
+fn parts(version: WsVersion, data: DataMessage) -> impl Iterator<Item = DataMessage> {
+    let (whole, packed) = match data {
+        DataMessage::Binary(bytes) if version == WsVersion::V3 && bytes.len() > PACKED_BYTES => (None, bytes),
+        data => (Some(data), Bytes::new()),
+    };
+    whole.into_iter().chain(Packed { rest: packed }.map(DataMessage::Binary))
+}
+
+/// The requests in a `v3` payload, each in the bytes it came in. What cannot be read comes last, as it is: the engine
+/// says what is wrong with it.
+struct Packed {
+    rest: Bytes,
+}
+
+impl Iterator for Packed {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let mut behind: &[u8] = &self.rest;
+        let len = match bsatn::from_reader::<ClientMessage>(&mut behind) {
+            Ok(_) => self.rest.len() - behind.len(),
+            Err(_) => self.rest.len(),
+        };
+        Some(self.rest.split_to(len))
+    }
 }
 
 /// Waits until the engine's queue is short. It can only be looked at; a look is one atomic read.
@@ -130,6 +167,8 @@ pub(super) fn text(text: Utf8Bytes) -> DataMessage {
 
 #[cfg(test)]
 mod tests {
+    use spacetimedb_client_api_messages::websocket::v2::OneOffQuery;
+
     use super::*;
 
     fn limits(messages: usize, bytes: usize) -> WebSocketLimits {
@@ -155,6 +194,27 @@ mod tests {
         assert_eq!(intake.push(message(60)), Err(QueueFull));
         assert!(requests.next().await.is_some());
         assert_eq!(intake.push(message(100)), Ok(()));
+    }
+
+    #[test]
+    fn a_long_payload_is_cut_into_its_requests_and_what_cannot_be_read_is_kept_for_the_engine() {
+        let query = |text: &str| {
+            let query = OneOffQuery { request_id: 1, query_string: text.into() };
+            bsatn::to_vec(&ClientMessage::OneOffQuery(query)).unwrap()
+        };
+        let (short, long) = (query("a"), query(&"b".repeat(PACKED_BYTES)));
+        let payload = [&*short, &long, &short, &[0xff, 0xff]].concat();
+        let cut = |version| -> Vec<Vec<u8>> {
+            let data = DataMessage::Binary(payload.clone().into());
+            let bytes = |part| match part {
+                DataMessage::Binary(bytes) => bytes.to_vec(),
+                DataMessage::Text(_) => panic!("it was binary"),
+            };
+            parts(version, data).map(bytes).collect()
+        };
+        assert_eq!(cut(WsVersion::V3), [&*short, &long, &short, &[0xff, 0xff]]);
+        assert_eq!(cut(WsVersion::V2), [&*payload]);
+        assert_eq!(parts(WsVersion::V3, message(0)).count(), 1, "the engine refuses an empty payload");
     }
 
     #[tokio::test]

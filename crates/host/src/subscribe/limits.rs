@@ -114,6 +114,11 @@ pub(super) const SOCKET_WRITE_BUFFER_MAX_BYTES: usize = 256 * KIB;
 /// While this many operations of a database wait for its engine, its sessions hand over no more. Far below what one
 /// session may queue, and at tens of thousands of operations a second some ten milliseconds of work.
 pub(super) const ENGINE_QUEUE_OPERATIONS: i64 = 512;
+/// Longer payloads of `v3` are handed to the engine request by request. Shorter ones hold fewer than
+/// [`ENGINE_QUEUE_OPERATIONS`], because none takes less than [`REQUEST_BYTES_MIN`].
+pub(super) const PACKED_BYTES: usize = 4 * KIB;
+/// The shortest request, in bytes: an empty query (a tag, a number, a length).
+const REQUEST_BYTES_MIN: usize = 9;
 /// How soon a session looks again. Well below the time in which the engine empties such a queue, so it never runs dry.
 pub(super) const ENGINE_QUEUE_POLL_INTERVAL: Duration = Duration::from_millis(1);
 
@@ -135,6 +140,7 @@ const _: () = {
     assert!(SOCKET_WRITE_BUFFER_MAX_BYTES >= SOCKET_WRITE_BUFFER_BYTES + 2 * FRAME_BYTES);
     assert!(BUFFER_KEPT_BYTES <= OFFLOAD_BYTES);
     assert!((ENGINE_QUEUE_OPERATIONS as usize) < WebSocketLimits::DEFAULT.incoming_queue_messages);
+    assert!(PACKED_BYTES / REQUEST_BYTES_MIN < ENGINE_QUEUE_OPERATIONS as usize);
     assert!(OUTGOING_BATCH_MESSAGES <= spacetimedb::client::ClientConnectionReceiver::DEFAULT_RECV_MANY_LIMIT);
     assert!(URGENT_QUEUE_FRAMES >= 2, "one place is reserved for Close, pings need another");
 };
