@@ -5,6 +5,7 @@ mod events;
 mod indexes;
 mod logs;
 mod procedures;
+mod routes;
 mod schedules;
 mod upgrade;
 mod views;

@@ -140,17 +140,17 @@ async fn routes(world: &World, page: &Page) {
          <https://spacetimedb.com/docs/functions/http-handlers>",
     );
     let url = |rest: &str| format!("/v1/database/features/route{rest}");
-    ask(world, page, get(url("/hello")).note(ROUTES), "200, the handler's body", |it| it.with(200, "hello")).await;
-    ask(world, page, get(url("")).note(ROUTES), "200: the root route", |it| it.with(200, "hello")).await;
-    let echo = post(url("/echo?a=b")).header("x-test", "seen").text("body").note(ROUTES);
+    ask(world, page, get(url("/hello")), "200, the handler's body", |it| it.with(200, "hello")).await;
+    ask(world, page, get(url("")), "200: the root route", |it| it.with(200, "hello")).await;
+    let echo = post(url("/echo?a=b")).header("x-test", "seen").text("body");
     let promise = "200: the handler gets method, path, headers and body";
     ask(world, page, echo, promise, |it| it.with(200, "seen") && it.body.contains("body")).await;
-    let booked = post(url("/ledger/book")).text("5").showing("x-booked").note(ROUTES);
+    let booked = post(url("/ledger/book")).text("5").showing("x-booked");
     ask(world, page, booked, "the handler's status and headers", |it| {
         it.status(201) && it.header("x-booked") == Some("yes")
     })
     .await;
-    let refused = post(url("/ledger/book")).text("five").note(ROUTES);
+    let refused = post(url("/ledger/book")).text("five");
     ask(world, page, refused, "400, as the handler says", |it| it.with(400, "whole number")).await;
     ask(world, page, get(url("/hello/")), "404: routing is strict, a trailing slash counts", |it| it.status(404)).await;
     ask(world, page, post(url("/hello")), "404 or 405: no such method on this route", |it| {
@@ -158,10 +158,8 @@ async fn routes(world: &World, page: &Page) {
     })
     .await;
     ask(world, page, get(url("/absent")), "404", |it| it.status(404)).await;
-    let crash = get(url("/crash")).note(ROUTES);
+    let crash = get(url("/crash"));
     ask(world, page, crash, "500: the handler panics", |it| it.status(500)).await;
     let none = get("/v1/database/notes/route/hello");
     ask(world, page, none, "404: a module without routes", |it| it.status(404)).await;
 }
-
-const ROUTES: &str = "not there yet";
