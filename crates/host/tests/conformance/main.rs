@@ -6,3 +6,4 @@
 mod features;
 mod support;
 mod table;
+mod typescript;

@@ -39,7 +39,8 @@ fn folder() -> &'static Path {
     })
 }
 
-fn printed_by(script: &str) -> PathBuf {
+/// The path that a script prints.
+pub(crate) fn printed_by(script: &str) -> PathBuf {
     let script = root().join("scripts").join(script);
     let output = Command::new(&script).output().unwrap_or_else(|e| panic!("{}: {e}", script.display()));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
