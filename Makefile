@@ -1,7 +1,7 @@
 # What there is to run. Needs only make; scripts/toolchain finds or installs the rest, and says what it cannot.
 # Set CARGO_TARGET_DIR to share one build cache between clones.
 .DEFAULT_GOAL := help
-.PHONY: help toolchain module build demo test lint fmt licences clean
+.PHONY: help toolchain module build demo test bench lint fmt licences clean
 
 help: ## list these targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -11,6 +11,10 @@ demo: ## build what is missing, start a host, publish the module, let two client
 
 test: ## build and run every test: unit, integration, end to end
 	@scripts/test
+
+bench: ## build everything optimised (some fifteen minutes) and measure it (some ten more)
+	@scripts/cargo build --locked --profile bench -p muster && wasm=$$(scripts/build-module) && \
+	  "$${CARGO_TARGET_DIR:-target}/release/muster" bench connect --module "$$wasm"
 
 toolchain: ## check what this machine builds with, and install what is missing
 	@scripts/toolchain

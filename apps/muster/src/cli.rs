@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    call, completions, delete, demo, describe, handshake, host, lane, logs, publish, sql, subscribe,
+    bench, call, completions, delete, demo, describe, handshake, host, lane, logs, publish, sql, subscribe,
 };
 use crate::outcome::{Failure, one_line};
 
@@ -78,6 +78,9 @@ pub(crate) enum Command {
     Handshake(handshake::HandshakeArgs),
     /// Start a host, publish the module and run the handshake, all in one
     Demo(demo::DemoArgs),
+    /// Measure this machine with Muster, beside yardsticks
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
     /// Work with lanes
     #[command(subcommand)]
     Lane(lane::LaneCommand),

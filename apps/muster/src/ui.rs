@@ -44,6 +44,20 @@ impl Ui {
         }
     }
 
+    /// Talk: how far something is, on one line of stderr that changes. Only on a terminal, and not with `--quiet`.
+    ///
+    /// # Panics
+    /// Never: the template is a constant that is known to be right.
+    #[cfg(feature = "host")]
+    pub(crate) fn progress_bar(&self) -> indicatif::ProgressBar {
+        if self.quiet {
+            return indicatif::ProgressBar::hidden();
+        }
+        let style = indicatif::ProgressStyle::with_template("{wide_bar} {pos}/{len} {elapsed} {msg}");
+        // Unknown until the first step.
+        indicatif::ProgressBar::new(1).with_style(style.expect("the template is well-formed"))
+    }
+
     /// Data: one line, or several, on stdout.
     ///
     /// # Errors

@@ -60,4 +60,6 @@ mod tls;
 pub use error::StartError;
 pub use limits::{HostLimits, HostLimitsError};
 pub use running::RunningHost;
+#[cfg(feature = "in-process")]
+pub use running::in_process::{InProcess, InProcessError, Visit};
 pub use subscribe::{WebSocketLimits, WebSocketLimitsError};

@@ -4,6 +4,9 @@
 //! `client_disconnected` runs; what still goes on at the deadline is cut off; each database stops and flushes; the data
 //! folder is let go. After that, another host can take the folder and finds everything that was acknowledged.
 
+#[cfg(feature = "in-process")]
+pub(crate) mod in_process;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 //! What always holds: a command gets a [`Ui`] and its arguments, and returns how it ends; it neither exits nor prints
 //! errors by itself.
 
+pub(crate) mod bench;
 pub(crate) mod call;
 pub(crate) mod completions;
 pub(crate) mod delete;
@@ -33,6 +34,7 @@ pub(crate) async fn run(ui: &Ui, command: Command) -> Outcome {
         Command::Delete(args) => delete::run(ui, args).await,
         Command::Handshake(args) => handshake::run(ui, args).await,
         Command::Demo(args) => demo::run(ui, args).await,
+        Command::Bench(command) => bench::run(ui, command).await,
         Command::Lane(command) => lane::run(ui, command).await,
         Command::Completions(args) => completions::run(ui, &args),
     }

@@ -5,7 +5,7 @@ use crate::support::Sandbox;
 #[test]
 fn help_texts_say_what_to_type() {
     let sandbox = Sandbox::new();
-    let commands: [&[&str]; 14] = [
+    let commands: [&[&str]; 16] = [
         &[],
         &["host"],
         &["publish"],
@@ -16,6 +16,8 @@ fn help_texts_say_what_to_type() {
         &["subscribe"],
         &["handshake"],
         &["demo"],
+        &["bench"],
+        &["bench", "connect"],
         &["delete"],
         &["lane"],
         &["lane", "check"],

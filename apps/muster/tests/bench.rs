@@ -1,0 +1,57 @@
+//! `muster bench connect --quick`, end to end: that every figure is taken and makes sense. Never how large it is, because
+//! machines of CI are slow and shared.
+#![cfg(all(feature = "host", target_os = "linux"))]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use support::{done, module};
+
+/// Systems by workload, as the document has them.
+fn systems(document: &Value) -> BTreeMap<String, BTreeSet<String>> {
+    let mut systems: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for row in document["rows"].as_array().expect("rows") {
+        let text = |name: &str| row[name].as_str().expect("a text").to_owned();
+        assert!(systems.entry(text("workload")).or_default().insert(text("system")), "twice: {row}");
+    }
+    systems
+}
+
+#[test]
+fn a_quick_run_takes_every_figure_and_each_makes_sense() {
+    let home = tempfile::tempdir().expect("a home");
+    let module = module().to_str().expect("a path in UTF-8");
+    let text = done(home.path(), &["bench", "connect", "--quick", "--json", "--module", module]);
+    let document: Value = serde_json::from_str(&text).expect("one JSON document on stdout");
+
+    assert_eq!(document["schema"], "muster.bench.connect.v1");
+    assert_eq!(document["repeats"], 1);
+    assert!(document["machine"]["cores"].as_u64().expect("a number") > 0);
+    for row in document["rows"].as_array().expect("rows") {
+        let median = row["median"].as_f64().unwrap_or_else(|| panic!("not measured: {row}"));
+        // Processor time is counted in hundredths of a second, and so little is done here that it may be none.
+        let may_be_zero = ["us", "KiB"].contains(&row["unit"].as_str().expect("a unit"));
+        assert!(median > 0.0 || (may_be_zero && median == 0.0), "{row}");
+        assert_eq!(row["spread"], 0.0, "one repeat has no spread: {row}");
+        if row["system"] == "muster" && median > 0.0 {
+            assert_eq!(row["ratio"], 1.0, "{row}");
+        }
+    }
+
+    let systems = systems(&document);
+    let all = ["bare client on the host", "engine in-process", "muster", "muster, unconfirmed", "websocket echo"];
+    for workload in [
+        "TCP connect to first row, p50",
+        "TCP connect to first row, p99",
+        "connections a second, 64 at a time",
+        "calls a second, 1 socket",
+        "calls a second, 64 sockets",
+    ] {
+        let measured: Vec<&str> = systems[workload].iter().map(String::as_str).collect();
+        assert_eq!(measured, all, "{workload}");
+    }
+    let idle: Vec<&str> = systems["memory of an idle session, 32 sessions"].iter().map(String::as_str).collect();
+    assert_eq!(idle, ["muster", "websocket echo"]);
+}

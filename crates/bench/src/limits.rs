@@ -1,0 +1,45 @@
+//! Every size, count and wait of a measurement, named with its unit.
+
+use std::time::Duration;
+
+/// Calls that wait for an answer at one time, over all sockets together: as many as our client allows on one socket, and
+/// far below the 16,384 at which a host closes it.
+pub const CALLS_IN_FLIGHT: usize = muster_wire::limits::IN_FLIGHT_MAX;
+
+/// Sockets in the workload of many.
+pub const SOCKETS_MANY: usize = 64;
+
+/// Sessions that are being opened at one time in the workload of connections a second, and when idle ones are made.
+pub const CONNECTING_AT_ONCE: usize = 64;
+
+/// How many sessions share a source address before the next of 127.0.0.0/8 is taken: a closed connection holds its
+/// port for a minute (TIME_WAIT), and Linux gives out some 28,000 to an address.
+pub const SESSIONS_PER_SOURCE: u32 = 8_000;
+
+/// How long anything that a measurement waits for may take: a session, an answer, a process to be ready.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long calls go on before they are counted.
+pub const WARM_UP: Duration = Duration::from_millis(500);
+
+/// How long the memory of a process may settle before it is read.
+pub const SETTLE: Duration = Duration::from_secs(2);
+
+/// Open files that are wanted: both ends of the largest workload of one process, and some more.
+pub const OPEN_FILES: u64 = 16_384;
+
+/// The largest line that a child process may print when it is ready, in bytes.
+pub const READY_LINE_BYTES_MAX: u64 = 64 * 1_024;
+
+/// How many `fdatasync`s are timed.
+pub const SYNCS: usize = 200;
+
+/// What one `fdatasync` writes, in bytes: a page, as a small transaction dirties.
+pub const SYNC_BYTES: usize = 4_096;
+
+const _: () = {
+    assert!(CALLS_IN_FLIGHT < muster_wire::limits::HOST_QUEUE_LEN);
+    assert!(CALLS_IN_FLIGHT.is_multiple_of(SOCKETS_MANY));
+    assert!(WARM_UP.as_millis() < PATIENCE.as_millis());
+    assert!((SESSIONS_PER_SOURCE as usize) < 28_000);
+};
