@@ -1,7 +1,7 @@
 # What there is to run. Needs only make; scripts/toolchain finds or installs the rest, and says what it cannot.
 # Set CARGO_TARGET_DIR to share one build cache between clones.
 .DEFAULT_GOAL := help
-.PHONY: help toolchain module build demo test bench lint fmt licences clean
+.PHONY: help toolchain module build demo test bench lint fmt licences clean soak fuzz
 
 help: ## list these targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,6 +15,12 @@ test: ## build and run every test: unit, integration, end to end
 bench: ## build everything optimised (some fifteen minutes) and measure it (some ten more)
 	@scripts/cargo build --locked --profile bench -p muster && wasm=$$(scripts/build-module) && \
 	  "$${CARGO_TARGET_DIR:-target}/release/muster" bench connect --module "$$wasm"
+
+soak: ## kill a host 200 times under load and look for what it lost; then every client that means harm
+	@scripts/soak
+
+fuzz: ## fuzz the decoding of messages, 20 minutes for each of three targets (needs nightly and cargo-fuzz)
+	@scripts/fuzz
 
 toolchain: ## check what this machine builds with, and install what is missing
 	@scripts/toolchain
