@@ -10,8 +10,18 @@ pub(crate) const TOKEN_FILE_BYTES_MAX: u64 = 64 * KIB;
 /// The largest `cli.toml` that is read, in bytes.
 pub(crate) const CONFIG_FILE_BYTES_MAX: u64 = MIB;
 
-/// How long `lane check` waits for any one answer, in milliseconds.
+/// How long `lane check` waits for any one answer, and every command for which saved tokens the host takes, all of them
+/// together, in milliseconds.
 pub(crate) const CHECK_MS_MAX: u64 = 15_000;
+
+/// How many tokens are kept for one address, where different hosts may stand one after the other.
+pub(crate) const SAVED_TOKENS_MAX: usize = 4;
+
+/// How long `publish` waits while another one makes an identity for the same address, in milliseconds.
+pub(crate) const TOKEN_LOCK_MS_MAX: u64 = 60_000;
+
+/// How often it looks, in milliseconds.
+pub(crate) const TOKEN_LOCK_POLL_MS: u64 = 20;
 
 /// How many lines of a log are shown before those to come, unless `-n` says otherwise: as many as `tail -f`.
 pub(crate) const LOG_LINES_BEFORE_FOLLOWING: u32 = 10;
@@ -34,3 +44,6 @@ const KIB: u64 = 1_024;
 const MIB: u64 = 1_024 * KIB;
 
 const _: () = assert!(TOKEN_FILE_BYTES_MAX < CONFIG_FILE_BYTES_MAX && CONFIG_FILE_BYTES_MAX < MODULE_BYTES_MAX);
+// Who holds the lock asks which tokens are taken, then for a new one, and then perhaps the first again.
+const _: () = assert!(TOKEN_LOCK_MS_MAX > 3 * CHECK_MS_MAX && TOKEN_LOCK_POLL_MS < TOKEN_LOCK_MS_MAX);
+const _: () = assert!(SAVED_TOKENS_MAX > 0);

@@ -68,6 +68,12 @@ impl ModuleFile {
         self.sha256.clone()
     }
 
+    /// The hash by which hosts know the module: Keccak-256 of the bytes, lower-case hexadecimal (SpacetimeDB's
+    /// `st_module.program_hash`).
+    pub(crate) fn program_hash(&self) -> String {
+        muster_wire::sats::hash::hash_bytes(&self.bytes).to_hex().to_string()
+    }
+
     /// Compiler and target in words, or what is missing.
     pub(crate) fn made_by(&self) -> String {
         let compiler = self.compiler.as_deref().map(one_line);

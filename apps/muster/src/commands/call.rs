@@ -63,6 +63,10 @@ fn explain(error: HttpError, function: &str, target: &Target) -> Failure {
             format!("`{}` or its `{function}` does not exist ({})", target.database(), said(&error)),
             "check both names; `muster describe` shows what there is",
         ),
+        Some(500..) => Failure::could_not(
+            target.explain(error).to_string(),
+            format!("whether {function} ran is not known: look before you call it again"),
+        ),
         _ => target.explain(error),
     }
 }

@@ -1,7 +1,5 @@
 //! `muster delete`: a database and all its data.
 
-use muster_wire::http::HttpError;
-
 use crate::confirm::confirm;
 use crate::outcome::{Exit, Outcome};
 use crate::target::TargetArgs;
@@ -10,7 +8,8 @@ use crate::ui::Ui;
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Asks first, and refuses (exit code 1) where nobody can answer and --yes is not given.
+Asks for the database's name first, and refuses (exit code 1) where nobody can answer and --yes is
+not given.
 
 Example:
   muster delete --lane dev --yes")]
@@ -27,10 +26,10 @@ pub(crate) async fn run(ui: &Ui, args: DeleteArgs) -> Outcome {
     let target = args.target.resolve(ui).await?;
     let http = target.http()?;
     // Before asking: a question about a database that does not exist would be a trap.
-    let info = http.database_info().await?;
+    let info = http.database_info().await.map_err(|error| target.explain(error))?;
     let what = format!("`{}` ({}) on {}", target.database(), info.database_identity, target.place.endpoint.base());
-    confirm(ui, args.yes, &format!("delete {what} with all its data")).await?;
-    http.delete_database().await.map_err(|error: HttpError| target.explain(error))?;
+    confirm(ui, args.yes, &format!("delete {what} with all its data"), target.database()).await?;
+    http.delete_database().await.map_err(|error| target.explain(error))?;
     ui.say(format!("deleted {what}"));
     Ok(Exit::Done)
 }

@@ -30,22 +30,24 @@ pub(crate) async fn run(ui: &Ui, args: DescribeArgs) -> Outcome {
     let http = target.http()?;
     let info = http.database_info().await.map_err(|error| target.explain(error))?;
     let schema = http.schema().await.map_err(|error| target.explain(error))?;
+    let program = http.running_program().await.map_err(|error| target.explain(error))?;
     if args.json {
-        ui.print_json(&Document::of(target.database(), &info, &schema))?;
+        ui.print_json(&Document::of(target.database(), &info, &schema, program))?;
     } else {
-        show(ui, target.database(), &info, &schema)?;
+        show(ui, target.database(), &info, &schema, program.as_deref())?;
     }
     Ok(Exit::Done)
 }
 
-fn show(ui: &Ui, name: &str, info: &DatabaseInfo, schema: &ModuleSchema) -> Result<(), Failure> {
+fn show(ui: &Ui, name: &str, info: &DatabaseInfo, schema: &ModuleSchema, program: Option<&str>) -> Result<(), Failure> {
     let bold = anstyle::Style::new().bold();
     ui.print(format!(
-        "{bold}{}{bold:#}\n  identity {}\n  owner    {}\n  module   {}",
+        "{bold}{}{bold:#}\n  identity {}\n  owner    {}\n  module   {}\n  program  {}",
         table::visible(name),
         info.database_identity,
         info.owner_identity,
-        host_type(info)
+        host_type(info),
+        program.unwrap_or("(only its owner may ask)")
     ))?;
     for table in &schema.tables {
         let access = if table.is_public { "public" } else { "private" };
@@ -100,6 +102,8 @@ struct Document<'a> {
     owner: String,
     host_type: &'static str,
     initial_program: &'a str,
+    /// The program that runs now; null where this identity may not ask.
+    program_hash: Option<String>,
     tables: Vec<TableDocument<'a>>,
     reducers: Vec<FunctionDocument<'a>>,
     procedures: Vec<FunctionDocument<'a>>,
@@ -130,7 +134,12 @@ pub(super) struct ColumnDocument<'a> {
 }
 
 impl<'a> Document<'a> {
-    fn of(name: &'a str, info: &'a DatabaseInfo, schema: &'a ModuleSchema) -> Document<'a> {
+    fn of(
+        name: &'a str,
+        info: &'a DatabaseInfo,
+        schema: &'a ModuleSchema,
+        program_hash: Option<String>,
+    ) -> Document<'a> {
         Document {
             schema: DOCUMENT,
             database: name,
@@ -138,6 +147,7 @@ impl<'a> Document<'a> {
             owner: info.owner_identity.to_hex().to_string(),
             host_type: host_type(info),
             initial_program: &info.initial_program,
+            program_hash,
             tables: schema.tables.iter().map(TableDocument::of).collect(),
             reducers: schema.reducers.iter().map(FunctionDocument::of).collect(),
             procedures: schema.procedures.iter().map(FunctionDocument::of).collect(),

@@ -163,7 +163,9 @@ impl Target {
     pub(crate) fn explain(&self, error: HttpError) -> Failure {
         match error.status() {
             Some(401 | 403) => Failure::CouldNot(format!("{error} (this was asked {})", self.origin)),
-            Some(402) => Failure::could_not(error.to_string(), "the database's energy is used up: see the host's dashboard"),
+            Some(402) => {
+                Failure::could_not(error.to_string(), "the database's energy is used up: see the host's dashboard")
+            }
             Some(500) => Failure::could_not(error.to_string(), "`muster logs` or the host's own log may say why"),
             Some(status) if !has_remedy(status) => {
                 Failure::could_not(error.to_string(), "is it a SpacetimeDB 2.x host, and the address right?")

@@ -112,17 +112,23 @@ fn free_slot(slots: &[PathBuf], ui: &Ui) -> Result<PathBuf, Failure> {
         return Ok(free.clone());
     }
     // A file whose time cannot be read counts as the newest, and stays.
-    let age = |path: &&PathBuf| fs::metadata(path).and_then(|data| data.modified()).map_or((1, None), |at| (0, Some(at)));
+    let age =
+        |path: &&PathBuf| fs::metadata(path).and_then(|data| data.modified()).map_or((1, None), |at| (0, Some(at)));
     let oldest = slots.iter().min_by_key(age).expect("there is at least one name");
     let aside = (1..)
         .map(|number| oldest.with_extension(format!("token.refused-{number}")))
         .find(|path| !path.exists())
         .expect("some number is free");
     fs::rename(oldest, &aside).map_err(|error| {
-        let cause = format!("the host does not take the token in {}, and it cannot be renamed ({error})", oldest.display());
+        let cause =
+            format!("the host does not take the token in {}, and it cannot be renamed ({error})", oldest.display());
         Failure::could_not(cause, "move it to another folder")
     })?;
-    ui.say(format!("the host takes none of the {} tokens saved for it; the oldest is now in {}", slots.len(), aside.display()));
+    ui.say(format!(
+        "the host takes none of the {} tokens saved for it; the oldest is now in {}",
+        slots.len(),
+        aside.display()
+    ));
     Ok(oldest.clone())
 }
 

@@ -165,4 +165,18 @@ mod tests {
         let origin = TokenOrigin { place, refused: vec!["a".into()] };
         assert_eq!(origin.to_string(), "with the token from b, because the host does not take that from a");
     }
+
+    #[tokio::test]
+    async fn a_host_that_says_nothing_is_not_asked_for_longer_than_the_limit() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", silent.local_addr().expect("bound"));
+        let endpoint = Endpoint::new(&url, "db").expect("an endpoint");
+        let (deadline, token) = (Deadline::after_ms(200), Token::new("abc").expect("a token"));
+        let both = async {
+            // The second has what the first has left: nothing.
+            (deadline.takes(&endpoint, &token).await, deadline.takes(&endpoint, &token).await)
+        };
+        let answers = tokio::time::timeout(Duration::from_secs(20), both).await.expect("within the limit");
+        assert_eq!(answers, (Ok(true), Ok(true)));
+    }
 }

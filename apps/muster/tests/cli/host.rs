@@ -24,7 +24,7 @@ fn interrupt_and_terminate_end_it_with_code_0_and_the_data_stays() {
         if round == 0 {
             let wasm = sandbox.file("module.wasm", module(Variant::Plain));
             sandbox.run(&["publish", "--module", &wasm, "--server", &host.url, "--database", "db"]).done();
-            let saved = format!(".config/muster/tokens/{}.token", host.authority().replace(':', "_"));
+            let saved = format!(".config/muster/tokens/http_{}.token", host.authority().replace(':', "_"));
             std::fs::copy(sandbox.path(&saved), sandbox.path("owner.token")).expect("saved");
         }
         sandbox.run(&[&["call", "add", &format!("\"round {round}\"")], &at[..]].concat()).done();

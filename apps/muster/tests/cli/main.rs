@@ -12,6 +12,7 @@ mod support;
 #[allow(dead_code, unreachable_pub, reason = "the host's tests use what these do not")]
 mod module;
 
+mod bad_hosts;
 mod bad_input;
 mod host;
 mod publishing;

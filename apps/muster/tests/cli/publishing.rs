@@ -1,5 +1,7 @@
 //! `muster publish` and `muster delete`: what may change, and what may not.
 
+use serde_json::json;
+
 use crate::module::{Variant, module};
 use crate::support::{Host, Sandbox, muster_module, sandbox_at};
 
@@ -35,7 +37,16 @@ fn our_own_module_is_published_described_and_deleted() {
         run.stderr
     );
     assert!(run.stderr.contains("will create the database `presence`"), "{}", run.stderr);
-    assert!(run.done().starts_with("created presence\n  identity c200"));
+    let said = run.done();
+    assert!(said.starts_with("created presence\n  identity c200"), "{said}");
+    // Both hashes: of the file, and the one by which the host and a handshake know it.
+    let word = |name: &str| said.lines().find_map(|line| line.trim().strip_prefix(name)).expect("a line").trim();
+    let handshake = sandbox.run(&["handshake", "--json"]).json();
+    assert_eq!(handshake["module_hash"], word("program"), "{said}");
+    assert_eq!(sandbox.run(&["describe", "--json"]).json()["program_hash"], word("program"));
+    let sha256 = std::process::Command::new("sha256sum").arg(&wasm).output().expect("sha256sum runs").stdout;
+    let sha256 = String::from_utf8(sha256).expect("text");
+    assert_eq!(word("module"), format!("sha256:{}", sha256.split_whitespace().next().expect("a hash")));
     let schema = sandbox.run(&["describe", "--json"]).json();
     let tables: Vec<_> = schema["tables"].as_array().expect("tables").iter().map(|it| &it["name"]).collect();
     assert!(tables.iter().any(|name| *name == "active_connection"), "{tables:?}");
@@ -62,7 +73,11 @@ fn a_dry_run_changes_nothing() {
     let hosts = Sandbox::new();
     let host = Host::in_memory(&hosts);
     let sandbox = published(&host);
+    let always = ["publish", "--module", "notes.wasm", "--dry-run", "--json", "--delete-data=always"];
+    let plan = sandbox.run(&always).json();
+    assert_eq!((&plan["clears_data"], &plan["breaks_clients"]), (&json!(true), &json!(false)), "{plan}");
     let plan = sandbox.run(&["publish", "--module", "notes.wasm", "--dry-run", "--json"]).json();
+    assert_eq!(plan["clears_data"], json!(false), "{plan}");
     assert!(plan["plan"].to_string().contains("note") && plan["operation"].is_null(), "{plan}");
     assert!(sandbox.run(&["sql", "-q", "SELECT * FROM note"]).error(2).contains("note"));
     // And of a database that does not exist yet.
@@ -104,6 +119,31 @@ fn data_is_deleted_only_where_that_was_said_and_confirmed() {
     sandbox.run(&["publish", "-q", "--module", "plain.wasm", "--delete-data=always", "--yes"]).done();
     sandbox.run(&["call", "add", "\"new\""]).done();
     assert_eq!(items(&sandbox), 1);
+}
+
+/// The hash of the program that runs.
+fn program(sandbox: &Sandbox) -> String {
+    let answer = sandbox.run(&["sql", "--json", "SELECT program_hash FROM st_module"]).json();
+    answer["statements"][0]["rows"][0]["program_hash"].to_string()
+}
+
+#[test]
+fn rolling_back_runs_the_module_of_before_and_keeps_the_data() {
+    let hosts = Sandbox::new();
+    let host = Host::in_memory(&hosts);
+    let sandbox = published(&host);
+    let before = program(&sandbox);
+    let publish =
+        |file, flags: &[&str]| sandbox.run(&[&["publish", "--json", "--module", file], flags].concat()).json();
+    let forward = publish("notes.wasm", &[]);
+    assert_ne!(program(&sandbox), before);
+    sandbox.run(&["call", "add", "\"of the new one\""]).done();
+    let back = publish("plain.wasm", &["--break-clients"]);
+    assert_eq!(program(&sandbox), before);
+    assert_ne!(forward["program_hash"], back["program_hash"]);
+    assert_eq!(sandbox.run(&["describe", "--json"]).json()["program_hash"], back["program_hash"]);
+    assert_eq!(items(&sandbox), 2, "what either wrote is there");
+    sandbox.run(&["sql", "-q", "SELECT * FROM note"]).error(2);
 }
 
 #[test]
@@ -150,7 +190,7 @@ fn without_a_file_the_checkouts_own_module_is_built() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_person_is_asked_and_may_say_no() {
+fn a_person_is_asked_for_the_databases_name() {
     let hosts = Sandbox::new();
     let host = Host::in_memory(&hosts);
     let sandbox = published(&host);
@@ -171,14 +211,17 @@ fn a_person_is_asked_and_may_say_no() {
         );
         (run.code, run.stdout)
     };
-    if answer("n").1.contains("script: ") || std::process::Command::new("script").arg("-V").output().is_err() {
+    if answer("y").1.contains("script: ") || std::process::Command::new("script").arg("-V").output().is_err() {
         println!("skipped: this machine has no `script`");
         return;
     }
-    let (code, said) = answer("n");
-    assert!(code == Some(1) && said.contains("Really delete `db`") && said.contains("the answer was no"), "{said}");
-    assert_eq!(items(&sandbox), 1);
     let (code, said) = answer("y");
+    assert!(
+        code == Some(1) && said.contains("Type the database's name") && said.contains("was not its name"),
+        "{said}"
+    );
+    assert_eq!(items(&sandbox), 1);
+    let (code, said) = answer("db");
     assert!(code == Some(0) && said.contains("deleted `db`"), "{said}");
     sandbox.run(&["describe"]).error(2);
 }

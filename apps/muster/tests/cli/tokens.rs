@@ -14,14 +14,34 @@ use crate::module::{Variant, module};
 use crate::support::{Host, Sandbox, sandbox_at};
 
 fn published(host: &Host) -> Sandbox {
-    let sandbox = sandbox_at(host, "db");
+    published_as(host, "db")
+}
+
+fn published_as(host: &Host, database: &str) -> Sandbox {
+    let sandbox = sandbox_at(host, database);
     let wasm = sandbox.file("module.wasm", module(Variant::Plain));
     sandbox.run(&["publish", "-q", "--module", &wasm]).done();
     sandbox
 }
 
 fn saved_file(host: &Host) -> String {
-    format!(".config/muster/tokens/{}.token", host.authority().replace(':', "_"))
+    format!(".config/muster/tokens/http_{}.token", host.authority().replace(':', "_"))
+}
+
+/// The names of all files that hold, or held, a token.
+fn token_files(sandbox: &Sandbox) -> Vec<String> {
+    let entries = fs::read_dir(sandbox.path(".config/muster/tokens")).expect("the folder");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("plain"));
+    names.filter(|name| name.contains(".token")).collect()
+}
+
+/// A sandbox whose saved token for `host` is that of `foreign`, which `host` does not take.
+fn with_foreign_token(host: &Host, foreign: &Host) -> (Sandbox, String) {
+    let other = published(foreign);
+    let token = fs::read_to_string(other.path(&saved_file(foreign))).expect("saved");
+    let sandbox = sandbox_at(host, "db");
+    sandbox.file(&saved_file(host), &token);
+    (sandbox, token)
 }
 
 /// The token with some claims changed, signed by `key`.
@@ -65,18 +85,119 @@ fn the_first_publish_saves_a_token_that_later_commands_use() {
 }
 
 #[test]
-fn a_saved_token_that_the_host_no_longer_takes_is_set_aside() {
+fn reading_passes_a_refused_token_over_and_leaves_it_where_it_is() {
+    let hosts = Sandbox::new();
+    let (host, foreign) = (Host::in_memory(&hosts), Host::in_memory(&hosts));
+    published(&host);
+    let (sandbox, token) = with_foreign_token(&host, &foreign);
+    let run = sandbox.run(&["sql", "-v", "SELECT * FROM item"]);
+    assert!(run.stderr.contains("does not take the token from"), "{}", run.stderr);
+    run.done();
+    assert_eq!(fs::read_to_string(sandbox.path(&saved_file(&host))).expect("still there"), token);
+    // Who may not do something hears which tokens were tried.
+    let wasm = sandbox.file("module.wasm", module(Variant::Plain));
+    for args in [&["delete", "--yes"][..], &["publish", "-q", "--module", &wasm]] {
+        let told = sandbox.run(args).error(2);
+        assert!(told.contains("403") && told.contains(&saved_file(&host)), "{told}");
+    }
+    assert_eq!(token_files(&sandbox).len(), 1);
+}
+
+#[test]
+fn the_tokens_of_hosts_that_share_an_address_are_kept_beside_each_other() {
+    let hosts = Sandbox::new();
+    let (host, foreign) = (Host::in_memory(&hosts), Host::in_memory(&hosts));
+    let (sandbox, token) = with_foreign_token(&host, &foreign);
+    let wasm = sandbox.file("module.wasm", module(Variant::Plain));
+    sandbox.run(&["publish", "-q", "--module", &wasm]).done();
+    sandbox.run(&["logs"]).done();
+    assert_eq!(fs::read_to_string(sandbox.path(&saved_file(&host))).expect("still there"), token);
+    let second = saved_file(&host).replace(".token", ".2.token");
+    let run = sandbox.run(&["logs", "-v"]);
+    assert!(run.stderr.contains(&second), "{}", run.stderr);
+    // The first host is back: so is its token.
+    let back = sandbox_at(&foreign, "db");
+    for (file, name) in
+        [(saved_file(&host), saved_file(&foreign)), (second, saved_file(&foreign).replace(".token", ".2.token"))]
+    {
+        back.file(&name, fs::read(sandbox.path(&file)).expect("saved"));
+    }
+    back.run(&["logs"]).done();
+}
+
+#[test]
+fn only_publish_sets_a_token_aside_and_only_when_there_is_no_place_left() {
+    let hosts = Sandbox::new();
+    let (host, foreign) = (Host::in_memory(&hosts), Host::in_memory(&hosts));
+    let (sandbox, token) = with_foreign_token(&host, &foreign);
+    for number in 2..=4 {
+        sandbox.file(&saved_file(&host).replace(".token", &format!(".{number}.token")), &token);
+    }
+    let wasm = sandbox.file("module.wasm", module(Variant::Plain));
+    let run = sandbox.run(&["publish", "--module", &wasm]);
+    assert!(run.stderr.contains("the oldest is now in") && run.stderr.contains("refused-1"), "{}", run.stderr);
+    run.done();
+    sandbox.run(&["logs"]).done();
+    assert_eq!(token_files(&sandbox).len(), 5, "none is lost");
+}
+
+#[test]
+fn a_publish_that_nobody_could_ever_follow_is_refused_and_the_saved_token_stays() {
     let hosts = Sandbox::new();
     let host = Host::in_memory(&hosts);
     let sandbox = published(&host);
+    let before = fs::read_to_string(sandbox.path(&saved_file(&host))).expect("saved");
+    let told =
+        sandbox.run(&["publish", "-q", "--anonymous", "--module", "module.wasm", "--database", "other"]).error(2);
+    assert!(told.contains("could never be updated") && told.contains("leave --anonymous out"), "{told}");
+    assert_eq!(fs::read_to_string(sandbox.path(&saved_file(&host))).expect("saved"), before);
+    sandbox.run(&["publish", "-q", "--module", "module.wasm"]).done();
+    sandbox.run(&["describe", "--database", "other"]).error(2);
+}
+
+#[test]
+fn first_publishes_at_once_share_one_owner() {
+    let hosts = Sandbox::new();
+    let host = Host::in_memory(&hosts);
+    let sandbox = sandbox_at(&host, "db");
+    sandbox.file("module.wasm", module(Variant::Plain));
+    let databases = ["one", "two", "three", "four"];
+    let publish = |database| sandbox.command(&["publish", "-q", "--module", "module.wasm", "--database", database]);
+    let all = databases.map(|database| publish(database).spawn().expect("starts"));
+    for child in all {
+        crate::support::finish(child).done();
+    }
+    assert_eq!(token_files(&sandbox).len(), 1);
+    for database in databases {
+        sandbox.run(&["logs", "--database", database]).done();
+        sandbox.run(&["publish", "-q", "--module", "module.wasm", "--database", database]).done();
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_saved_token_that_others_can_read_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt;
+    let hosts = Sandbox::new();
+    let host = Host::in_memory(&hosts);
+    let sandbox = published(&host);
+    assert!(!sandbox.run(&["logs"]).stderr.contains("warning"));
     let file = sandbox.path(&saved_file(&host));
-    let other = Host::in_memory(&hosts);
-    let foreign = published(&other);
-    fs::copy(foreign.path(&saved_file(&other)), &file).expect("replaced");
-    let run = sandbox.run(&["sql", "SELECT * FROM item"]);
-    assert!(run.stderr.contains("takes the token saved for it no longer"), "{}", run.stderr);
-    run.done();
-    assert!(!file.exists() && file.with_extension("token.refused-1").exists());
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).expect("changed");
+    let told = sandbox.run(&["logs"]).stderr;
+    assert!(told.contains("warning: others can read the token") && told.contains("chmod 600"), "{told}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_token_file_that_is_a_pipe_is_refused_and_not_waited_for() {
+    let hosts = Sandbox::new();
+    let host = Host::in_memory(&hosts);
+    let sandbox = published(&host);
+    let pipe = sandbox.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    let told = sandbox.run(&["logs", "-f", "--token-file", "pipe"]).error(2);
+    assert_eq!(told, "the token file pipe is a pipe or a device; give a regular file");
 }
 
 #[test]
@@ -132,7 +253,16 @@ fn the_official_clis_token_goes_to_its_own_servers_only() {
         sandbox.file(".config/spacetime/cli.toml", toml);
         sandbox
     };
-    configured(host.authority()).run(&["logs"]).done();
+    let login = configured(host.authority());
+    login.run(&["logs"]).done();
+    // It comes before what was saved, which is nobody's choice.
+    login.file(&saved_file(&host), fs::read(published_as(&host, "other").path(&saved_file(&host))).expect("saved"));
+    login.run(&["logs"]).done();
+    let broken = login.path(".config/spacetime/cli.toml");
+    let text = fs::read_to_string(&broken).expect("there").replace(token.trim(), "abc.def.ghi");
+    fs::write(&broken, text).expect("written");
+    // A login that the host refuses is passed over for one that it takes.
+    login.run(&["logs", "--database", "other"]).done();
     let elsewhere = configured("elsewhere.example");
     assert!(elsewhere.run(&["logs"]).error(2).contains("anonymously"));
     assert!(!elsewhere.path("").join(".config/muster").exists());

@@ -37,7 +37,7 @@ impl Go {
     /// Nothing is lost and nobody is broken: a new database, or a compatible change.
     pub(super) const HARMLESS: Go = Go { policy: Policy::Compatible, clear: false };
     /// All data goes, and with it everything that clients could be broken about.
-    const CLEAR: Go = Go { policy: Policy::Compatible, clear: true };
+    pub(super) const CLEAR: Go = Go { policy: Policy::Compatible, clear: true };
 }
 
 /// What the plan for a database that exists comes to.

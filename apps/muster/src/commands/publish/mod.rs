@@ -5,12 +5,11 @@
 //! refused by the host; data is deleted only with a flag and a confirmation.
 
 mod decision;
+mod refusal;
 
 use std::path::PathBuf;
 
-use muster_wire::http::{
-    HttpClient, HttpError, Migration, MigrationPlan, PublishOperation, PublishOptions, PublishOutcome,
-};
+use muster_wire::http::{HttpClient, Migration, MigrationPlan, PublishOperation, PublishOptions, PublishOutcome};
 use serde::Serialize;
 
 use crate::confirm::confirm;
@@ -19,6 +18,7 @@ use crate::outcome::{Exit, Failure, Outcome, one_line};
 use crate::target::{Target, TargetArgs};
 use crate::ui::Ui;
 use decision::{Allowed, DeleteData, Go, decide};
+use refusal::{Step, explain};
 
 /// The schema id of the JSON document.
 const DOCUMENT: &str = "muster.publish.v1";
@@ -45,7 +45,7 @@ pub(crate) struct PublishArgs {
     /// Allow a change that disconnects clients and locks out those built for the old schema
     #[arg(long)]
     break_clients: bool,
-    /// Allow all data to be deleted: where the host cannot keep it, or always; asks for confirmation
+    /// Allow all data to be deleted: where the host cannot keep it, or always; asks for the database's name
     #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "on-conflict")]
     delete_data: Option<DeleteData>,
     /// Allow a module of SpacetimeDB 1.x to be replaced by one of 2.x, for good
@@ -65,40 +65,82 @@ pub(crate) struct PublishArgs {
 pub(crate) async fn run(ui: &Ui, args: PublishArgs) -> Outcome {
     // Where to comes first: a wrong address should not cost a build.
     args.target.place()?;
+    if args.target.is_anonymous() {
+        let cause = "published anonymously, a database belongs to somebody whom nobody can be again, and could never be updated";
+        return Err(Failure::could_not(cause, "leave --anonymous out: publish makes an identity where it has none"));
+    }
     let module = ModuleFile::find(ui, args.module.as_deref()).await?;
     ui.say(format!("module {}, {}", module.sha256(), module.made_by()));
     let mut target = args.target.resolve(ui).await?;
-    let plan = plan(&target, &module).await?;
-    let go = announce(ui, &target, plan.as_ref(), &args)?;
+    let (plan, go) = match plan(&target, &module).await {
+        // Nothing is kept, so that nothing needs a plan: a database that does not run can still be cleared.
+        Err(Unplanned::DoesNotRun(why)) if args.delete_data == Some(DeleteData::Always) => {
+            ui.say(format!("the database does not run ({why}); all of its data will be deleted"));
+            (None, Go::CLEAR)
+        }
+        Err(unplanned) => return Err(unplanned.into()),
+        Ok(plan) => {
+            let go = announce(ui, &target, plan.as_ref(), &args)?;
+            (plan, go)
+        }
+    };
     if args.dry_run {
         ui.say("nothing was changed: --dry-run");
-        return report(ui, &args, &target, &module, plan.as_ref(), None).map(|()| Exit::Done);
+        return report(ui, &args, &target, &module, (plan.as_ref(), &go), None).map(|()| Exit::Done);
     }
     if go.clear {
         let what = format!("delete all data of `{}` on {}", target.database(), target.place.endpoint.base());
-        confirm(ui, args.yes, &what).await?;
+        confirm(ui, args.yes, &what, target.database()).await?;
     }
     if target.token.is_none() {
         // A database that an anonymous request makes belongs to an identity that nobody can be again.
         target = target.with_new_identity(ui).await?;
     }
-    let options = PublishOptions { policy: go.policy, clear: go.clear };
+    let options = PublishOptions { policy: go.policy.clone(), clear: go.clear };
     let done = target.http()?.publish(module.bytes.clone(), &options).await;
-    let done = done.map_err(|error| explain(error, &target))?;
-    report(ui, &args, &target, &module, plan.as_ref(), Some(&done))?;
+    let done = done.map_err(|error| explain(error, &target, Step::Deed { clear: go.clear }))?;
+    report(ui, &args, &target, &module, (plan.as_ref(), &go), Some(&done))?;
     Ok(Exit::Done)
 }
 
 /// What publishing would do to the database; `None` if there is no database yet.
-async fn plan(target: &Target, module: &ModuleFile) -> Result<Option<MigrationPlan>, Failure> {
-    let http: HttpClient = target.http()?;
+async fn plan(target: &Target, module: &ModuleFile) -> Result<Option<MigrationPlan>, Unplanned> {
+    let http: HttpClient = target.http().map_err(Unplanned::Failed)?;
     match http.database_info().await {
         Ok(_) => {}
         Err(error) if error.status() == Some(404) => return Ok(None),
-        Err(error) => return Err(target.explain(error)),
+        Err(error) => return Err(Unplanned::Failed(target.explain(error))),
     }
     let plan = http.pre_publish(module.bytes.clone()).await;
-    plan.map(Some).map_err(|error| explain(error, target))
+    plan.map(Some).map_err(|error| {
+        let said = one_line(error.said().unwrap_or_default());
+        // The embedded host's words for a database that it cannot run.
+        let does_not_run = ["cannot be launched", "has stopped"].iter().any(|words| said.contains(words));
+        match error.status() {
+            Some(500..) if does_not_run => Unplanned::DoesNotRun(said),
+            _ => Unplanned::Failed(explain(error, target, Step::Plan)),
+        }
+    })
+}
+
+/// Why there is no plan.
+enum Unplanned {
+    /// The database is there, but the host cannot run it. In the host's words.
+    DoesNotRun(String),
+    /// Anything else.
+    Failed(Failure),
+}
+
+impl From<Unplanned> for Failure {
+    fn from(unplanned: Unplanned) -> Self {
+        match unplanned {
+            Unplanned::DoesNotRun(why) => Self::could_not(
+                format!("the host does not run this database, and so cannot update it: {why}"),
+                "do what the host says, or delete all data with --delete-data=always",
+            ),
+            Unplanned::Failed(failure) => failure,
+        }
+    }
 }
 
 /// Says what will change, and whether it may.
@@ -143,19 +185,18 @@ fn told(plan: &MigrationPlan) -> Vec<String> {
     lines
 }
 
+/// Whether clients built for the stored module can no longer read what they expect.
+const fn breaks_clients(plan: &MigrationPlan) -> bool {
+    match &plan.migration {
+        Migration::Automatic { breaks_clients, .. } => *breaks_clients,
+        // What cannot be migrated is another schema.
+        Migration::Refused { .. } => true,
+    }
+}
+
 fn is_title(line: &str) -> bool {
     let line = line.trim();
     line == "Database Migration Plan" || line.chars().all(|c| matches!(c, '━' | '─' | '═' | '-' | '='))
-}
-
-fn explain(error: HttpError, target: &Target) -> Failure {
-    match error.status() {
-        Some(400 | 500) => Failure::could_not(
-            format!("the host does not take this module: {}", one_line(error.said().unwrap_or_default())),
-            "check that the file is a module for SpacetimeDB 2.x; nothing was changed",
-        ),
-        _ => target.explain(error),
-    }
 }
 
 fn report(
@@ -163,7 +204,7 @@ fn report(
     args: &PublishArgs,
     target: &Target,
     module: &ModuleFile,
-    plan: Option<&MigrationPlan>,
+    (plan, go): (Option<&MigrationPlan>, &Go),
     done: Option<&PublishOutcome>,
 ) -> Result<(), Failure> {
     if args.json {
@@ -174,18 +215,22 @@ fn report(
             identity: done.map(|done| done.database_identity.to_hex().to_string()),
             operation: done.map(operation),
             module_hash: format!("sha256:{}", module.sha256()),
+            program_hash: module.program_hash(),
             compiler: module.compiler.as_deref(),
             target: module.target.as_deref(),
             plan: plan.map(told),
+            breaks_clients: plan.is_some_and(breaks_clients),
+            clears_data: go.clear,
         });
     }
     let Some(done) = done else { return Ok(()) };
     let verb = operation(done);
     ui.print(format!(
-        "{verb} {}\n  identity {}\n  module   {}",
+        "{verb} {}\n  identity {}\n  module   sha256:{}\n  program  {}",
         target.database(),
         done.database_identity,
-        module.sha256()
+        module.sha256(),
+        module.program_hash()
     ))
 }
 
@@ -204,8 +249,13 @@ struct Document<'a> {
     database: &'a str,
     identity: Option<String>,
     operation: Option<&'static str>,
+    /// Of the file: what people compare.
     module_hash: String,
+    /// By which the host knows it, and which a handshake reports.
+    program_hash: String,
     compiler: Option<&'a str>,
     target: Option<&'a str>,
     plan: Option<Vec<String>>,
+    breaks_clients: bool,
+    clears_data: bool,
 }

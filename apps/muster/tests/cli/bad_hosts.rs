@@ -1,0 +1,83 @@
+//! Hosts that fail, are silent, or make the program say too much.
+
+use crate::module::{Variant, module};
+use crate::support::{Host, Sandbox, Stub, sandbox_at};
+
+fn sandbox_of(stub: &Stub) -> Sandbox {
+    Sandbox::new().with("MUSTER_SERVER", &stub.url).with("MUSTER_DATABASE", "db")
+}
+
+#[test]
+fn after_a_failure_of_the_host_nobody_claims_that_nothing_was_changed() {
+    let stub = Stub::start(|asked| match asked.split('?').next()? {
+        "GET /v1/database/db" => Some((404, "`db` not found")),
+        "POST /v1/identity/websocket-token" => Some((200, r#"{"token":"abc.def.ghi"}"#)),
+        _ => Some((500, "disk on fire")),
+    });
+    let sandbox = sandbox_of(&stub).with("MUSTER_TOKEN", "abc.def.ghi");
+    sandbox.file("module.wasm", module(Variant::Plain));
+    let told = sandbox.run(&["publish", "-q", "--module", "module.wasm"]).error(2);
+    assert!(told.contains("answered 500: disk on fire") && told.contains("`muster describe` tells"), "{told}");
+    assert!(!told.contains("nothing was changed") && !told.contains("take this module"), "{told}");
+    let told = sandbox.run(&["call", "add", "\"x\""]).error(2);
+    assert!(told.contains("disk on fire; ") && told.contains("whether add ran is not known"), "{told}");
+}
+
+#[test]
+fn a_taken_name_is_refused_in_words() {
+    let stub = Stub::start(|asked| match asked.split('?').next()? {
+        "GET /v1/database/db" => Some((404, "`db` not found")),
+        _ => Some((401, r#"{"PermissionDenied":{"name":"db"}}"#)),
+    });
+    let sandbox = sandbox_of(&stub).with("MUSTER_TOKEN", "abc.def.ghi");
+    sandbox.file("module.wasm", module(Variant::Plain));
+    let told = sandbox.run(&["publish", "-q", "--module", "module.wasm"]).error(2);
+    assert!(told.starts_with("the name `db` belongs to another owner's database; choose another name"), "{told}");
+    assert!(told.contains("MUSTER_TOKEN") && !told.contains('{'), "{told}");
+}
+
+#[test]
+fn whoever_waits_for_a_silent_host_can_interrupt() {
+    for args in [&["subscribe", "SELECT * FROM item"][..], &["logs", "-f"]] {
+        for signal in ["INT", "TERM"] {
+            let stub = Stub::start(|_| None);
+            let mut waiting = sandbox_of(&stub).start(args);
+            stub.wait_until_asked();
+            waiting.signal(signal);
+            assert_eq!(waiting.code(), Some(0), "{args:?}, SIG{signal}");
+        }
+    }
+}
+
+#[test]
+fn no_token_reaches_the_log_and_a_wrong_filter_is_said() {
+    let hosts = Sandbox::new().with("MUSTER_LOG", "trace,tungstenite::protocol=trace");
+    let host = Host::in_memory(&hosts);
+    let sandbox = sandbox_at(&host, "db").with("MUSTER_LOG", "trace,tungstenite::protocol=trace");
+    let wasm = sandbox.file("module.wasm", module(Variant::Plain));
+    let mut logs = vec![sandbox.run(&["publish", "--module", &wasm]).stderr];
+    for args in [
+        &["subscribe", "-n", "0", "SELECT * FROM item"][..],
+        &["subscribe", "-n", "0", "--anonymous", "SELECT * FROM item"],
+    ] {
+        logs.push(sandbox.run(args).stderr);
+    }
+    let mut process = host.process;
+    process.signal("TERM");
+    assert_eq!(process.code(), Some(0));
+    logs.push(process.rest_of_talk());
+    for log in logs {
+        assert!(log.contains("TRACE"), "it says much");
+        let secret = log.lines().find(|line| line.contains("eyJ") || line.contains("101, 121, 74"));
+        assert_eq!(secret, None);
+    }
+    let run = sandbox_at_closed_port().with("MUSTER_LOG", "muster=lots").run(&["sql", "SELECT 1"]);
+    let warnings: Vec<_> = run.stderr.lines().filter(|line| line.contains("MUSTER_LOG")).collect();
+    assert_eq!(warnings.len(), 1, "{}", run.stderr);
+    assert_eq!(run.code, Some(2));
+}
+
+fn sandbox_at_closed_port() -> Sandbox {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port");
+    Sandbox::new().with("MUSTER_SERVER", format!("http://{free}")).with("MUSTER_DATABASE", "db")
+}
