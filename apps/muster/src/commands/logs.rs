@@ -36,25 +36,41 @@ pub(crate) struct LogsArgs {
 /// Shows, and follows.
 pub(crate) async fn run(ui: &Ui, args: LogsArgs) -> Outcome {
     let mut stop = Stop::listen()?;
-    let target = args.target.resolve(ui).await?;
-    let http = target.http()?;
+    // All of it can be interrupted: a host may take its time before anything is shown.
     tokio::select! {
         () = stop.wait() => Ok(Exit::Done),
-        outcome = async {
-            let lines = args.lines.or(args.follow.then_some(LOG_LINES_BEFORE_FOLLOWING));
-            let stream = http.logs(lines, args.follow).await.map_err(|error| target.explain(error))?;
-            show(ui, stream, args.json).await?;
-            if args.follow {
-                return Err(Failure::could_not("the host ended the log", "it may have stopped, or the database is gone; run this again"));
-            }
-            Ok(Exit::Done)
-        } => outcome,
+        outcome = follow(ui, &args) => outcome,
     }
 }
 
-async fn show(ui: &Ui, mut stream: LogStream, as_json: bool) -> Result<(), Failure> {
+async fn follow(ui: &Ui, args: &LogsArgs) -> Outcome {
+    let target = args.target.resolve(ui).await?;
+    let http = target.http()?;
+    let ask = async |lines, follow| http.logs(lines, follow).await.map_err(|error| target.explain(error));
+    // SpacetimeDB hosts give one line where none is asked for: it is left out here.
+    let unwanted = match args.lines {
+        Some(0) => ask(Some(0), false).await?.next().await.transpose()?,
+        _ => None,
+    };
+    let lines = args.lines.or(args.follow.then_some(LOG_LINES_BEFORE_FOLLOWING));
+    if args.follow {
+        show(ui, ask(lines, true).await?, args.json, unwanted).await?;
+        let cause = "the host ended the log";
+        return Err(Failure::could_not(cause, "it may have stopped, or the database is gone; run this again"));
+    }
+    if lines != Some(0) {
+        show(ui, ask(lines, false).await?, args.json, None).await?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Prints what comes, but not `unwanted` where that comes first.
+async fn show(ui: &Ui, mut stream: LogStream, as_json: bool, mut unwanted: Option<LogRecord>) -> Result<(), Failure> {
     while let Some(record) = stream.next().await {
         let record = record?;
+        if unwanted.take().is_some_and(|unwanted| unwanted.raw == record.raw) {
+            continue;
+        }
         if as_json {
             ui.print(&record.raw)?;
         } else {

@@ -55,9 +55,11 @@ fn seconds(text: &str) -> Result<Duration, String> {
 /// Follows.
 pub(crate) async fn run(ui: &Ui, args: SubscribeArgs) -> Outcome {
     let mut stop = Stop::listen()?;
-    let target = args.target.resolve(ui).await?;
-    let shapes = Shapes::of(target.http()?).await.map_err(|error| target.explain(error))?;
-    let (connection, incoming) = connect(target.connect_options()).await?;
+    // All of it can be interrupted: a host may take its time before anything is shown.
+    let (shapes, connection, incoming) = tokio::select! {
+        () = stop.wait() => return Ok(Exit::Done),
+        begun = begin(ui, &args) => begun?,
+    };
     ui.detail(format!("connected as {}, connection {}", connection.identity(), connection.connection_id()));
     let mut printer = Printer { ui, shapes, json: args.json };
     let outcome = tokio::select! {
@@ -66,6 +68,13 @@ pub(crate) async fn run(ui: &Ui, args: SubscribeArgs) -> Outcome {
     };
     connection.close().await;
     outcome
+}
+
+async fn begin(ui: &Ui, args: &SubscribeArgs) -> Result<(Shapes, Connection, Incoming), Failure> {
+    let target = args.target.resolve(ui).await?;
+    let shapes = Shapes::of(target.http()?).await.map_err(|error| target.explain(error))?;
+    let (connection, incoming) = connect(target.connect_options()).await?;
+    Ok((shapes, connection, incoming))
 }
 
 async fn follow(

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Host, Sandbox, muster_module, sandbox_at};
+use crate::support::{Host, Sandbox, Stub, muster_module, sandbox_at};
 
 fn published(host: &Host) -> Sandbox {
     let sandbox = sandbox_at(host, "presence");
@@ -85,6 +85,7 @@ fn the_log_is_shown_and_followed() {
     let all = sandbox.run(&["logs"]).done();
     assert!(all.lines().count() >= 1 && all.starts_with("20"), "{all}");
     assert_eq!(sandbox.run(&["logs", "-n", "1"]).done().lines().count(), 1);
+    assert_eq!(sandbox.run(&["logs", "-n", "0"]).done(), "", "none is none");
     let line = sandbox.run(&["logs", "-n", "1", "--json"]).json();
     assert!(line["ts"].is_i64() && line["message"].is_string(), "{line}");
     let mut follower = sandbox.start(&["logs", "-f", "-n", "1", "--json"]);
@@ -97,6 +98,20 @@ fn the_log_is_shown_and_followed() {
     }
     follower.signal("INT");
     assert_eq!(follower.code(), Some(0));
+}
+
+#[test]
+fn following_from_now_on_leaves_the_last_line_of_before_out() {
+    // Hosts give one line where none is asked for.
+    let stub = Stub::start(|asked| {
+        let before = "{\"message\":\"before\"}\n";
+        let both = "{\"message\":\"before\"}\n{\"message\":\"before\"}\n{\"message\":\"after\"}\n";
+        asked.contains("num_lines=0").then_some((200, if asked.contains("follow=true") { both } else { before }))
+    });
+    let sandbox = Sandbox::new().with("MUSTER_SERVER", &stub.url).with("MUSTER_DATABASE", "db");
+    let run = sandbox.run(&["logs", "-f", "-n", "0", "--json"]);
+    assert_eq!(run.stdout, "{\"message\":\"before\"}\n{\"message\":\"after\"}\n", "the first only");
+    assert_eq!(run.code, Some(2), "it ended by itself: {}", run.stderr);
 }
 
 #[test]
