@@ -35,7 +35,7 @@ fn main() -> ExitCode {
 
 fn start(cli: Cli) -> ExitCode {
     let ui = Ui::new(&cli.global);
-    ui::start_logging(&cli);
+    ui::start_logging(&ui, &cli);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,

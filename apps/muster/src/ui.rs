@@ -1,12 +1,16 @@
 //! What a person and a script see: stdout for data, stderr for talk, and the log.
 //!
-//! What always holds: nothing else in this program writes to stdout or stderr; colours go only to a terminal (or where
-//! `--color always` asks for them), and never where `NO_COLOR` is set; a reader that goes away ends the command quietly.
+//! What always holds: nothing else in this program writes to stdout or stderr; colours go only to a terminal, and not
+//! where `NO_COLOR` is set, unless `--color always` asks for them, which overrides both; no token reaches the log; a
+//! reader that goes away ends the command quietly.
 
 use std::io::{self, ErrorKind, Write};
 
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::{Cli, GlobalArgs};
 use crate::outcome::{Failure, one_line};
@@ -42,20 +46,6 @@ impl Ui {
         if self.verbose {
             to_stderr(line.as_ref());
         }
-    }
-
-    /// Talk: how far something is, on one line of stderr that changes. Only on a terminal, and not with `--quiet`.
-    ///
-    /// # Panics
-    /// Never: the template is a constant that is known to be right.
-    #[cfg(feature = "host")]
-    pub(crate) fn progress_bar(&self) -> indicatif::ProgressBar {
-        if self.quiet {
-            return indicatif::ProgressBar::hidden();
-        }
-        let style = indicatif::ProgressStyle::with_template("{wide_bar} {pos}/{len} {elapsed} {msg}");
-        // Unknown until the first step.
-        indicatif::ProgressBar::new(1).with_style(style.expect("the template is well-formed"))
     }
 
     /// Data: one line, or several, on stdout.
@@ -104,8 +94,8 @@ fn unwritable(error: &io::Error) -> Failure {
 }
 
 /// Sends the log (of this program and the libraries below) to stderr: nothing, unless `-v`, or unless it is the host,
-/// whose log is what stderr is for. `MUSTER_LOG` overrides, in the syntax of `tracing`'s `EnvFilter`.
-pub(crate) fn start_logging(cli: &Cli) {
+/// whose log is what stderr is for. `MUSTER_LOG` overrides, in the syntax of `tracing`'s `EnvFilter`, within [`caps`].
+pub(crate) fn start_logging(ui: &Ui, cli: &Cli) {
     let default = match (cli.global.quiet, cli.global.verbose, cli.command.is_server()) {
         (true, _, true) => "error",
         (true, _, false) => "off",
@@ -116,11 +106,39 @@ pub(crate) fn start_logging(cli: &Cli) {
         (false, 2, _) => "info,muster=debug,muster_host=debug,muster_wire=debug",
         (false, _, _) => "debug,muster=trace,muster_host=trace,muster_wire=trace",
     };
-    let filter = std::env::var("MUSTER_LOG").ok().and_then(|text| EnvFilter::try_new(text).ok());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter.unwrap_or_else(|| EnvFilter::new(default)))
-        .with_writer(|| anstream::AutoStream::auto(io::stderr()))
+    let filter = chosen_filter(ui).unwrap_or_else(|| (EnvFilter::new(default), String::new()));
+    tracing_subscriber::registry()
+        .with(filter.0)
+        .with(caps(&filter.1))
+        .with(tracing_subscriber::fmt::layer().with_writer(|| anstream::AutoStream::auto(io::stderr())))
         .init();
+}
+
+/// The filter of `MUSTER_LOG`, and its text.
+fn chosen_filter(ui: &Ui) -> Option<(EnvFilter, String)> {
+    let text = crate::target::variable_text("MUSTER_LOG")?;
+    match EnvFilter::try_new(&text) {
+        Ok(filter) => Some((filter, text)),
+        Err(error) => {
+            let (text, error) = (one_line(&text), one_line(&error.to_string()));
+            ui.say(format!("warning: MUSTER_LOG=`{text}` is no filter ({error}) and is left out; write it as in `info,muster_wire=debug`"));
+            None
+        }
+    }
+}
+
+/// What is never logged below `debug`, whatever is asked for: these write every frame, and with the greeting's the
+/// client's token.
+const SECRETIVE: [&str; 2] = ["tungstenite", "tokio_tungstenite"];
+
+/// What is logged below `info` only where the filter names it: gigabytes while a module is compiled.
+const TALKATIVE: [&str; 6] = ["wasmtime", "cranelift", "regalloc2", "hyper", "h2", "reqwest"];
+
+/// The most that any filter can ask for.
+fn caps(asked: &str) -> Targets {
+    let capped = TALKATIVE.iter().filter(|target| !asked.contains(*target)).map(|target| (*target, LevelFilter::INFO));
+    let secretive = SECRETIVE.map(|target| (target, LevelFilter::DEBUG));
+    Targets::new().with_default(LevelFilter::TRACE).with_targets(capped.chain(secretive))
 }
 
 /// Makes a panic one line without a backtrace. It is a bug all the same, and says so.
