@@ -12,6 +12,7 @@ use spacetimedb_lib::Identity;
 
 use crate::control::{ControlError, DatabaseRecord};
 use crate::http_error::ApiError;
+use crate::limits::DATABASE_NAME_BYTES_MAX;
 use crate::state::{AppState, HostState};
 
 /// A database as a path names it; it need not exist.
@@ -29,7 +30,7 @@ impl DatabaseAddress {
         if let Ok(identity) = Identity::from_hex(text) {
             return Ok(Self::Identity(identity));
         }
-        match text.parse() {
+        match parse_name(text) {
             Ok(name) => Ok(Self::Name(name)),
             Err(e) => Err(ApiError::bad_request(format!(
                 "`{text}` is no database name: {e}; use lower-case letters, digits and single hyphens"
@@ -83,6 +84,14 @@ impl FromRequestParts<AppState> for DatabaseAddress {
     }
 }
 
+/// Reads a database's name, or says what is wrong with it.
+pub(crate) fn parse_name(text: &str) -> Result<DatabaseName, String> {
+    if text.len() > DATABASE_NAME_BYTES_MAX {
+        return Err(format!("it is longer than {DATABASE_NAME_BYTES_MAX} bytes"));
+    }
+    text.parse().map_err(|e| format!("{e}"))
+}
+
 /// The database that a path names, which exists.
 pub(crate) struct Existing(pub(crate) DatabaseRecord);
 
@@ -104,6 +113,8 @@ mod tests {
         let hex = "c2".repeat(32);
         assert!(matches!(DatabaseAddress::parse(&hex), Ok(DatabaseAddress::Identity(_))));
         assert!(matches!(DatabaseAddress::parse("muster-dev-2"), Ok(DatabaseAddress::Name(_))));
+        let longest = "a".repeat(DATABASE_NAME_BYTES_MAX);
+        assert!(DatabaseAddress::parse(&longest).is_ok() && DatabaseAddress::parse(&(longest + "a")).is_err());
         for wrong in ["", "Upper", "a--b", "-a", "a-", "a/b", "a_b", "ünder"] {
             assert!(DatabaseAddress::parse(wrong).is_err(), "{wrong}");
         }

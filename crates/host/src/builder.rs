@@ -31,6 +31,7 @@ use crate::running::{Parts, RunningHost};
 use crate::serve::{Server, Stop};
 use crate::state::{AppState, HostState};
 use crate::subscribe::WebSocketLimits;
+use crate::turns::Turns;
 
 use crate::tls::TlsFiles;
 /// A host that is not running yet. [`Host::builder`] makes the builder.
@@ -156,7 +157,7 @@ impl HostBuilder {
             programs,
             engine,
             auth: Authenticator::new(keys, self.trusted_issuers),
-            publishing: Mutex::new(()),
+            publishing: Turns::default(),
             clients: Arc::new(ClientActorIndex::new()),
             limits: self.limits,
             websocket_limits: self.websocket_limits,
@@ -184,7 +185,13 @@ impl HostBuilder {
 
 fn open_folder(path: &Path) -> Result<(DataDir, Storage, Control), StartError> {
     let data_dir = DataDir::open(path)?;
+    data_dir.create_control()?;
     let control = Control::open(&data_dir.control())?;
+    if let Some(newest) = data_dir.newest_replica()
+        && control.skip_replicas(newest).map_err(|e| StartError::Engine(e.to_string()))?
+    {
+        tracing::warn!(newest, "`replicas` holds folders that control.sqlite does not know; they are left as they are");
+    }
     Ok((data_dir, Storage::Disk, control))
 }
 

@@ -43,9 +43,18 @@ where
         // A panic in `work` must not keep the connection alive for ever.
         let worked = tokio::spawn(work(module, client.connection_id)).await;
         Departure { client, replica_id, module_rx, host }.run().await;
-        worked.unwrap_or_else(|e| Err(ApiError::internal(e)))
+        worked.map_err(panicked)?
     });
-    task.await.unwrap_or_else(|e| Err(ApiError::internal(e)))
+    let outcome = task.await.unwrap_or_else(|e| Err(panicked(e)));
+    if outcome.is_err() {
+        // A commit log that cannot be written ends the engine's part in panics and lost waits. Say why.
+        state.engine.check_durability(record).await?;
+    }
+    outcome
+}
+
+fn panicked(error: tokio::task::JoinError) -> ApiError {
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the engine failed: {error}; see the host's log"))
 }
 
 /// A connection id that is not zero, which the engine takes for "none".

@@ -12,7 +12,7 @@
 //! The lock is the kernel's: it goes when the process does, however it dies, and `host.lock` itself is never removed.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use spacetimedb_paths::FromPathUnchecked;
@@ -67,6 +67,30 @@ impl DataDir {
         self.root.join("control.sqlite")
     }
 
+    /// Makes an empty catalogue, its owner's alone, where there is none: SQLite would make it readable to others. Refused
+    /// where there is data, whose catalogue must have been lost.
+    pub(crate) fn create_control(&self) -> Result<(), StartError> {
+        let (path, replicas) = (self.control(), self.root.join("replicas"));
+        let is_there = fs::metadata(&path).is_ok_and(|found| found.len() > 0);
+        if is_there {
+            return Ok(());
+        }
+        if fs::read_dir(&replicas).is_ok_and(|mut entries| entries.next().is_some()) {
+            return Err(StartError::ControlMissing { path, replicas });
+        }
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(&path).map_err(|e| StartError::file(&path, e)).map(drop)
+    }
+
+    /// The highest number that a replica's folder has.
+    pub(crate) fn newest_replica(&self) -> Option<u64> {
+        let folders = fs::read_dir(self.root.join("replicas")).ok()?;
+        folders.filter_map(|folder| folder.ok()?.file_name().to_str()?.parse().ok()).max()
+    }
+
     /// Where published modules lie.
     pub(crate) fn programs(&self) -> PathBuf {
         self.root.join("programs")
@@ -85,6 +109,17 @@ pub(crate) fn create_private_dir(dir: &Path) -> Result<(), StartError> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(dir).map_err(|e| StartError::file(dir, e))
+}
+
+/// Creates `dir`, its owner's alone, and what is missing above it; fails if it is there already.
+pub(crate) fn create_new_private_dir(dir: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    if let Some(parent) = dir.parent() {
+        builder.recursive(true).create(parent)?;
+    }
+    builder.recursive(false).create(dir)
 }
 
 fn lock(root: &Path) -> Result<File, StartError> {

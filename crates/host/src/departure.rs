@@ -2,7 +2,7 @@
 //! and HTTP requests alike.
 //!
 //! Always true: [`Departure::run`] returns only once the client is out of the engine's table `st_client` and the module
-//! has seen `client_disconnected`, or the database is gone. An update may replace the module at any moment, also in the
+//! has seen `client_disconnected`, or the database is gone, or the engine has not answered for minutes. An update may replace the module at any moment, also in the
 //! middle of asking; whichever module runs then is asked.
 //!
 //! Exactly once: the engine runs `client_disconnected` only for a client that is still in `st_client` and deletes the
@@ -11,6 +11,8 @@
 use spacetimedb::client::ClientActorId;
 use spacetimedb::host::{HostController, ModuleHost};
 use tokio::sync::watch;
+
+use crate::limits::DEPARTURE_TIMEOUT;
 
 /// A client that a module has accepted, and how to find the module that runs when it leaves.
 pub(crate) struct Departure {
@@ -28,9 +30,17 @@ impl Departure {
     /// Runs `client_disconnected` and takes the client out of the engine's tables and subscriptions.
     ///
     /// A module that is swapped for another while we ask answers with an error, which the engine only logs; so we ask
-    /// again as long as there is a newer module than the one asked. No timeout: the engine either answers or lets go of
-    /// the module, and giving up would leave a row behind for a client that is gone.
+    /// again as long as there is a newer module than the one asked. The engine either answers or lets go of the
+    /// module; should it do neither within [`DEPARTURE_TIMEOUT`], the row is left to it, or to the next start.
     pub(crate) async fn run(self) {
+        let client = self.client;
+        match tokio::time::timeout(DEPARTURE_TIMEOUT, self.ask()).await {
+            Ok(()) => tracing::debug!(%client, "disconnected"),
+            Err(_) => tracing::error!(%client, "the engine did not take a client out; the next start will"),
+        }
+    }
+
+    async fn ask(self) {
         let Self { client, replica_id, mut module_rx, host } = self;
         loop {
             let module = module_rx.borrow_and_update().clone();
@@ -47,6 +57,5 @@ impl Departure {
                 },
             }
         }
-        tracing::debug!(%client, "disconnected");
     }
 }

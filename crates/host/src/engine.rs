@@ -14,6 +14,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
@@ -36,6 +37,8 @@ use tokio::sync::{RwLock, watch};
 
 use crate::call_budget::CallBudget;
 use crate::control::{Control, DatabaseRecord};
+use crate::data_dir::create_new_private_dir;
+use crate::durability::{Durability, Stopped};
 use crate::limits::{DATABASE_EXIT_DEADLINE, DURABILITY_TIMEOUT, LAUNCH_RETRY_PAUSE};
 use crate::programs::{Programs, is_wasm};
 use crate::snapshots;
@@ -57,6 +60,14 @@ pub(crate) enum LaunchError {
         /// Why, in one line.
         cause: String,
     },
+    /// Its commit log could not be written. It is not launched again by this process.
+    #[error("database {database} has stopped: {stopped}")]
+    Stopped {
+        /// Which.
+        database: String,
+        /// Why, and what to do.
+        stopped: Stopped,
+    },
 }
 
 /// The engine and what is needed to feed it.
@@ -68,6 +79,7 @@ pub(crate) struct Engine {
     /// Read to launch, write to retire a replica.
     launching: RwLock<()>,
     failures: Mutex<HashMap<u64, (Instant, LaunchError)>>,
+    durability: Durability,
     started: SystemTime,
 }
 
@@ -102,6 +114,7 @@ impl Engine {
             programs,
             launching: RwLock::new(()),
             failures: Mutex::default(),
+            durability: Durability::default(),
             started: SystemTime::now(),
         }
     }
@@ -118,10 +131,17 @@ impl Engine {
 
     /// The running module of a database, launched if it was not running.
     pub(crate) async fn module(&self, record: &DatabaseRecord) -> Result<ModuleHost, LaunchError> {
+        self.check_durability(record).await?;
         match self.controller.get_module_host(record.replica_id).await {
             Ok(module) => Ok(module),
             Err(_) => self.launch(record).await,
         }
+    }
+
+    /// Whether the commit log of a database that was launched can still be written.
+    pub(crate) async fn check_durability(&self, record: &DatabaseRecord) -> Result<(), LaunchError> {
+        let folder = self.data_dir.replica(record.replica_id);
+        self.durability.check(record.replica_id, &folder.0).await.map_err(|e| stopped(record, e))
     }
 
     /// Like [`Self::module`], for those who must notice when an update replaces the module.
@@ -138,6 +158,18 @@ impl Engine {
         let program = Program::from_bytes(ModuleKind::WASM, bytes);
         self.controller.check_module_validity(database, program).await?;
         Ok(())
+    }
+
+    /// Has a module describe itself, in memory, and forgets it.
+    pub(crate) async fn describe(&self, bytes: &[u8]) -> anyhow::Result<()> {
+        extract_schema(bytes.into(), HostType::Wasm).await?;
+        Ok(())
+    }
+
+    /// Makes the folder of a new replica, which must not be there yet: what lies in it would become the database's.
+    pub(crate) async fn claim(&self, replica_id: u64) -> io::Result<()> {
+        let folder = self.data_dir.replica(replica_id);
+        tokio::task::spawn_blocking(move || create_new_private_dir(&folder.0)).await.map_err(io::Error::other)?
     }
 
     /// Replaces the module of a database; on any failure the old one keeps running.
@@ -205,7 +237,11 @@ impl Engine {
     }
 
     async fn exit(&self, replica_id: u64) -> anyhow::Result<()> {
+        let database = self.durability.take(replica_id);
         self.controller.exit_module_host(replica_id, DATABASE_EXIT_DEADLINE).await?;
+        if let Some(database) = database {
+            self.durability.ended(replica_id, database).await;
+        }
         let snapshots = self.data_dir.replica(replica_id).snapshots();
         snapshots::settled(&snapshots.0, self.started).await;
         Ok(())
@@ -222,6 +258,10 @@ impl Engine {
         if current.map(|current| current.replica_id) != Some(record.replica_id) {
             return Err(LaunchError::Gone);
         }
+        let folder = self.data_dir.replica(record.replica_id);
+        let is_running = async || self.controller.has_module_host(record.replica_id).await;
+        let settled = self.durability.settle(record.replica_id, &folder.0, is_running).await;
+        settled.map_err(|e| stopped(record, e))?;
         match self.launch_checked(record).await {
             Ok(module) => {
                 self.lock_failures().remove(&record.replica_id);
@@ -240,6 +280,7 @@ impl Engine {
         self.check_modules(record).await?;
         let launched =
             self.controller.get_or_launch_module_host_with_bootstrap(record.to_engine(), record.replica_id).await?;
+        self.durability.hold(record.replica_id, launched.module.relational_db());
         if let Some(bootstrap) = launched.bootstrap_completion {
             tokio::time::timeout(DURABILITY_TIMEOUT, bootstrap.wait()).await??;
         }
@@ -283,6 +324,10 @@ impl Engine {
 
 fn failed(record: &DatabaseRecord, cause: &anyhow::Error) -> LaunchError {
     LaunchError::Failed { database: record.identity.to_hex().to_string(), cause: crate::http_error::causes(cause) }
+}
+
+fn stopped(record: &DatabaseRecord, stopped: Stopped) -> LaunchError {
+    LaunchError::Stopped { database: record.identity.to_hex().to_string(), stopped }
 }
 
 /// Waits for `durable`, but no longer than a request may.

@@ -103,6 +103,20 @@ pub enum StartError {
         /// The newest version this host knows.
         supported: i64,
     },
+    /// There is no catalogue, but there is data: its databases would be lost from sight, and their folders taken for new
+    /// ones.
+    #[error(
+        "{} is missing or empty, but {} holds data; restore control.sqlite from a backup, or move that folder away to begin \
+         anew",
+        path.display(),
+        replicas.display()
+    )]
+    ControlMissing {
+        /// Where the catalogue must be.
+        path: PathBuf,
+        /// The folder with the data of databases.
+        replicas: PathBuf,
+    },
     /// `control.sqlite` cannot be opened or read.
     #[error("cannot open {}: {source}; restore it from a backup, it says which databases the folder holds", path.display())]
     Control {
@@ -142,6 +156,14 @@ impl StartError {
         match source.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => {
                 Self::DiskFull { path, source: io::Error::new(io::ErrorKind::StorageFull, source) }
+            }
+            // SQLite does not say what the system said; a full disk is among it.
+            Some(rusqlite::ErrorCode::SystemIoFailure) => {
+                let folder = path.parent().unwrap_or(&path);
+                match crate::durability::probe_now(folder) {
+                    Err(full) if crate::durability::is_full(&full) => Self::DiskFull { path, source: full },
+                    _ => Self::File { path, source: io::Error::other(source) },
+                }
             }
             _ => Self::Control { path, source },
         }

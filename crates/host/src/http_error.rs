@@ -38,6 +38,20 @@ impl ApiError {
         this
     }
 
+    /// 507: no space is left where the host keeps its data; also logged. Nothing was changed.
+    pub(crate) fn disk_full(error: impl Display) -> Self {
+        tracing::error!(%error, "no space is left in the data folder");
+        Self::new(
+            StatusCode::INSUFFICIENT_STORAGE,
+            format!("no space is left where the host keeps its data ({error}); free some space, then try again"),
+        )
+    }
+
+    /// A file of the host could not be written: 507 if the disk is full, else 500.
+    pub(crate) fn file(error: std::io::Error) -> Self {
+        if crate::durability::is_full(&error) { Self::disk_full(error) } else { Self::internal(error) }
+    }
+
     /// 503: the host or the database cannot answer now.
     pub(crate) fn unavailable(message: impl Display) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message)

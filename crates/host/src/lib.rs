@@ -20,6 +20,7 @@
 //! | where files lie, and who may use them | `data_dir.rs` |
 //! | which databases exist | `control/` |
 //! | when a database is launched, and why never in V8 | `engine.rs` |
+//! | what happens when a commit log cannot be written | `durability.rs` |
 //! | create, update, reset, delete, crash by crash | `publishing.rs` |
 //! | who a caller is, which tokens count | `auth.rs`, `keys.rs` |
 //! | what a path answers | `routes/` |
@@ -38,6 +39,7 @@ mod connection;
 mod control;
 mod data_dir;
 mod departure;
+mod durability;
 mod engine;
 mod error;
 mod http_error;
@@ -53,6 +55,7 @@ mod snapshots;
 mod sql_split;
 mod state;
 mod subscribe;
+mod turns;
 
 pub use builder::{Host, HostBuilder};
 pub use engine::ENGINE_VERSION;

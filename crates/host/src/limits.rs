@@ -136,6 +136,24 @@ pub const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long accepting pauses after the system refused a connection for want of resources.
 pub const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
+/// How much is written, in bytes, to find out whether a disk is full: what SQLite's shared memory file and a commit need.
+pub const DISK_PROBE_BYTES: usize = 64 * KIB;
+
+/// How many modules that nobody knows yet are tried out at once.
+pub const TRIALS_AT_ONCE: usize = 8;
+
+/// How long a module may take to be compiled, to describe itself and, where it is to become a database, to run `init`.
+pub const TRIAL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a change of a database waits for another change of it, and a module for a place to be tried out.
+pub const PUBLISH_TURN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a session's end waits for `client_disconnected`; whatever the module does, its budget ends it before.
+pub const DEPARTURE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+/// The longest name of a database, in bytes. The official server knows no limit of its own; this is that of a DNS name.
+pub const DATABASE_NAME_BYTES_MAX: usize = 255;
+
 /// How long a request waits for what it did, or saw, to become durable.
 pub const DURABILITY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -181,6 +199,8 @@ const _: () = {
     assert!(DRAIN_TIMEOUT.as_secs() < defaults.drain_deadline.as_secs(), "a refused sender does not hold up the end");
     assert!(defaults.drain_deadline.as_secs() < DATABASE_EXIT_DEADLINE.as_secs(), "flushing outlasts being polite");
     assert!(REFUSALS_AT_ONCE < defaults.connections);
+    assert!(TRIAL_TIMEOUT.as_secs() < PUBLISH_TURN_TIMEOUT.as_secs(), "a trial does not cost the next one its turn");
+    assert!(defaults.call_time.as_secs() < DEPARTURE_TIMEOUT.as_secs(), "a module may use its budget up");
     assert!(SNAPSHOT_POLL_INTERVAL.as_millis() < SNAPSHOT_SETTLE_TIMEOUT.as_millis());
     assert!(UPDATE_CONFIRMATION_TIMEOUT_DEFAULT.as_secs() < UPDATE_CONFIRMATION_TIMEOUT_MAX.as_secs());
     assert!(DATABASE_EXIT_DEADLINE.as_secs() >= DURABILITY_TIMEOUT.as_secs(), "a waiting request sees its flush");

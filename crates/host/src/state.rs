@@ -13,12 +13,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Authenticator;
 use crate::control::{Control, ControlError, DatabaseRecord};
+use crate::durability::Stopped;
 use crate::engine::{Engine, LaunchError};
 use crate::http_error::ApiError;
 use crate::limits::HostLimits;
 use crate::programs::Programs;
 use crate::metrics::HostMetrics;
 use crate::subscribe::WebSocketLimits;
+use crate::turns::Turns;
 
 /// The parts of a running host.
 pub(crate) struct HostState {
@@ -30,9 +32,8 @@ pub(crate) struct HostState {
     pub(crate) engine: Engine,
     /// Who calls.
     pub(crate) auth: Authenticator,
-    /// Held while a database is created, updated, reset or deleted: one such change at a time, which keeps the
-    /// catalogue, the module files and the engine in step.
-    pub(crate) publishing: Mutex<()>,
+    /// One change of a database at a time, which keeps the catalogue, the module files and the engine in step.
+    pub(crate) publishing: Turns,
     /// Names WebSocket connections, and knows which of them holds which session.
     pub(crate) clients: Arc<ClientActorIndex>,
     /// What a connection and a request may use.
@@ -79,6 +80,7 @@ impl From<ControlError> for ApiError {
         match error {
             ControlError::NoSuchDatabase => Self::no_such_database(),
             ControlError::NameTaken(_) => Self::bad_request(error),
+            ControlError::Sqlite(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => Self::disk_full(e),
             ControlError::Sqlite(_) | ControlError::Interrupted => Self::internal(error),
         }
     }
@@ -90,6 +92,10 @@ impl From<LaunchError> for ApiError {
             LaunchError::Gone => Self::no_such_database(),
             // Logged where it happened; every request of a broken database need not log it again.
             LaunchError::Failed { .. } => Self::new(http::StatusCode::INTERNAL_SERVER_ERROR, error),
+            LaunchError::Stopped { stopped: Stopped::DiskFull(_), .. } => {
+                Self::new(http::StatusCode::INSUFFICIENT_STORAGE, error)
+            }
+            LaunchError::Stopped { stopped: Stopped::LogFailed, .. } => Self::unavailable(error),
         }
     }
 }

@@ -220,6 +220,58 @@ impl Control {
         .await
     }
 
+    /// Takes back [`Self::create`] of a database whose folder was never made.
+    pub(crate) async fn undo_create(&self, created: &DatabaseRecord) -> Result<()> {
+        let (id, replica_id) = (created.id, created.replica_id);
+        self.change(move |tx| {
+            tx.execute("DELETE FROM replica WHERE id = ?1", [replica_id])?;
+            tx.execute("DELETE FROM database WHERE id = ?1", [id])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Takes back [`Self::reset`]: the database has again what it had `before`, with these `programs`. The replica that
+    /// it was given becomes a dropped one.
+    pub(crate) async fn undo_reset(&self, before: &DatabaseRecord, programs: Vec<ProgramRecord>) -> Result<()> {
+        let before = before.clone();
+        self.change(move |tx| {
+            tx.execute("UPDATE replica SET database_id = NULL WHERE database_id = ?1", [before.id])?;
+            tx.execute("UPDATE replica SET database_id = ?1 WHERE id = ?2", [before.id, before.replica_id])?;
+            tx.execute("DELETE FROM program WHERE database_id = ?1", [before.id])?;
+            for program in programs {
+                tx.execute(
+                    "INSERT INTO program (database_id, hash, launched_by) VALUES (?1, ?2, ?3)",
+                    params![before.id, program.hash.data, program.launched_by],
+                )?;
+            }
+            let initial = before.initial_program.data;
+            tx.execute("UPDATE database SET initial_program = ?2 WHERE id = ?1", params![before.id, initial])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Never gives out the numbers up to `replica_id`, because a folder of that name is there already. Returns whether any
+    /// had to be skipped.
+    pub(crate) fn skip_replicas(&self, replica_id: u64) -> Result<bool> {
+        let mut connection = self.lock();
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let newest: u64 = tx.query_row(
+            "SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'replica'",
+            [],
+            |row| row.get(0),
+        )?;
+        if replica_id <= newest {
+            return Ok(false);
+        }
+        // AUTOINCREMENT remembers a number also after its row has gone.
+        tx.execute("INSERT INTO replica (id) VALUES (?1)", [replica_id])?;
+        tx.execute("DELETE FROM replica WHERE id = ?1", [replica_id])?;
+        tx.commit()?;
+        Ok(true)
+    }
+
     /// Forgets a dropped replica, once its folder is gone.
     pub(crate) async fn forget_replica(&self, replica_id: u64) -> Result<()> {
         self.change(move |tx| {

@@ -74,6 +74,29 @@ async fn a_dropped_replica_is_listed_until_forgotten_and_its_number_never_return
 }
 
 #[tokio::test]
+async fn a_reset_taken_back_leaves_what_was_there() {
+    let control = Control::in_memory().unwrap();
+    let before = created(&control, 1, Some("kept")).await;
+    control.program_launched(before.id, program(1), "2.14.0").await.unwrap();
+    control.expect_program(before.id, program(2)).await.unwrap();
+    let programs = control.programs_of(before.id).unwrap();
+    let reset = control.reset(before.identity, program(3)).await.unwrap();
+    control.undo_reset(&before, programs.clone()).await.unwrap();
+    assert_eq!(control.database(before.identity).unwrap(), Some(before.clone()));
+    assert_eq!(control.programs_of(before.id).unwrap(), programs);
+    assert_eq!(control.dropped_replicas().unwrap(), [reset.replica_id]);
+}
+
+#[tokio::test]
+async fn numbers_of_folders_that_are_there_are_not_given_out() {
+    let control = Control::in_memory().unwrap();
+    assert!(control.skip_replicas(7).unwrap());
+    assert!(!control.skip_replicas(7).unwrap());
+    assert_eq!(created(&control, 1, None).await.replica_id, 8);
+    assert!(control.dropped_replicas().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_live_replica_cannot_be_forgotten() {
     let control = Control::in_memory().unwrap();
     let entered = created(&control, 1, None).await;

@@ -13,7 +13,7 @@ use spacetimedb_client_api_messages::name::{
     DatabaseName, DomainName, GetNamesResponse, InsertDomainResult, SetDomainsResult,
 };
 
-use crate::address::Existing;
+use crate::address::{Existing, parse_name};
 use crate::auth::Caller;
 use crate::body;
 use crate::control::ControlError;
@@ -94,7 +94,7 @@ pub(super) async fn set(
 }
 
 fn parse(name: &str) -> Result<DatabaseName, ApiError> {
-    name.parse().map_err(|e| ApiError::bad_request(format!("Error parsing `{name}`: {e}")))
+    parse_name(name).map_err(|e| ApiError::bad_request(format!("Error parsing `{name}`: {e}")))
 }
 
 fn too_many_names() -> ApiError {

@@ -63,7 +63,7 @@ pub(super) async fn post(
         return Err(ApiError::bad_request("Clear database requires database name or identity"));
     }
     let module = read_module(&state, body, query.host_type.as_deref()).await?;
-    create(&state, &caller, None, module).await
+    create(&state, &caller, None, module, None).await
 }
 
 /// `PUT /v1/database/{name_or_identity}`: creates the database, or updates it if it exists.
@@ -81,8 +81,10 @@ pub(super) async fn put(
         None => None,
     };
     let Some(record) = existing else {
+        let policy = migration_policy(query.policy, query.token)?;
+        let timeout = confirmation_timeout(query.update_confirmation_timeout.as_deref())?;
         let module = read_module(&state, body, query.host_type.as_deref()).await?;
-        return create(&state, &caller, Some(address), module).await;
+        return create(&state, &caller, Some(address), module, Some((policy, timeout))).await;
     };
     if query.clear {
         require_owner(&record, &caller, "reset database")?;
@@ -139,6 +141,9 @@ pub(super) async fn pre_publish(
         name::PrettyPrintStyle::AnsiColor => PrettyPrintStyle::AnsiColor,
         name::PrettyPrintStyle::NoColor => PrettyPrintStyle::NoColor,
     };
+    publishing::describe(&state, &module).await?;
+    // A database that does not run is no fault of the module.
+    state.engine.module(&record).await?;
     let plan = state.engine.plan_update(&record, &module, style).await;
     let plan = plan.map_err(|e| ApiError::bad_request(format!("Failed to plan the update: {}", causes(&e))))?;
     Ok(Json(match plan {
@@ -165,16 +170,25 @@ async fn create(
     caller: &Caller,
     address: Option<DatabaseAddress>,
     module: Arc<[u8]>,
+    or_update: Option<(MigrationPolicy, Duration)>,
 ) -> Result<Response, ApiError> {
     let name = address.as_ref().and_then(DatabaseAddress::name).cloned();
     let identity = match &address {
         Some(DatabaseAddress::Identity(identity)) => *identity,
         _ => state.auth.mint()?.identity(),
     };
-    let new = NewDatabase { identity, owner: caller.identity(), name: name.clone().map(|name| name.0), module };
+    let new = NewDatabase { identity, owner: caller.identity(), name: name.clone().map(|name| name.0), module: module.clone() };
     match (publishing::create(state, new).await, name) {
         (Ok(()), name) => Ok(published(name, identity, PublishOp::Created)),
         (Err(CreateError::NameTaken), Some(name)) => {
+            // Somebody was faster. If it was the caller, this is what a publish a moment later would be: an update.
+            let taken = state.control.identity_of(&name.0)?.map(|identity| state.find(identity)).transpose()?;
+            if let (Some(record), Some((policy, timeout))) = (taken, or_update)
+                && record.owner == caller.identity()
+            {
+                publishing::update(state, record.clone(), module, policy, timeout).await?;
+                return Ok(published(Some(name), record.identity, PublishOp::Updated));
+            }
             let refusal = PublishResult::PermissionDenied { name };
             Ok((StatusCode::UNAUTHORIZED, Json(refusal)).into_response())
         }

@@ -21,6 +21,8 @@ pub(super) enum CloseReason {
     Rejected(String),
     /// … the engine could not run `client_connected`. With the engine's message.
     CannotConnect(String),
+    /// … another live connection has the connection id that the client asked for.
+    ConnectionIdInUse(String),
     /// … another live connection holds the same `session_id`.
     SessionBusy,
     /// … more of the client's messages wait than [`WebSocketLimits`](super::WebSocketLimits) allows.
@@ -54,6 +56,7 @@ impl CloseReason {
         let (code, text): (CloseCode, Cow<'_, str>) = match self {
             Self::Rejected(message) => (CloseCode::Policy, message.into()),
             Self::CannotConnect(message) => (CloseCode::Error, message.into()),
+            Self::ConnectionIdInUse(id) => (CloseCode::Error, format!("connection id {id} is in use").into()),
             Self::SessionBusy => (SESSION_BUSY_CLOSE_CODE.into(), "the session is held by another connection".into()),
             Self::TooManyRequests => (CloseCode::Again, "too many requests".into()),
             Self::BadMessage(message) => (CloseCode::Error, message.into()),

@@ -169,7 +169,7 @@ impl Admission {
             Ok(connected) => connected,
             Err(error) => {
                 tracing::info!(client = %self.client, "refused: {error:#}");
-                let (cause, reason) = refusal(error);
+                let (cause, reason) = refusal(error, self.client.connection_id);
                 record_client_rejection(database, cause);
                 return self.refuse(socket, reason).await;
             }
@@ -218,13 +218,18 @@ impl Admission {
     }
 }
 
-fn refusal(error: ClientConnectedError) -> (ClientRejectCause, CloseReason) {
+fn refusal(error: ClientConnectedError, connection_id: ConnectionId) -> (ClientRejectCause, CloseReason) {
     match error {
         ClientConnectedError::Rejected(message) => {
             (ClientRejectCause::ClientConnectedRejected, CloseReason::Rejected(message.into()))
         }
         ClientConnectedError::OutOfEnergy => {
             (ClientRejectCause::OutOfEnergy, CloseReason::CannotConnect("out of energy".into()))
+        }
+        // The engine's words for a row of `st_client` that is there already.
+        error if format!("{error:#}").contains("`st_client`") => {
+            let in_use = CloseReason::ConnectionIdInUse(connection_id.to_hex().to_string());
+            (ClientRejectCause::ClientConnectedError, in_use)
         }
         error @ (ClientConnectedError::DBError(_) | ClientConnectedError::ReducerCall(_)) => {
             (ClientRejectCause::ClientConnectedError, CloseReason::CannotConnect(format!("{error:#}")))

@@ -11,6 +11,7 @@ mod databases;
 mod identities;
 mod lifecycle;
 mod limits;
+mod mending;
 mod publishing;
 mod routes;
 mod sessions;
