@@ -77,6 +77,11 @@ impl Sandbox {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
         std::fs::write(&path, contents).expect("written");
+        #[cfg(unix)]
+        if name.ends_with(".token") {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("for its owner alone");
+        }
         path.to_str().expect("plain").into()
     }
 
