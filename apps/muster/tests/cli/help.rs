@@ -63,6 +63,12 @@ fn colours_go_where_they_are_asked_for() {
     let wrong = ["sql", "SELECT 1"];
     assert!(!colours(Sandbox::new(), &wrong), "not into a pipe");
     assert!(colours(Sandbox::new(), &[&["--color", "always"], &wrong[..]].concat()));
+    let unwanted = || Sandbox::new().with("NO_COLOR", "1");
+    assert!(!colours(unwanted().with("CLICOLOR_FORCE", "1"), &wrong), "NO_COLOR comes before CLICOLOR_FORCE");
+    assert!(
+        colours(unwanted(), &[&["--color", "always"], &wrong[..]].concat()),
+        "but what is asked for outright first"
+    );
     assert!(!colours(Sandbox::new().with("CLICOLOR_FORCE", "1"), &[&["--color", "never"], &wrong[..]].concat()));
 }
 
