@@ -55,8 +55,8 @@ async fn every_kind_of_index_finds_what_it_should_and_no_more() {
 #[tokio::test]
 async fn a_unique_column_refuses_a_second_of_its_kind_and_nothing_of_the_row_stays() {
     let (published, session) = with_three().await;
-    let same_email = NewMember::from(("ada@example.org", 9, 1, "x", "x", 9));
-    let same_seat = NewMember::from(("new@example.org", 70_000, 1, "x", "x", 9));
+    let same_email: NewMember = ("ada@example.org", 9, 1, "x", "x", 9);
+    let same_seat: NewMember = ("new@example.org", 70_000, 1, "x", "x", 9);
     for twice in [same_email, same_seat] {
         let outcome = session.outcome("add_member", &twice).await;
         assert!(matches!(outcome, CallOutcome::Refused(_)), "{outcome:?}");

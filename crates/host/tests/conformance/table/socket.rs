@@ -60,10 +60,12 @@ pub(super) struct Heard {
     pub(super) text: String,
 }
 
+type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
 /// An open WebSocket.
 pub(super) struct Socket {
     protocol: Protocol,
-    inner: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    inner: Stream,
     /// The compression tag of the last payload.
     pub(super) tag: u8,
 }
@@ -81,7 +83,7 @@ pub(super) async fn dial(
     database: &str,
     protocols: Option<&str>,
     query: &str,
-) -> Result<(WebSocketStream<MaybeTlsStream<TcpStream>>, Option<String>), (u16, String)> {
+) -> Result<(Stream, Option<String>), (u16, String)> {
     let url = format!("ws://{}/v1/database/{database}/subscribe?{query}", world.host.local_addr());
     let mut request = url.into_client_request().unwrap();
     if let Some(protocols) = protocols {

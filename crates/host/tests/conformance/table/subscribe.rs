@@ -114,7 +114,7 @@ async fn calls(page: &Page, socket: &mut Socket, protocol: Protocol) {
     let absent = Say::Call("absent", "[]".into(), vec![]);
     let promise = format!("`{name}`: failed, no such reducer");
     turn(page, socket, absent, "call `absent`", &promise, |it| {
-        it.name == name && it.text.contains("absent") || it.text.contains("no such")
+        it.name == name && (it.text.contains("absent") || it.text.contains("no such"))
     })
     .await;
     let sum = Say::Procedure("add_up", "[40, 2]".into(), bsatn::to_vec(&(40u64, 2u64)).unwrap());
