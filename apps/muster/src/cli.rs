@@ -93,11 +93,6 @@ impl Command {
     pub(crate) const fn is_server(&self) -> bool {
         matches!(self, Command::Host(_))
     }
-
-    /// Whether its log is to be JSON, one object a line.
-    pub(crate) const fn log_is_json(&self) -> bool {
-        matches!(self, Command::Host(args) if args.log_is_json())
-    }
 }
 
 /// Why there is nothing to run.

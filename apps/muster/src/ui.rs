@@ -48,6 +48,20 @@ impl Ui {
         }
     }
 
+    /// Talk: how far something is, on one line of stderr that changes. Only on a terminal, and not with `--quiet`.
+    ///
+    /// # Panics
+    /// Never: the template is a constant that is known to be right.
+    #[cfg(feature = "host")]
+    pub(crate) fn progress_bar(&self) -> indicatif::ProgressBar {
+        if self.quiet {
+            return indicatif::ProgressBar::hidden();
+        }
+        let style = indicatif::ProgressStyle::with_template("{wide_bar} {pos}/{len} {elapsed} {msg}");
+        // Unknown until the first step.
+        indicatif::ProgressBar::new(1).with_style(style.expect("the template is well-formed"))
+    }
+
     /// Data: one line, or several, on stdout.
     ///
     /// # Errors
@@ -147,6 +161,12 @@ pub(crate) fn panics_are_one_line() {
         let payload = panic.payload();
         let text = payload.downcast_ref::<&str>().copied();
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason given");
+        // A commit log that cannot be written ends its task in a panic. The host then says what happened, and to whom.
+        let engine_log = ["spacetimedb-durability-", "spacetimedb-commitlog-"];
+        if panic.location().is_some_and(|place| engine_log.iter().any(|name| place.file().contains(name))) {
+            to_stderr(&format!("error: a commit log cannot be written: {}; is the disk full?", one_line(text)));
+            return;
+        }
         let place = panic.location().map(|place| format!(" at {}:{}", place.file(), place.line())).unwrap_or_default();
         to_stderr(&format!("error: muster has a bug: {}{place}; please report this line", one_line(text)));
     }));
