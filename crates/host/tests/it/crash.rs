@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::client::{Client, PATIENCE, answer, connect, goodbyes};
 use crate::module::{Variant, module};
 
-const FOLDER: &str = "MUSTER_HOST_TEST_FOLDER";
+pub(crate) const FOLDER: &str = "MUSTER_HOST_TEST_FOLDER";
 
 /// Not a test: the host that the others kill. Does nothing unless one of them started it.
 #[test]

@@ -8,6 +8,8 @@ mod module;
 mod bad_input;
 mod crash;
 mod databases;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod identities;
 mod lifecycle;
 mod limits;
