@@ -11,7 +11,6 @@ use futures::StreamExt;
 use spacetimedb::client::ClientActorIndex;
 use spacetimedb::db::Storage;
 use tokio::net::TcpListener;
-use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,17 +22,17 @@ use crate::engine::Engine;
 use crate::error::StartError;
 use crate::keys;
 use crate::limits::{HostLimits, LAUNCHES_AT_ONCE};
-use crate::programs::Programs;
 use crate::metrics::HostMetrics;
+use crate::programs::Programs;
 use crate::publishing;
 use crate::routes;
 use crate::running::{Parts, RunningHost};
 use crate::serve::{Server, Stop};
 use crate::state::{AppState, HostState};
 use crate::subscribe::WebSocketLimits;
+use crate::tls::TlsFiles;
 use crate::turns::Turns;
 
-use crate::tls::TlsFiles;
 /// A host that is not running yet. [`Host::builder`] makes the builder.
 #[derive(Debug)]
 pub struct Host;
@@ -45,8 +44,8 @@ impl Host {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             data: Data::InMemory,
             signing_key: None,
-            trusted_issuers: Vec::new(),
             tls: None,
+            trusted_issuers: Vec::new(),
             limits: HostLimits::DEFAULT,
             websocket_limits: WebSocketLimits::DEFAULT,
         }
@@ -66,8 +65,8 @@ pub struct HostBuilder {
     listen: SocketAddr,
     data: Data,
     signing_key: Option<PathBuf>,
-    trusted_issuers: Vec<String>,
     tls: Option<TlsFiles>,
+    trusted_issuers: Vec<String>,
     limits: HostLimits,
     websocket_limits: WebSocketLimits,
 }
@@ -99,7 +98,6 @@ impl HostBuilder {
         self
     }
 
-    /// Also accepts tokens of `issuer`, an `http` or `https` URL, exactly as their `iss` claim has it. Its keys are
     /// Speaks TLS (`https`, `wss`) and nothing else, with the certificates in the PEM file `certificates` (the host's
     /// own first, then those between it and its authority) and the private key in the PEM file `key`. Both are read by
     /// [`Self::start`]. Default: no TLS.
@@ -108,6 +106,7 @@ impl HostBuilder {
         self
     }
 
+    /// Also accepts tokens of `issuer`, an `http` or `https` URL, exactly as their `iss` claim has it. Its keys are
     /// fetched by OpenID discovery. May be called several times. Default: none, so that no token makes the host fetch
     /// anything; the official server instead fetches from whatever issuer a token names.
     pub fn trusted_issuer(mut self, issuer: impl Into<String>) -> Self {
@@ -138,8 +137,8 @@ impl HostBuilder {
     pub async fn start(self) -> Result<RunningHost, StartError> {
         self.limits.validate()?;
         self.websocket_limits.validate()?;
-        let (data_dir, storage, control) = self.open_data()?;
         let tls = self.tls.as_ref().map(TlsFiles::load).transpose()?;
+        let (data_dir, storage, control) = self.open_data()?;
         let key_path = self.signing_key.clone().unwrap_or_else(|| data_dir.signing_key());
         let keys = keys::load_or_create(&key_path)?;
         let listener = listen(self.listen).await?;
@@ -151,18 +150,18 @@ impl HostBuilder {
         engine.set_port(local_addr.port(), &keys).map_err(|e| StartError::Engine(format!("{e:#}")))?;
         let stop = Stop { gently: CancellationToken::new(), now: CancellationToken::new() };
         let tracker = TaskTracker::new();
+        let metrics = HostMetrics::new().map_err(|e| StartError::Engine(e.to_string()))?;
         let state = Arc::new(HostState {
             control,
-        let metrics = HostMetrics::new().map_err(|e| StartError::Engine(e.to_string()))?;
             programs,
             engine,
             auth: Authenticator::new(keys, self.trusted_issuers),
             publishing: Turns::default(),
             clients: Arc::new(ClientActorIndex::new()),
-            limits: self.limits,
-            websocket_limits: self.websocket_limits,
             metrics: metrics.clone(),
             scheme: if tls.is_some() { "https" } else { "http" },
+            limits: self.limits,
+            websocket_limits: self.websocket_limits,
             shutdown: stop.gently.clone(),
             tracker: tracker.clone(),
         });

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use axum::extract::FromRef;
 use spacetimedb::client::ClientActorIndex;
 use spacetimedb_lib::Identity;
-use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,8 +16,8 @@ use crate::durability::Stopped;
 use crate::engine::{Engine, LaunchError};
 use crate::http_error::ApiError;
 use crate::limits::HostLimits;
-use crate::programs::Programs;
 use crate::metrics::HostMetrics;
+use crate::programs::Programs;
 use crate::subscribe::WebSocketLimits;
 use crate::turns::Turns;
 
@@ -36,11 +35,11 @@ pub(crate) struct HostState {
     pub(crate) publishing: Turns,
     /// Names WebSocket connections, and knows which of them holds which session.
     pub(crate) clients: Arc<ClientActorIndex>,
-    /// What a connection and a request may use.
     /// What is counted.
     pub(crate) metrics: HostMetrics,
     /// `http` or `https`: how this host is spoken to.
     pub(crate) scheme: &'static str,
+    /// What a connection and a request may use.
     pub(crate) limits: HostLimits,
     /// What a WebSocket session may use.
     pub(crate) websocket_limits: WebSocketLimits,
@@ -80,7 +79,9 @@ impl From<ControlError> for ApiError {
         match error {
             ControlError::NoSuchDatabase => Self::no_such_database(),
             ControlError::NameTaken(_) => Self::bad_request(error),
-            ControlError::Sqlite(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => Self::disk_full(e),
+            ControlError::Sqlite(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => {
+                Self::disk_full(e)
+            }
             ControlError::Sqlite(_) | ControlError::Interrupted => Self::internal(error),
         }
     }

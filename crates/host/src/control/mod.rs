@@ -257,11 +257,10 @@ impl Control {
     pub(crate) fn skip_replicas(&self, replica_id: u64) -> Result<bool> {
         let mut connection = self.lock();
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let newest: u64 = tx.query_row(
-            "SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'replica'",
-            [],
-            |row| row.get(0),
-        )?;
+        let newest: u64 =
+            tx.query_row("SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'replica'", [], |row| {
+                row.get(0)
+            })?;
         if replica_id <= newest {
             return Ok(false);
         }

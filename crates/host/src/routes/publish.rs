@@ -177,7 +177,12 @@ async fn create(
         Some(DatabaseAddress::Identity(identity)) => *identity,
         _ => state.auth.mint()?.identity(),
     };
-    let new = NewDatabase { identity, owner: caller.identity(), name: name.clone().map(|name| name.0), module: module.clone() };
+    let new = NewDatabase {
+        identity,
+        owner: caller.identity(),
+        name: name.clone().map(|name| name.0),
+        module: module.clone(),
+    };
     match (publishing::create(state, new).await, name) {
         (Ok(()), name) => Ok(published(name, identity, PublishOp::Created)),
         (Err(CreateError::NameTaken), Some(name)) => {
