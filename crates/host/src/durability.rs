@@ -61,8 +61,9 @@ impl Durability {
     pub(crate) async fn check(&self, replica_id: u64, folder: &Path) -> Result<(), Stopped> {
         match self.lock().get(&replica_id) {
             None => return Ok(()),
-            Some(Held::Stopped(_)) => return Ok(()),
-            Some(Held::Running(_)) => return Ok(()),
+            Some(Held::Stopped(stopped)) => return Err(stopped.clone()),
+            Some(Held::Running(database)) if !has_failed(database) => return Ok(()),
+            Some(Held::Running(_)) => {}
         }
         Err(self.stop(replica_id, folder).await)
     }
@@ -77,14 +78,14 @@ impl Durability {
         let _turn = self.settling.lock().await;
         let database = match self.lock().get(&replica_id) {
             None => return Ok(()),
-            Some(Held::Stopped(_)) => return Ok(()),
+            Some(Held::Stopped(stopped)) => return Err(stopped.clone()),
             Some(Held::Running(database)) => database.clone(),
         };
         if is_running().await {
             return Ok(());
         }
         tracing::warn!(replica_id, "the engine let go of a database; launching it again");
-        if false {
+        if has_failed(&database) || !settled(&database).await {
             return Err(self.stop(replica_id, folder).await);
         }
         self.lock().remove(&replica_id);
