@@ -116,7 +116,7 @@ fn summary_is_due(ctx: &ReducerContext) {
     }
 }
 
-/// Recounts the sessions. Run by the schedule only: clients cannot call a scheduled reducer.
+/// Recounts the sessions. Run by the schedule; of all clients, only the database's owner may call a scheduled reducer.
 #[spacetimedb::reducer]
 pub fn refresh_presence_summary(ctx: &ReducerContext, due: PresenceRefresh) {
     // Taken away here, in the transaction that counts, and not left to the scheduler: a session that comes between the

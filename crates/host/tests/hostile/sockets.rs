@@ -17,6 +17,7 @@ const SOCKETS: usize = 10_000;
 const BYTES_PER_SOCKET: u64 = 32 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "must have accepted them all before the first header timeout, which a busy machine cannot promise; run by scripts/soak"]
 async fn ten_thousand_half_open_sockets_cost_little_and_are_let_go() {
     let may_open = raise_file_limit();
     let sockets = SOCKETS.min(usize::try_from(may_open).unwrap_or(usize::MAX).saturating_sub(500));

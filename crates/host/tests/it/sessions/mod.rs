@@ -315,11 +315,11 @@ async fn a_client_that_comes_back_takes_over_its_session_id() {
 async fn a_long_message_reaches_a_slow_reader_because_pings_pass_between_its_frames() {
     let limits = WebSocketLimits {
         ping_interval: Duration::from_millis(500),
-        idle_timeout: Duration::from_secs(2),
+        idle_timeout: Duration::from_secs(4),
         ..WebSocketLimits::DEFAULT
     };
     let server = Server::start(Host::builder().websocket_limits(limits)).await;
-    let slow_line = client::slow_line(server.host.local_addr(), 2_000_000).await;
+    let slow_line = client::slow_line(server.host.local_addr(), 1_000_000).await;
     let query = format!("compression=None&token={}", server.owner_token);
     let mut owner = server.try_connect_at(slow_line, Some(V2), &query).await.unwrap();
     let started = std::time::Instant::now();
