@@ -81,7 +81,7 @@ pub(crate) enum Session {
     Bare(Box<Bare>),
     /// In the engine.
     #[cfg(feature = "host")]
-    Visit(muster_host::Visit),
+    Visit(Box<muster_host::Visit>),
 }
 
 /// Publishes `module` to the host at `url`.
@@ -153,7 +153,10 @@ impl Places {
                 Ok(Session::Bare(Box::new(socket)))
             }
             #[cfg(feature = "host")]
-            System::Engine => Ok(Session::Visit(self.engine.visit().await.map_err(|error| error.to_string())?)),
+            System::Engine => {
+                let visit = self.engine.visit().await.map_err(|error| error.to_string())?;
+                Ok(Session::Visit(Box::new(visit)))
+            }
             #[cfg(not(feature = "host"))]
             System::Engine => Err("there is no engine in this build".into()),
         }
