@@ -100,7 +100,7 @@ pub(crate) struct SubscribeQuery {
     light: bool,
     /// Whether to hear only of what is durable. Default: yes from `v2` on.
     confirmed: Option<bool>,
-    /// 32 hexadecimal digits, chosen by the client: a connection of the same identity with the same id replaces this one.
+    /// 32 hexadecimal digits, chosen by the client: while a connection of its identity holds it, another is closed with 4000.
     session_id: Option<ConnectionIdForUrl>,
 }
 
