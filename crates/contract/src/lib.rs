@@ -7,6 +7,7 @@
 pub mod code;
 pub mod handshake;
 pub mod limits;
+pub mod page;
 pub mod role;
 pub mod rows;
 pub mod shape;

@@ -97,6 +97,38 @@ pub struct ContractInfo {
 }
 row!(ContractInfo, "contract_info");
 
+/// What there is to know about a stream that a session follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, SpacetimeType)]
+#[sats(crate = spacetimedb_lib)]
+pub enum Signal {
+    /// It has more events, or its floor moved: ask for the next page.
+    Ahead,
+    /// It has begun to exist, or has begun anew under another epoch.
+    NewStream,
+    /// It does not exist any more.
+    Gone,
+    /// The host no longer follows the pattern for this session; the stream is 0 then.
+    FollowEnded,
+}
+
+/// One wake for one session: an event, never stored, seen by `to` alone (the module filters the table by it). It says
+/// that there is something, not what: pages are asked for, and checked, one by one.
+#[derive(Clone, Debug, PartialEq, Eq, SpacetimeType)]
+#[sats(crate = spacetimedb_lib)]
+pub struct SyncSignal {
+    /// Whose session.
+    pub to: Identity,
+    /// Which of the identity's sessions.
+    pub connection_id: ConnectionId,
+    /// Which of the session's follows: the number that it gave.
+    pub slot: u32,
+    /// The module's number of the stream.
+    pub stream: u64,
+    /// What there is to know.
+    pub what: Signal,
+}
+row!(SyncSignal, "sync_signal");
+
 impl ContractInfo {
     /// What a module built from this crate says of itself.
     pub fn of_this_build() -> ContractInfo {

@@ -8,7 +8,7 @@
 use spacetimedb_sats::typespace::TypespaceBuilder;
 use spacetimedb_sats::{AlgebraicType, AlgebraicTypeRef, SpacetimeType};
 
-use crate::rows::{ActiveConnection, ContractInfo, Person, PresenceSummary, Row};
+use crate::rows::{ActiveConnection, ContractInfo, Person, PresenceSummary, Row, SyncSignal};
 
 /// One column: its name and its type with every reference resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,6 +150,7 @@ pub fn expected_tables() -> Vec<TableShape> {
         TableShape::of::<ActiveConnection>(),
         TableShape::of::<PresenceSummary>(),
         TableShape::of::<ContractInfo>(),
+        TableShape::of::<SyncSignal>(),
     ]
 }
 

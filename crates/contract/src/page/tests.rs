@@ -1,0 +1,132 @@
+//! Round trips, frozen bytes, and bytes that nobody should send.
+
+use super::*;
+use proptest::prelude::*;
+
+fn event(n: u64) -> StoredEvent {
+    StoredEvent {
+        kind: "k".into(),
+        payload: format!("{{\"n\":{n}}}"),
+        hash: wire_hash(&[7; 32]),
+        at: Timestamp::from_micros_since_unix_epoch(5),
+        producer: 2,
+        number: n,
+    }
+}
+
+fn page() -> Page {
+    Page { epoch: 9, floor: 3, head: 10, first: 4, events: (4..=6).map(event).collect() }
+}
+
+fn refusal<T: AnswerValue + std::fmt::Debug>(value: T) -> AnswerError {
+    Answer::<T>::from_bytes(&Answer::Ok(value).to_bytes()).expect_err("refused")
+}
+
+#[test]
+fn every_answer_comes_back_as_it_went() {
+    fn check<T: AnswerValue + Clone + std::fmt::Debug + PartialEq>(value: T) {
+        let stale = Stale { reason: "epoch_changed".into(), epoch: 1, floor: 2, head: 3, snapshot_seq: 0 };
+        for answer in [Answer::Ok(value), Answer::Stale(stale), Answer::Refused("no".into())] {
+            assert_eq!(Answer::from_bytes(&answer.to_bytes()), Ok(answer.clone()));
+        }
+    }
+    check(page());
+    check(Page { events: Vec::new(), first: 11, ..page() });
+    let stream = StreamInfo { no: 1, id: "a".into(), epoch: 1, floor: 1, head: 0, snapshot_seq: 0 };
+    check(StreamList { streams: vec![stream], more: true, resume_after: 1 });
+    let at = Timestamp::UNIX_EPOCH;
+    check(Some(Snapshot { epoch: 1, seq: 2, payload: "{}".into(), hash: wire_hash(&[1; 32]), at }));
+    check(None::<Snapshot>);
+    check(vec![ProducerState { epoch: 0, number: 0, head: 0 }]);
+}
+
+#[test]
+fn the_bytes_of_a_page_are_frozen() {
+    let page = Page { epoch: 1, floor: 2, head: 3, first: 2, events: vec![event(5)] };
+    let mut expected = vec![0];
+    for number in [1u64, 2, 3, 2] {
+        expected.extend(number.to_le_bytes());
+    }
+    expected.extend([1, 0, 0, 0]);
+    expected.extend([1, 0, 0, 0, b'k', 7, 0, 0, 0]);
+    expected.extend(br#"{"n":5}"#);
+    expected.extend([7; 32]);
+    for number in [5u64, 2, 5] {
+        expected.extend(number.to_le_bytes());
+    }
+    assert_eq!(Answer::Ok(page).to_bytes(), expected);
+}
+
+#[test]
+fn a_hash_reads_as_its_digest() {
+    let bytes: [u8; 32] = std::array::from_fn(|index| index as u8);
+    assert_eq!(
+        format!("{:064x}", wire_hash(&bytes)),
+        "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+    );
+    assert_eq!(digest(wire_hash(&bytes)), bytes);
+}
+
+#[test]
+fn a_page_that_contradicts_itself_is_refused() {
+    let said = |page| refusal::<Page>(page).to_string();
+    assert!(said(Page { epoch: 0, ..page() }).contains("without an epoch"));
+    assert!(said(Page { floor: 12, ..page() }).contains("floor past its head"));
+    assert!(said(Page { floor: 0, ..page() }).contains("floor past its head"));
+    assert!(said(Page { first: 9, ..page() }).contains("past its own head"));
+    assert!(said(Page { first: u64::MAX, ..page() }).contains("past the last number"));
+    assert!(said(Page { first: 2, ..page() }).contains("below its own floor"));
+    let crowd = (1..=1_001).map(event).collect();
+    assert!(said(Page { epoch: 1, floor: 1, head: 2_000, first: 1, events: crowd }).contains("more events"));
+}
+
+#[test]
+fn a_list_that_contradicts_itself_is_refused() {
+    let stream = |no| StreamInfo { no, id: "a".into(), epoch: 1, floor: 1, head: 0, snapshot_seq: 0 };
+    let list = |streams, resume_after| StreamList { streams, more: false, resume_after };
+    let said = |list| refusal::<StreamList>(list).to_string();
+    assert!(said(list(vec![stream(2), stream(2)], 2)).contains("out of order"));
+    assert!(said(list(vec![stream(2)], 1)).contains("before its end"));
+    assert!(said(list((1..=1_001).map(stream).collect(), 1_001)).contains("more streams"));
+    assert!(said(list(vec![StreamInfo { floor: 5, ..stream(1) }], 1)).contains("floor past its head"));
+}
+
+#[test]
+fn bytes_that_claim_more_than_they_have_are_refused_without_taking_memory() {
+    let mut bytes = Answer::Ok(Page { events: Vec::new(), first: 11, ..page() }).to_bytes();
+    let count = bytes.len() - 4;
+    bytes[count..].copy_from_slice(&u32::MAX.to_le_bytes());
+    assert!(matches!(Answer::<Page>::from_bytes(&bytes), Err(AnswerError::Malformed(_))));
+    let long = vec![0; ANSWER_BYTES_MAX + 1];
+    assert_eq!(Answer::<Page>::from_bytes(&long), Err(AnswerError::TooLong { bytes: ANSWER_BYTES_MAX + 1 }));
+}
+
+#[test]
+fn bytes_behind_the_end_are_refused() {
+    let mut bytes = Answer::Ok(page()).to_bytes();
+    bytes.push(0);
+    assert!(Answer::<Page>::from_bytes(&bytes).unwrap_err().to_string().contains("1 bytes behind"));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Answer::<Page>::from_bytes(&bytes);
+        let _ = Answer::<StreamList>::from_bytes(&bytes);
+        let _ = Answer::<Option<Snapshot>>::from_bytes(&bytes);
+        let _ = Answer::<Vec<ProducerState>>::from_bytes(&bytes);
+    }
+
+    #[test]
+    fn a_page_cut_anywhere_or_with_any_byte_changed_is_refused_or_consistent(cut in 0usize..200, at in 0usize..200, to: u8) {
+        let whole = Answer::Ok(page()).to_bytes();
+        let cut = cut.min(whole.len() - 1);
+        prop_assert!(Answer::<Page>::from_bytes(&whole[..cut]).is_err());
+        let mut changed = whole;
+        let at = at.min(changed.len() - 1);
+        changed[at] = to;
+        if let Ok(Answer::Ok(page)) = Answer::<Page>::from_bytes(&changed) {
+            prop_assert!(page.check().is_ok());
+        }
+    }
+}
