@@ -4,16 +4,33 @@
 //! module, the clients and the gates compile the very same text. Two sides that disagree about a name or a type do so
 //! through [`handshake`], loudly, and never by showing an empty world.
 
+pub mod append;
+pub mod backoff;
 pub mod code;
+pub mod cursor;
 pub mod handshake;
 pub mod limits;
 pub mod page;
+pub mod pattern;
+pub mod producer;
+pub mod refusal;
+pub mod resume;
 pub mod role;
 pub mod rows;
 pub mod shape;
+pub mod state;
+pub mod stream;
+pub mod topic;
 
 pub use code::Code;
+pub use cursor::{Cursor, Epoch, Position, Seq};
 pub use handshake::{Client, ContractError};
+pub use pattern::StreamPattern;
+pub use producer::ProducerId;
+pub use refusal::Refusal;
+pub use state::{ConnectionState, LeaveReason};
+pub use stream::StreamId;
+pub use topic::Topic;
 
 /// The protocol that module and clients speak. Another id means another contract altogether.
 pub const PROTOCOL_ID: &str = "spacetime.sync.v1";

@@ -15,3 +15,35 @@ pub const PRESENCE_REFRESH_MS: u64 = 500;
 const _: () = assert!(NAME_CHARS_MAX <= CLAIM_BYTES_MAX);
 // "At most twice a second" (ARCHITECTURE.md, Presence).
 const _: () = assert!(PRESENCE_REFRESH_MS * 2 >= 1_000);
+
+/// The longest stream id, in bytes, percent-escapes counted.
+pub const STREAM_ID_BYTES_MAX: usize = 255;
+
+/// The longest event kind, in bytes.
+pub const KIND_BYTES_MAX: usize = 128;
+
+/// The largest payload, in bytes of its canonical JSON.
+pub const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
+
+/// How deep arrays and objects may nest in a payload. One less than the recursion limit of `serde_json`, so that a
+/// payload that was taken is one that its readers can parse.
+pub const PAYLOAD_DEPTH_MAX: usize = 127;
+
+/// The most events in one `append_events`.
+pub const BATCH_EVENTS_MAX: usize = 1_000;
+
+/// The most bytes of payloads and kinds in one `append_events`.
+pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
+
+/// The upper bound of the first wait before a client tries again, in milliseconds; it doubles with each attempt.
+pub const BACKOFF_FIRST_MS: u64 = 250;
+
+/// The upper bound of every wait before a client tries again, in milliseconds.
+pub const BACKOFF_MAX_MS: u64 = 8_000;
+
+// Any one event must fit into a batch.
+const _: () = assert!(PAYLOAD_BYTES_MAX + KIND_BYTES_MAX <= BATCH_BYTES_MAX);
+// A batch's events are counted in 32 bits (`producer::Run`).
+const _: () = assert!(BATCH_EVENTS_MAX < u32::MAX as usize);
+// The first wait is not the longest: backoff grows.
+const _: () = assert!(0 < BACKOFF_FIRST_MS && BACKOFF_FIRST_MS < BACKOFF_MAX_MS);
