@@ -99,6 +99,8 @@ impl Command {
 pub(crate) enum Usage {
     /// Help or the version was asked for: this is it, for stdout.
     Asked(String),
+    /// No command is given, or one that needs another: the help that lists them, for stderr.
+    Nothing(String),
     /// The command line is wrong.
     Wrong(Failure),
 }
@@ -107,9 +109,7 @@ pub(crate) enum Usage {
 pub(crate) fn parse() -> Result<Cli, Usage> {
     Cli::try_parse().map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Usage::Asked(error.render().ansi().to_string()),
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            Usage::Wrong(Failure::could_not("no command given", "see --help"))
-        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Usage::Nothing(error.render().ansi().to_string()),
         _ => Usage::Wrong(Failure::CouldNot(in_one_line(&error.render().to_string()))),
     })
 }

@@ -29,6 +29,13 @@ pub(crate) const LOG_LINES_BEFORE_FOLLOWING: u32 = 10;
 /// How many characters of a cell a table shows; the rest is cut, `--json` has all of it.
 pub(crate) const CELL_CHARS_MAX: usize = 100;
 
+/// How long a build of the module may go on until its progress is told again, where there is no terminal on which the
+/// compiler shows it, in milliseconds.
+pub(crate) const BUILD_STILL_MS: u64 = 30_000;
+
+/// How many letters a misspelt name may be away from the one that is suggested.
+pub(crate) const NAME_DISTANCE_MAX: usize = 3;
+
 /// How long any one state of a handshake may take to come about, in milliseconds, unless `--patience` says otherwise.
 pub(crate) const HANDSHAKE_PATIENCE_MS: u64 = 30_000;
 

@@ -1,16 +1,18 @@
 //! `muster`, the command line: reads what is asked, does it, and answers with text, an exit code, or one error line.
 //!
 //! What always holds: stdout is data and stderr is talk; an error is exactly one line on stderr that names cause and
-//! remedy; the exit code is one of [`outcome::Exit`]'s and [`outcome::Failure`]'s; a panic is such a line too, and never
-//! a backtrace.
+//! remedy (a missing command, to which the whole help is the answer, is the exception); the exit code is one of
+//! [`outcome::Exit`]'s and [`outcome::Failure`]'s; a panic is such a line too, and never a backtrace.
 
 mod cli;
 mod commands;
 mod confirm;
 mod handshake;
 mod limits;
+mod logging;
 mod module_file;
 mod outcome;
+mod schema;
 mod signals;
 mod table;
 mod target;
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     let code = std::panic::catch_unwind(|| match cli::parse() {
         Ok(cli) => start(cli),
         Err(Usage::Asked(text)) => outcome::finish(ui::write_stdout(&text).map(|()| outcome::Exit::Done)),
+        Err(Usage::Nothing(help)) => outcome::unasked_help(&help),
         Err(Usage::Wrong(failure)) => outcome::finish(Err(failure)),
     });
     code.unwrap_or(ExitCode::from(outcome::CODE_COULD_NOT))
@@ -35,7 +38,7 @@ fn main() -> ExitCode {
 
 fn start(cli: Cli) -> ExitCode {
     let ui = Ui::new(&cli.global);
-    ui::start_logging(&ui, &cli);
+    logging::start(&ui, &cli);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,

@@ -3,22 +3,18 @@
 //! What always holds: the bytes that are published are the bytes whose hash is shown; what cannot be WebAssembly is
 //! refused before a host sees it; compiler and target are named, or it is said what is missing.
 
+mod build;
 mod wasm;
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::Path;
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use tokio::process::Command;
 
 use crate::limits::MODULE_BYTES_MAX;
 use crate::outcome::{Failure, one_line};
 use crate::target::read_limited;
 use crate::ui::Ui;
-
-/// The script that builds the module, from the root of a checkout.
-const BUILD_SCRIPT: &str = "scripts/build-module";
 
 /// A module, ready to be published. Its hash is that of its bytes.
 #[derive(Clone, Debug)]
@@ -48,7 +44,7 @@ impl ModuleFile {
     pub(crate) async fn find(ui: &Ui, file: Option<&Path>) -> Result<ModuleFile, Failure> {
         match file {
             Some(file) => ModuleFile::read(file),
-            None => ModuleFile::read(&build(ui).await?),
+            None => ModuleFile::read(&build::build(ui).await?),
         }
     }
 
@@ -69,8 +65,8 @@ impl ModuleFile {
     }
 
     /// The hash by which hosts know the module: Keccak-256 of the bytes, lower-case hexadecimal (SpacetimeDB's
-    /// `st_module.program_hash`).
-    pub(crate) fn program_hash(&self) -> String {
+    /// `st_module.program_hash`). The same as a handshake's `module_hash`.
+    pub(crate) fn module_hash(&self) -> String {
         muster_wire::sats::hash::hash_bytes(&self.bytes).to_hex().to_string()
     }
 
@@ -100,47 +96,4 @@ fn not_wasm(path: &Path, bytes: &[u8]) -> Failure {
     }
     let what = if bytes.is_empty() { "is empty" } else { "is not WebAssembly (it does not begin with \\0asm)" };
     Failure::could_not(format!("{name} {what}"), "give the .wasm file that the module's build made")
-}
-
-/// Builds the module of the checkout around the current folder, and says where the result is.
-async fn build(ui: &Ui) -> Result<PathBuf, Failure> {
-    let root = checkout()?;
-    ui.say(format!("building the module in {} (the first time takes a minute or two)", root.display()));
-    let script = root.join(BUILD_SCRIPT);
-    let failed = |why: String| {
-        Failure::could_not(
-            format!("the module was not built: {why}"),
-            format!("see the lines above; {} says what is missing", root.join("scripts/toolchain").display()),
-        )
-    };
-    let mut command = Command::new(&script);
-    command.current_dir(&root).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
-    // Not `output`, which would capture the compiler's words as well.
-    let started = command.spawn().map_err(|error| failed(format!("{} ({error})", script.display())))?;
-    let output = started.wait_with_output().await.map_err(|error| failed(error.to_string()))?;
-    if !output.status.success() {
-        return Err(failed(format!("{} ended with {}", script.display(), output.status)));
-    }
-    let printed = String::from_utf8_lossy(&output.stdout);
-    let path = printed.lines().last().map(str::trim).filter(|line| !line.is_empty());
-    path.map(PathBuf::from).ok_or_else(|| failed(format!("{} printed no path", script.display())))
-}
-
-fn checkout() -> Result<PathBuf, Failure> {
-    let here = std::env::current_dir().map_err(|error| {
-        Failure::could_not(
-            format!("the current folder cannot be read ({error})"),
-            "change to another, or give --module FILE",
-        )
-    })?;
-    let is_checkout = |folder: &&Path| folder.join(BUILD_SCRIPT).is_file() && folder.join("module").is_dir();
-    here.ancestors().find(is_checkout).map(Path::to_path_buf).ok_or_else(|| {
-        Failure::could_not(
-            format!(
-                "no --module is given, and no checkout of Muster (with {BUILD_SCRIPT}) is around {}",
-                here.display()
-            ),
-            "give --module FILE.wasm, or run this in a checkout",
-        )
-    })
 }

@@ -81,6 +81,14 @@ pub(crate) fn finish(outcome: Outcome) -> ExitCode {
     }
 }
 
+/// Shows which commands there are to somebody who named none, and gives the exit code. Nothing was done, so nothing is
+/// on stdout.
+pub(crate) fn unasked_help(help: &str) -> ExitCode {
+    // A closed stderr must not turn into another failure.
+    let _ = anstream::stderr().write_all(help.as_bytes());
+    ExitCode::from(CODE_COULD_NOT)
+}
+
 fn failed(failure: &Failure, code: u8) -> ExitCode {
     let red = anstyle::AnsiColor::Red.on_default().bold();
     // A closed stderr must not turn into another failure.

@@ -1,18 +1,14 @@
-//! What a person and a script see: stdout for data, stderr for talk, and the log.
+//! What a person and a script see: stdout for data, stderr for talk. The log is in [`crate::logging`].
 //!
-//! What always holds: nothing else in this program writes to stdout or stderr; colours go only to a terminal, and not
-//! where `NO_COLOR` is set, unless `--color always` asks for them, which overrides both; no token reaches the log; a
-//! reader that goes away ends the command quietly.
+//! What always holds: nothing but this, the log and [`crate::outcome`] writes to stdout or stderr; colours go only to a
+//! terminal, and not where `NO_COLOR` is set, unless `--color always` asks for them, which overrides both; a reader that
+//! goes away ends the command quietly.
 
 use std::io::{self, ErrorKind, Write};
 
 use serde::Serialize;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::cli::{Cli, GlobalArgs};
+use crate::cli::GlobalArgs;
 use crate::outcome::{Failure, one_line};
 
 /// How much to say.
@@ -38,6 +34,18 @@ impl Ui {
     pub(crate) fn say(&self, line: impl AsRef<str>) {
         if !self.quiet {
             to_stderr(line.as_ref());
+        }
+    }
+
+    /// Whether nothing but errors is to be said.
+    pub(crate) const fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// What belongs to an error and was held back by `--quiet`: lines on stderr. Without it they have been seen.
+    pub(crate) fn say_although_quiet(&self, lines: &str) {
+        if self.quiet && !lines.is_empty() {
+            to_stderr(lines);
         }
     }
 
@@ -105,54 +113,6 @@ fn unwritable(error: &io::Error) -> Failure {
         return Failure::ReaderGone;
     }
     Failure::could_not(format!("cannot write to stdout ({error})"), "check where the output goes")
-}
-
-/// Sends the log (of this program and the libraries below) to stderr: nothing, unless `-v`, or unless it is the host,
-/// whose log is what stderr is for. `MUSTER_LOG` overrides, in the syntax of `tracing`'s `EnvFilter`, within [`caps`].
-pub(crate) fn start_logging(ui: &Ui, cli: &Cli) {
-    let default = match (cli.global.quiet, cli.global.verbose, cli.command.is_server()) {
-        (true, _, true) => "error",
-        (true, _, false) => "off",
-        (false, 0, true) => "warn,muster_host=info",
-        (false, 0, false) => "off",
-        (false, 1, true) => "info,muster_host=debug",
-        (false, 1, false) => "warn,muster_wire=info",
-        (false, 2, _) => "info,muster=debug,muster_host=debug,muster_wire=debug",
-        (false, _, _) => "debug,muster=trace,muster_host=trace,muster_wire=trace",
-    };
-    let filter = chosen_filter(ui).unwrap_or_else(|| (EnvFilter::new(default), String::new()));
-    tracing_subscriber::registry()
-        .with(filter.0)
-        .with(caps(&filter.1))
-        .with(tracing_subscriber::fmt::layer().with_writer(|| anstream::AutoStream::auto(io::stderr())))
-        .init();
-}
-
-/// The filter of `MUSTER_LOG`, and its text.
-fn chosen_filter(ui: &Ui) -> Option<(EnvFilter, String)> {
-    let text = crate::target::variable_text("MUSTER_LOG")?;
-    match EnvFilter::try_new(&text) {
-        Ok(filter) => Some((filter, text)),
-        Err(error) => {
-            let (text, error) = (one_line(&text), one_line(&error.to_string()));
-            ui.say(format!("warning: MUSTER_LOG=`{text}` is no filter ({error}) and is left out; write it as in `info,muster_wire=debug`"));
-            None
-        }
-    }
-}
-
-/// What is never logged below `debug`, whatever is asked for: these write every frame, and with the greeting's the
-/// client's token.
-const SECRETIVE: [&str; 2] = ["tungstenite", "tokio_tungstenite"];
-
-/// What is logged below `info` only where the filter names it: gigabytes while a module is compiled.
-const TALKATIVE: [&str; 6] = ["wasmtime", "cranelift", "regalloc2", "hyper", "h2", "reqwest"];
-
-/// The most that any filter can ask for.
-fn caps(asked: &str) -> Targets {
-    let capped = TALKATIVE.iter().filter(|target| !asked.contains(*target)).map(|target| (*target, LevelFilter::INFO));
-    let secretive = SECRETIVE.map(|target| (target, LevelFilter::DEBUG));
-    Targets::new().with_default(LevelFilter::TRACE).with_targets(capped.chain(secretive))
 }
 
 /// Makes a panic one line without a backtrace. It is a bug all the same, and says so.

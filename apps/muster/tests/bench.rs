@@ -5,9 +5,10 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::Value;
-use support::{done, module};
+use support::{Sandbox, finish_within, muster_module};
 
 /// Systems by workload, as the document has them.
 fn systems(document: &Value) -> BTreeMap<String, BTreeSet<String>> {
@@ -21,10 +22,9 @@ fn systems(document: &Value) -> BTreeMap<String, BTreeSet<String>> {
 
 #[test]
 fn a_quick_run_takes_every_figure_and_each_makes_sense() {
-    let home = tempfile::tempdir().expect("a home");
-    let module = module().to_str().expect("a path in UTF-8");
-    let text = done(home.path(), &["bench", "connect", "--quick", "--json", "--module", module]);
-    let document: Value = serde_json::from_str(&text).expect("one JSON document on stdout");
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.command(&["bench", "connect", "--quick", "--json", "--module", &muster_module()]);
+    let document = finish_within(command.spawn().expect("starts"), Duration::from_secs(600)).json();
 
     assert_eq!(document["schema"], "muster.bench.connect.v1");
     assert_eq!(document["repeats"], 1);

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use support::{Host, MUSTER, checkout};
+use support::{Host, MUSTER, Sandbox, checkout};
 
 /// The addresses that stand in the lane files.
 const ADDRESSES: [&str; 2] = ["https://maincloud.spacetimedb.com", "http://127.0.0.1:3000"];
@@ -70,7 +70,8 @@ fn copy(from: &Path, to: &Path) {
 
 /// Runs a page to its end, or fails with the block that failed and all that it said.
 fn run(page: &str) {
-    let host = Host::in_memory();
+    let hosts = Sandbox::new();
+    let host = Host::in_memory(&hosts);
     let here = tempfile::tempdir().expect("a temporary folder");
     for name in COPIED {
         copy(&checkout().join(name), &here.path().join(name));

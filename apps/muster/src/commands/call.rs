@@ -1,10 +1,12 @@
 //! `muster call FUNCTION [ARG…]`: one reducer or procedure, once.
 
-use muster_wire::http::{CallReply, HttpError};
+use muster_wire::http::{CallReply, HttpError, ModuleSchema};
 use serde_json::Value;
 
 use crate::outcome::{Exit, Failure, Outcome, one_line};
-use crate::target::{Target, TargetArgs};
+use crate::schema::{self, RunBy};
+use crate::table;
+use crate::target::{Target, TargetArgs, check_new_name};
 use crate::ui::Ui;
 
 /// The arguments.
@@ -31,7 +33,11 @@ pub(crate) async fn run(ui: &Ui, args: CallArgs) -> Outcome {
     let values = args.args.iter().enumerate().map(parse).collect::<Result<Vec<_>, _>>()?;
     let target = args.target.resolve(ui).await?;
     let reply = target.http()?.call(&args.function, &Value::Array(values)).await;
-    match reply.map_err(|error| explain(error, &args.function, &target))? {
+    let reply = match reply {
+        Ok(reply) => reply,
+        Err(error) => return Err(explain(error, &args, &target).await),
+    };
+    match reply {
         CallReply::Returned(Some(json)) => ui.print(json)?,
         CallReply::Returned(None) => ui.say(format!("{}: done", args.function)),
         CallReply::Refused(why) => {
@@ -51,22 +57,58 @@ fn parse((position, text): (usize, &String)) -> Result<Value, Failure> {
     })
 }
 
-/// The host's words are kept; what to do about them is clearer here.
-fn explain(error: HttpError, function: &str, target: &Target) -> Failure {
-    let said = |error: &HttpError| one_line(error.said().unwrap_or_default());
+/// What to do about the host's refusal. The schema that it serves says more than its words: it is read where a call did
+/// not fit, and only then.
+async fn explain(error: HttpError, args: &CallArgs, target: &Target) -> Failure {
+    let function = &args.function;
     match error.status() {
-        Some(400) => Failure::could_not(
-            format!("the host does not take this call of {function} ({})", said(&error)),
-            "`muster describe` shows the parameters",
-        ),
-        Some(404) => Failure::could_not(
-            format!("`{}` or its `{function}` does not exist ({})", target.database(), said(&error)),
-            "check both names; `muster describe` shows what there is",
-        ),
+        Some(400) if check_new_name(target.database()).is_err() => target.explain(error),
+        Some(400 | 404) => match target.http() {
+            // A schema that cannot be had is no second error: the host's words still hold.
+            Ok(http) => misfit(&error, args, target, http.schema().await.ok().as_ref()),
+            Err(failure) => failure,
+        },
         Some(500..) => Failure::could_not(
             target.explain(error).to_string(),
             format!("whether {function} ran is not known: look before you call it again"),
         ),
         _ => target.explain(error),
+    }
+}
+
+/// A call that does not fit what the module offers. Pure.
+fn misfit(error: &HttpError, args: &CallArgs, target: &Target, schema: Option<&ModuleSchema>) -> Failure {
+    let (name, said) = (&args.function, one_line(error.said().unwrap_or_default()));
+    let database = target.database();
+    let Some(schema) = schema else {
+        return Failure::could_not(
+            format!("`{database}` or its `{name}` cannot be called ({said})"),
+            "check both names; `muster describe` shows what there is",
+        );
+    };
+    let Some(function) = schema::function(schema, name) else {
+        let cause = format!("`{database}` has no reducer or procedure `{name}`");
+        return match schema::nearest(schema, name) {
+            Some(near) => Failure::CouldNot(format!("{cause}: did you mean {}?", table::visible(&near.name))),
+            None => Failure::could_not(cause, "`muster describe` shows what there is"),
+        };
+    };
+    match schema::run_by(schema, function) {
+        RunBy::Lifecycle(when) => Failure::could_not(
+            format!("{name} cannot be called: the host runs it {}", schema::in_words(when)),
+            "call another; `muster describe` shows what there is",
+        ),
+        RunBy::Schedule(table) => Failure::could_not(
+            format!("{name} cannot be called: the host runs it when a row of `{}` is due", table::visible(table)),
+            "call another; `muster describe` shows what there is",
+        ),
+        RunBy::Callers if function.params.len() != args.args.len() => Failure::could_not(
+            format!("{name} takes {}, {} given", schema::arguments(function), args.args.len()),
+            if function.params.is_empty() { "leave them out" } else { "give each as one JSON value" },
+        ),
+        RunBy::Callers => Failure::could_not(
+            format!("{name} takes {}, and the host does not take what is given ({said})", schema::arguments(function)),
+            "give each as one JSON value of its type",
+        ),
     }
 }

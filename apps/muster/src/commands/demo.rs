@@ -24,7 +24,7 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "FILE.wasm")]
     module: Option<PathBuf>,
     /// How many clients meet
-    #[arg(long, value_name = "N", default_value = "2")]
+    #[arg(long, value_name = "N", default_value = "2", value_parser = crate::commands::handshake::clients)]
     clients: NonZeroU16,
     /// Where to leave the evidence, made if missing
     #[arg(long, value_name = "DIR", default_value = "evidence")]

@@ -4,6 +4,7 @@ use muster_wire::http::{Column, DatabaseInfo, FunctionSchema, HostType, Lifecycl
 use serde::Serialize;
 
 use crate::outcome::{Exit, Failure, Outcome};
+use crate::schema::{self, RunBy, named};
 use crate::table;
 use crate::target::TargetArgs;
 use crate::ui::Ui;
@@ -30,28 +31,30 @@ pub(crate) async fn run(ui: &Ui, args: DescribeArgs) -> Outcome {
     let http = target.http()?;
     let info = http.database_info().await.map_err(|error| target.explain(error))?;
     let schema = http.schema().await.map_err(|error| target.explain(error))?;
-    let program = http.running_program().await.map_err(|error| target.explain(error))?;
+    let module = http.running_program().await.map_err(|error| target.explain(error))?;
     if args.json {
-        ui.print_json(&Document::of(target.database(), &info, &schema, program))?;
+        ui.print_json(&Document::of(target.database(), &info, &schema, module))?;
     } else {
-        show(ui, target.database(), &info, &schema, program.as_deref())?;
+        show(ui, target.database(), &info, &schema, module.as_deref())?;
     }
     Ok(Exit::Done)
 }
 
-fn show(ui: &Ui, name: &str, info: &DatabaseInfo, schema: &ModuleSchema, program: Option<&str>) -> Result<(), Failure> {
+fn show(ui: &Ui, name: &str, info: &DatabaseInfo, schema: &ModuleSchema, module: Option<&str>) -> Result<(), Failure> {
     let bold = anstyle::Style::new().bold();
     ui.print(format!(
-        "{bold}{}{bold:#}\n  identity {}\n  owner    {}\n  module   {}\n  program  {}",
+        "{bold}{}{bold:#}\n  identity     {}\n  owner        {}\n  module hash  {} ({})",
         table::visible(name),
         info.database_identity,
         info.owner_identity,
+        module.unwrap_or("unknown: this identity may not ask"),
         host_type(info),
-        program.unwrap_or("(only its owner may ask)")
     ))?;
     for table in &schema.tables {
         let access = if table.is_public { "public" } else { "private" };
-        ui.print(format!("\n{bold}table {}{bold:#} ({access})", table::visible(&table.name)))?;
+        let scheduled = schema::scheduled_of(schema, table);
+        let schedule = scheduled.map(|it| format!(", schedules {}", table::visible(&it.name))).unwrap_or_default();
+        ui.print(format!("\n{bold}table {}{bold:#} ({access}{schedule})", table::visible(&table.name)))?;
         for column in &table.columns {
             let key = if table.primary_key.contains(&column.name) { "  primary key" } else { "" };
             ui.print(format!("  {}{key}", named(column)))?;
@@ -59,7 +62,7 @@ fn show(ui: &Ui, name: &str, info: &DatabaseInfo, schema: &ModuleSchema, program
     }
     for (kind, functions) in [("reducer", &schema.reducers), ("procedure", &schema.procedures)] {
         for function in functions {
-            ui.print(format!("\n{bold}{kind} {}{bold:#}", signature(function)))?;
+            ui.print(format!("\n{bold}{kind} {}{bold:#}", signature(schema, function)))?;
         }
     }
     for view in &schema.views {
@@ -68,22 +71,16 @@ fn show(ui: &Ui, name: &str, info: &DatabaseInfo, schema: &ModuleSchema, program
     Ok(())
 }
 
-fn named(column: &Column) -> String {
-    format!("{}: {}", table::visible(&column.name), column.type_name())
-}
-
-fn signature(function: &FunctionSchema) -> String {
+fn signature(module: &ModuleSchema, function: &FunctionSchema) -> String {
     let params: Vec<_> = function.params.iter().map(named).collect();
-    let when = function.lifecycle.map(|when| format!("  (the host runs it {})", in_words(when))).unwrap_or_default();
-    format!("{}({}){when}", table::visible(&function.name), params.join(", "))
-}
-
-const fn in_words(when: Lifecycle) -> &'static str {
-    match when {
-        Lifecycle::Init => "when the database is made",
-        Lifecycle::OnConnect => "when a client connects",
-        Lifecycle::OnDisconnect => "when a client is gone",
-    }
+    let who = match schema::run_by(module, function) {
+        RunBy::Callers => String::new(),
+        RunBy::Lifecycle(when) => format!("  (the host runs it {})", schema::in_words(when)),
+        RunBy::Schedule(table) => {
+            format!("  (scheduled: the host runs it when a row of `{}` is due)", table::visible(table))
+        }
+    };
+    format!("{}({}){who}", table::visible(&function.name), params.join(", "))
 }
 
 const fn host_type(info: &DatabaseInfo) -> &'static str {
@@ -101,9 +98,10 @@ struct Document<'a> {
     identity: String,
     owner: String,
     host_type: &'static str,
-    initial_program: &'a str,
-    /// The program that runs now; null where this identity may not ask.
-    program_hash: Option<String>,
+    /// The hash of the module that the database was made with.
+    initial_module_hash: &'a str,
+    /// The hash of the module that runs now, as in a handshake; null where this identity may not ask.
+    module_hash: Option<String>,
     tables: Vec<TableDocument<'a>>,
     reducers: Vec<FunctionDocument<'a>>,
     procedures: Vec<FunctionDocument<'a>>,
@@ -116,6 +114,8 @@ struct TableDocument<'a> {
     public: bool,
     columns: Vec<ColumnDocument<'a>>,
     primary_key: &'a [String],
+    /// The function that runs when a row is due.
+    schedules: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -123,6 +123,8 @@ struct FunctionDocument<'a> {
     name: &'a str,
     params: Vec<ColumnDocument<'a>>,
     lifecycle: Option<&'static str>,
+    /// The table whose rows say when it runs.
+    scheduled_by: Option<&'a str>,
 }
 
 /// A column or parameter, as every document of this program has it.
@@ -138,7 +140,7 @@ impl<'a> Document<'a> {
         name: &'a str,
         info: &'a DatabaseInfo,
         schema: &'a ModuleSchema,
-        program_hash: Option<String>,
+        module_hash: Option<String>,
     ) -> Document<'a> {
         Document {
             schema: DOCUMENT,
@@ -146,29 +148,30 @@ impl<'a> Document<'a> {
             identity: info.database_identity.to_hex().to_string(),
             owner: info.owner_identity.to_hex().to_string(),
             host_type: host_type(info),
-            initial_program: &info.initial_program,
-            program_hash,
-            tables: schema.tables.iter().map(TableDocument::of).collect(),
-            reducers: schema.reducers.iter().map(FunctionDocument::of).collect(),
-            procedures: schema.procedures.iter().map(FunctionDocument::of).collect(),
+            initial_module_hash: &info.initial_program,
+            module_hash,
+            tables: schema.tables.iter().map(|it| TableDocument::of(schema, it)).collect(),
+            reducers: schema.reducers.iter().map(|it| FunctionDocument::of(schema, it)).collect(),
+            procedures: schema.procedures.iter().map(|it| FunctionDocument::of(schema, it)).collect(),
             views: &schema.views,
         }
     }
 }
 
 impl<'a> TableDocument<'a> {
-    fn of(table: &'a TableSchema) -> TableDocument<'a> {
+    fn of(module: &'a ModuleSchema, table: &'a TableSchema) -> TableDocument<'a> {
         TableDocument {
             name: &table.name,
             public: table.is_public,
             columns: table.columns.iter().map(ColumnDocument::of).collect(),
             primary_key: &table.primary_key,
+            schedules: schema::scheduled_of(module, table).map(|it| it.name.as_str()),
         }
     }
 }
 
 impl<'a> FunctionDocument<'a> {
-    fn of(function: &'a FunctionSchema) -> FunctionDocument<'a> {
+    fn of(module: &'a ModuleSchema, function: &'a FunctionSchema) -> FunctionDocument<'a> {
         let lifecycle = function.lifecycle.map(|when| match when {
             Lifecycle::Init => "init",
             Lifecycle::OnConnect => "client_connected",
@@ -178,6 +181,10 @@ impl<'a> FunctionDocument<'a> {
             name: &function.name,
             params: function.params.iter().map(ColumnDocument::of).collect(),
             lifecycle,
+            scheduled_by: match schema::run_by(module, function) {
+                RunBy::Schedule(table) => Some(table),
+                RunBy::Callers | RunBy::Lifecycle(_) => None,
+            },
         }
     }
 }

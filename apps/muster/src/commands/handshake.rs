@@ -24,19 +24,28 @@ Examples:
   muster handshake --server http://127.0.0.1:3000 --database presence --clients 50 --json")]
 pub(crate) struct HandshakeArgs {
     /// How many clients meet
-    #[arg(long, value_name = "N", default_value = "2")]
+    #[arg(long, value_name = "N", default_value = "2", value_parser = clients)]
     clients: NonZeroU16,
     /// Leave a file with every count, identity and time in this folder, made if missing
     #[arg(long, value_name = "DIR")]
     evidence_dir: Option<PathBuf>,
     /// How long any one state may take to come about
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = whole_seconds)]
     patience: Option<NonZeroU32>,
     /// Print one JSON object (muster.handshake.v1)
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     target: TargetArgs,
+}
+
+/// How many clients are to meet. None could not fail, so none would prove nothing.
+pub(crate) fn clients(text: &str) -> Result<NonZeroU16, String> {
+    text.parse().map_err(|_| format!("it takes at least 1 client to meet; write a number from 1 to {}", u16::MAX))
+}
+
+fn whole_seconds(text: &str) -> Result<NonZeroU32, String> {
+    text.parse().map_err(|_| "write whole seconds, at least 1".into())
 }
 
 /// Runs.

@@ -86,7 +86,7 @@ enum Stopped {
 
 async fn talk(target: &Target, http: &HttpClient, report: &mut Report<'_>) -> Result<(), Stopped> {
     let check = |failure: Failure| Stopped::Check(failure);
-    let took = http.ping().await.map_err(|error| check(target.explain(error)))?;
+    let took = target.place.ping().await.map_err(check)?;
     report.pass(format!("answered in {:.1} ms", took.as_secs_f64() * 1_000.0))?;
     if target.token.is_some() {
         http.websocket_token().await.map_err(|error| check(target.explain(error)))?;
@@ -99,7 +99,7 @@ async fn talk(target: &Target, http: &HttpClient, report: &mut Report<'_>) -> Re
     let schema = http.schema().await.map_err(|error| check(target.explain(error)))?;
     let client = Client::of_this_build();
     client.check_tables(&schema.observed_tables()).map_err(|error| check(Failure::No(error.to_string())))?;
-    report.pass(format!("{} tables are as this build expects", client.tables.len()))?;
+    report.pass(as_expected(client.tables.len()))?;
     let mut options = target.connect_options().expect(client);
     options.timeouts.connect = Duration::from_millis(CHECK_MS_MAX);
     let (connection, _incoming) = connect(options).await.map_err(|error| check(error.into()))?;
@@ -107,6 +107,13 @@ async fn talk(target: &Target, http: &HttpClient, report: &mut Report<'_>) -> Re
     let told = format!("{} as {}", connection.protocol(), connection.identity());
     connection.close().await;
     report.pass(format!("{told}; {}", contract.unwrap_or_default()))
+}
+
+fn as_expected(tables: usize) -> String {
+    match tables {
+        1 => "1 public table is as this build expects".into(),
+        many => format!("{many} public tables are as this build expects"),
+    }
 }
 
 /// What each step found.
@@ -188,4 +195,15 @@ struct StepDocument<'a> {
     result: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::as_expected;
+
+    #[test]
+    fn one_table_is_and_several_are() {
+        assert_eq!(as_expected(1), "1 public table is as this build expects");
+        assert_eq!(as_expected(4), "4 public tables are as this build expects");
+    }
 }

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use crate::commands::describe::ColumnDocument;
 use crate::outcome::{Exit, Failure, Outcome, one_line};
 use crate::table;
-use crate::target::{Target, TargetArgs};
+use crate::target::{Target, TargetArgs, check_new_name};
 use crate::ui::Ui;
 use crate::value::{Clear, from_sats_json};
 
@@ -37,7 +37,7 @@ pub(crate) struct SqlArgs {
 /// Asks.
 pub(crate) async fn run(ui: &Ui, args: SqlArgs) -> Outcome {
     let target = args.target.resolve(ui).await?;
-    let answer = target.http()?.sql(&args.query, true).await.map_err(|error| explain(error, &target))?;
+    let answer = target.http()?.sql(&args.query, true).await.map_err(|error| explain(error, &args.query, &target))?;
     if args.json {
         let statements = answer.statements.iter().map(StatementDocument::of).collect::<Result<Vec<_>, _>>()?;
         ui.print_json(&Document { schema: DOCUMENT, statements })?;
@@ -49,14 +49,29 @@ pub(crate) async fn run(ui: &Ui, args: SqlArgs) -> Outcome {
     Ok(Exit::Done)
 }
 
-fn explain(error: HttpError, target: &Target) -> Failure {
+fn explain(error: HttpError, query: &str, target: &Target) -> Failure {
     match error.status() {
+        Some(400) if check_new_name(target.database()).is_err() => target.explain(error),
+        Some(400) if selects_from_nothing(query) => Failure::could_not(
+            format!("the host refuses this SQL: {}", one_line(error.said().unwrap_or_default())),
+            "SpacetimeDB's SQL reads tables only: write SELECT … FROM a table (`muster describe` shows them)",
+        ),
         Some(400) => Failure::could_not(
             format!("the host refuses this SQL: {}", one_line(error.said().unwrap_or_default())),
             "correct the query; `muster describe` shows the tables and columns",
         ),
         _ => target.explain(error),
     }
+}
+
+/// Whether some statement is a SELECT without FROM, which other databases take for an expression to evaluate. Words in
+/// texts count too: this is for a hint, after the host has refused.
+fn selects_from_nothing(query: &str) -> bool {
+    query.split(';').any(|statement| {
+        let mut words = statement.split_whitespace();
+        words.next().is_some_and(|first| first.eq_ignore_ascii_case("select"))
+            && !words.any(|word| word.eq_ignore_ascii_case("from"))
+    })
 }
 
 fn show(ui: &Ui, statement: &StatementResult) -> Result<(), Failure> {
@@ -128,4 +143,19 @@ fn values(statement: &StatementResult) -> Result<Vec<Vec<Clear>>, Failure> {
         statement.columns.iter().zip(cells).map(cell).collect::<Result<Vec<_>, _>>()
     };
     Ok(statement.rows.iter().map(row).collect::<Result<Vec<_>, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::selects_from_nothing;
+
+    #[test]
+    fn a_select_without_from_is_known() {
+        for query in ["SELECT 1", "select now()", "  Select\n1 ;", "SELECT * FROM a; SELECT 2"] {
+            assert!(selects_from_nothing(query), "{query}");
+        }
+        for query in ["SELECT * FROM a", "select *\nfrom a;", "SELEC 1", "DELETE FROM a", "", ";"] {
+            assert!(!selects_from_nothing(query), "{query}");
+        }
+    }
 }

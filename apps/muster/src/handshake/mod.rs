@@ -145,7 +145,7 @@ pub(crate) async fn meet(plan: &Plan, on_stage: impl Fn(Stage)) -> Result<Eviden
         during: observations.during.sql,
         after: observations.after.sql,
         passed: problems.is_empty(),
-        started_at: started_at.to_string(),
+        started_at: report::at(started_at),
         elapsed_ms: began.elapsed().as_millis().try_into().unwrap_or(u64::MAX),
     };
     Ok(Evidence {

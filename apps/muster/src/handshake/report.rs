@@ -37,7 +37,7 @@ pub(crate) struct Report {
     pub(crate) after: u64,
     /// Whether everything was as it must be.
     pub(crate) passed: bool,
-    /// When it began, RFC 3339, by this machine's clock.
+    /// When it began, RFC 3339 in UTC with six digits of a second, by this machine's clock: its texts sort as its times.
     pub(crate) started_at: String,
     /// How long it took, in milliseconds.
     pub(crate) elapsed_ms: u64,
@@ -84,6 +84,11 @@ pub(crate) struct Session {
     pub(crate) ended: String,
 }
 
+/// A time as [`Report::started_at`] has it, always of the same width.
+pub(super) fn at(time: jiff::Timestamp) -> String {
+    format!("{time:.6}")
+}
+
 /// Writes the evidence as `handshake-<time>-<database>.json` into `folder`, made if missing, and returns the path.
 ///
 /// # Errors
@@ -100,4 +105,17 @@ pub(crate) fn write(folder: &Path, evidence: &Evidence) -> io::Result<PathBuf> {
     std::fs::write(&unfinished, text)?;
     std::fs::rename(&unfinished, &path)?;
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_sort_as_texts_whatever_their_fraction() {
+        let micros = [1_700_000_000_000_000, 1_700_000_000_000_001, 1_700_000_000_100_000, 1_700_000_001_000_000];
+        let texts = micros.map(|it| at(jiff::Timestamp::from_microsecond(it).expect("a time")));
+        assert_eq!(texts[2], "2023-11-14T22:13:20.100000Z");
+        assert!(texts.is_sorted() && texts.iter().all(|text| text.len() == texts[0].len()), "{texts:?}");
+    }
 }

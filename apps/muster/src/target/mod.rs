@@ -5,6 +5,8 @@
 
 mod cli_toml;
 mod files;
+mod lanes;
+mod names;
 mod saved;
 mod tokens;
 
@@ -15,10 +17,12 @@ use muster_lane::{Lane, LaneName};
 use muster_wire::http::{HttpClient, HttpError};
 use muster_wire::{ConnectOptions, Endpoint, Token};
 
+use crate::limits::CHECK_MS_MAX;
 use crate::outcome::Failure;
 use crate::ui::Ui;
 
 pub(crate) use files::read_limited;
+pub(crate) use names::check_new_name;
 use saved::Owner;
 use tokens::{TokenOrigin, TokenPlace};
 
@@ -30,7 +34,7 @@ pub(crate) struct TargetArgs {
     #[arg(long, value_name = "NAME", conflicts_with_all = ["server", "database"])]
     lane: Option<LaneName>,
     /// Read the lane's variables from this file, not from the environment
-    #[arg(long, value_name = "FILE", requires = "lane")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "database"])]
     env_file: Option<PathBuf>,
     /// A host's URL, http:// or https:// [default without --lane: $MUSTER_SERVER]
     #[arg(long, value_name = "URL")]
@@ -73,9 +77,10 @@ impl TargetArgs {
     /// # Errors
     /// [`Failure::CouldNot`] if no way, or a wrong one, is given.
     pub(crate) fn place(&self) -> Result<Place, Failure> {
-        match &self.lane {
-            Some(name) => self.lane_place(name),
-            None => self.server_place(),
+        match (&self.lane, &self.env_file) {
+            (Some(name), _) => self.lane_place(name),
+            (None, Some(file)) => Err(lanes::unnamed(file)),
+            (None, None) => self.server_place(),
         }
     }
 
@@ -132,6 +137,24 @@ impl TargetArgs {
     }
 }
 
+impl Place {
+    /// Asks the host whether it is up, anonymously, and says how long the answer took.
+    ///
+    /// # Errors
+    /// [`Failure::CouldNot`] if it does not answer well within [`CHECK_MS_MAX`].
+    pub(crate) async fn ping(&self) -> Result<Duration, Failure> {
+        let http = HttpClient::new(self.endpoint.clone(), None)?.with_timeout(Duration::from_millis(CHECK_MS_MAX));
+        http.ping().await.map_err(|error| match error.status() {
+            // The wire's remedies for a status are about databases and tokens, of which nothing was asked here.
+            Some(status) => Failure::could_not(
+                format!("the host at {} answers its health path with {status}", self.endpoint.authority()),
+                format!("is it a SpacetimeDB 2.x host, and {} the right address?", self.endpoint.health_url()),
+            ),
+            None => error.into(),
+        })
+    }
+}
+
 impl Target {
     /// Talks HTTP to the database.
     ///
@@ -162,7 +185,12 @@ impl Target {
     /// What an error of the host means here: one about the token says which token it was, and none is without a remedy.
     pub(crate) fn explain(&self, error: HttpError) -> Failure {
         match error.status() {
-            Some(401 | 403) => Failure::CouldNot(format!("{error} (this was asked {})", self.origin)),
+            Some(401 | 403) => {
+                let hint = self.saved_for_another_name().unwrap_or_default();
+                Failure::CouldNot(format!("{error} (this was asked {}){hint}", self.origin))
+            }
+            // The host's words about a name have a remedy that is right nowhere but here.
+            Some(400) if let Err(failure) = check_new_name(self.database()) => failure,
             Some(402) => {
                 Failure::could_not(error.to_string(), "the database's energy is used up: see the host's dashboard")
             }
@@ -172,6 +200,16 @@ impl Target {
             }
             _ => error.into(),
         }
+    }
+
+    /// A token that was merely found, or none, may not be the one that was meant: this machine has several names, and
+    /// what is saved for one of them is not sent to another.
+    fn saved_for_another_name(&self) -> Option<String> {
+        let endpoint = &self.place.endpoint;
+        let found = matches!(self.origin.place, TokenPlace::Nowhere | TokenPlace::Saved(_));
+        let other = saved::other_name(endpoint).filter(|_| found)?;
+        let here = endpoint.authority();
+        Some(format!("; a token is saved for `{other}`, which is not sent to `{here}`: write {other} to use it"))
     }
 
     /// The same target as somebody whom the host makes up, with the token saved for the next time; or, if another

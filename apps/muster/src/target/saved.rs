@@ -43,6 +43,26 @@ pub(super) fn all(endpoint: &Endpoint) -> Result<Vec<Saved>, Failure> {
     slots.filter(|path| path.exists()).map(|path| Ok(Saved { token: from_file(&path)?, path })).collect()
 }
 
+/// The names by which a host on this machine is usually known.
+const NAMES_OF_THIS_MACHINE: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
+
+/// If `endpoint` is a host on this machine: another name of this machine, with the same scheme and port, for which
+/// something is saved. Sends nothing, and whether the host takes it is not known.
+pub(super) fn other_name(endpoint: &Endpoint) -> Option<String> {
+    let authority = endpoint.authority();
+    let (host, port) = authority.rsplit_once(':')?;
+    if !NAMES_OF_THIS_MACHINE.contains(&host) {
+        return None;
+    }
+    let scheme = if endpoint.is_encrypted() { "https" } else { "http" };
+    let others = NAMES_OF_THIS_MACHINE.into_iter().filter(|name| *name != host).map(|name| format!("{name}:{port}"));
+    let is_saved = |authority: &String| {
+        let other = Endpoint::new(&format!("{scheme}://{authority}"), endpoint.database());
+        other.ok().and_then(|other| slots(&other)).is_some_and(|slots| slots.iter().any(|path| path.exists()))
+    };
+    { others }.find(is_saved)
+}
+
 /// Whether others than its owner can read the file.
 #[cfg(unix)]
 pub(super) fn is_open_to_others(path: &Path) -> bool {

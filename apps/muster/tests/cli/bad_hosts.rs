@@ -1,6 +1,6 @@
 //! Hosts that fail, are silent, or make the program say too much.
 
-use crate::module::{Variant, module};
+use crate::support::variants::{Variant, module};
 use crate::support::{Host, Sandbox, Stub, sandbox_at};
 
 fn sandbox_of(stub: &Stub) -> Sandbox {
@@ -10,6 +10,7 @@ fn sandbox_of(stub: &Stub) -> Sandbox {
 #[test]
 fn after_a_failure_of_the_host_nobody_claims_that_nothing_was_changed() {
     let stub = Stub::start(|asked| match asked.split('?').next()? {
+        "GET /v1/ping" => Some((200, "")),
         "GET /v1/database/db" => Some((404, "`db` not found")),
         "POST /v1/identity/websocket-token" => Some((200, r#"{"token":"abc.def.ghi"}"#)),
         _ => Some((500, "disk on fire")),
@@ -26,6 +27,7 @@ fn after_a_failure_of_the_host_nobody_claims_that_nothing_was_changed() {
 #[test]
 fn a_taken_name_is_refused_in_words() {
     let stub = Stub::start(|asked| match asked.split('?').next()? {
+        "GET /v1/ping" => Some((200, "")),
         "GET /v1/database/db" => Some((404, "`db` not found")),
         _ => Some((401, r#"{"PermissionDenied":{"name":"db"}}"#)),
     });
@@ -47,6 +49,26 @@ fn whoever_waits_for_a_silent_host_can_interrupt() {
             assert_eq!(waiting.code(), Some(0), "{args:?}, SIG{signal}");
         }
     }
+}
+
+#[test]
+fn a_hosts_log_begins_without_a_warning_that_warns_of_nothing() {
+    let hosts = Sandbox::new();
+    let log = |hosts: &Sandbox| {
+        let host = Host::in_memory(hosts);
+        let sandbox = sandbox_at(&host, "db");
+        let wasm = sandbox.file("module.wasm", module(Variant::Plain));
+        sandbox.run(&["publish", "-q", "--module", &wasm]).done();
+        let mut process = host.process;
+        process.signal("TERM");
+        assert_eq!(process.code(), Some(0));
+        process.rest_of_talk()
+    };
+    let told = log(&hosts);
+    assert!(told.contains("created database") && !told.contains("WARN"), "{told}");
+    // Who asks for the log has all of it; and this shows that there was something to leave out.
+    let told = log(&hosts.with("MUSTER_LOG", "warn"));
+    assert!(told.contains("database state not set"), "{told}");
 }
 
 #[test]

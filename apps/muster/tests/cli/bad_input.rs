@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 
-use crate::module::{Variant, module};
+use crate::support::variants::{Variant, module};
 use crate::support::{Host, Run, Sandbox, sandbox_at};
 
 /// Runs each command and keeps its error line, with what differs from run to run taken out.
@@ -59,6 +59,9 @@ fn a_lane_that_is_not_described_or_misspelt_is_named() {
         .with("OA_SPACETIME_DEV_HTTP_BASE_URL", "http://127.0.0.1:3000")
         .with("OA_SPACETIME_DEV_DATABSE", "presence");
     sandbox.file("broken.envvars", "this is no variable\n");
+    let one = "OA_SPACETIME_EU_TEST_HTTP_BASE_URL=http://127.0.0.1:3000\nOA_SPACETIME_EU_TEST_DATABASE=presence\n";
+    sandbox.file("one.envvars", one);
+    sandbox.file("two.envvars", format!("{one}export OA_SPACETIME_PROD_HTTP_BASE_URL=https://prod.example\n"));
     let told = transcript(
         &sandbox,
         &host,
@@ -67,6 +70,11 @@ fn a_lane_that_is_not_described_or_misspelt_is_named() {
             (&["describe", "--lane", "dev"], 2),
             (&["describe", "--lane", "dev", "--env-file", "missing.envvars"], 2),
             (&["describe", "--lane", "dev", "--env-file", "broken.envvars"], 2),
+            (&["describe", "--env-file", "one.envvars"], 2),
+            (&["lane", "check", "--env-file", "two.envvars"], 2),
+            (&["describe", "--env-file", "broken.envvars"], 2),
+            (&["describe", "--env-file", "missing.envvars"], 2),
+            (&["describe", "--env-file", "one.envvars", "--server", "http://127.0.0.1:3000"], 2),
         ],
     );
     snapshot("lanes", &told);
@@ -116,10 +124,16 @@ fn a_request_that_makes_no_sense_to_the_database_is_named() {
         &[
             (&["sql", "SELEC * FROM item"], 2),
             (&["sql", "SELECT * FROM itme"], 2),
+            (&["sql", "SELECT 1"], 2),
+            (&["sql", "SELECT * FROM item", "--database", "Bad_Name"], 2),
             (&["sql", "SELECT * FROM item", "--database", "elsewhere"], 2),
             (&["call", "ad", "\"x\""], 2),
             (&["call", "add"], 2),
+            (&["call", "add", "\"x\"", "\"y\""], 2),
+            (&["call", "fail", "1"], 2),
             (&["call", "add", "7"], 2),
+            (&["call", "nothing_like_it"], 2),
+            (&["call", "add", "\"x\"", "--database", "Bad_Name"], 2),
             (&["call", "add", "plain text"], 2),
             (&["call", "init"], 2),
             (&["call", "add", "\"x\"", "--database", "elsewhere"], 2),
@@ -206,7 +220,7 @@ fn a_full_disk_is_named_and_harms_nobody() {
     // A file system of 64 KiB, in a mount namespace of its own that goes with the process. Needs the right to make one.
     let script = "mount -t tmpfs -o size=64k none small && exec \"$0\" host --data-dir small --listen 127.0.0.1:0";
     let mut command = std::process::Command::new("unshare");
-    command.args(["--mount", "--map-root-user", "sh", "-c", script, env!("CARGO_BIN_EXE_muster")]);
+    command.args(["--mount", "--map-root-user", "sh", "-c", script, crate::support::MUSTER]);
     command.current_dir(sandbox.path("")).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let Ok(child) = command.spawn() else {
         println!("skipped: this machine has no `unshare`");

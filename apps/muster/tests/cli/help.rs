@@ -33,8 +33,7 @@ fn help_texts_say_what_to_type() {
 #[test]
 fn wrong_usage_is_one_line_and_code_2() {
     let sandbox = Sandbox::new();
-    let cases: [&[&str]; 8] = [
-        &[],
+    let cases: [&[&str]; 9] = [
         &["publsh"],
         &["sql"],
         &["sql", "SELECT 1", "--jsn"],
@@ -42,11 +41,25 @@ fn wrong_usage_is_one_line_and_code_2() {
         &["sql", "SELECT 1", "--lane", "DEV"],
         &["subscribe", "SELECT 1", "--until-idle", "soon"],
         &["host"],
+        &["handshake", "--clients", "0"],
+        &["demo", "--clients", "many"],
     ];
     let lines = cases.map(|args| format!("$ muster {}\n{}\n", args.join(" "), sandbox.run(args).error(2)));
     insta::with_settings!({ prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!("wrong_usage", lines.join("\n"));
     });
+}
+
+#[test]
+fn whoever_names_no_command_is_shown_which_there_are() {
+    let sandbox = Sandbox::new();
+    for (args, some) in [(&[][..], "handshake"), (&["lane"], "check"), (&["bench"], "connect")] {
+        let run = sandbox.run(args);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{args:?}");
+        let help = sandbox.run(&[args, &["--help"]].concat()).done();
+        assert_eq!(run.stderr, help, "{args:?}");
+        assert!(help.contains("Commands:") && help.contains(&format!("  {some} ")), "{help}");
+    }
 }
 
 #[test]

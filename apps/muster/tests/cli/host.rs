@@ -1,6 +1,6 @@
 //! `muster host`: readiness, signals, and data that stays.
 
-use crate::module::{Variant, module};
+use crate::support::variants::{Variant, module};
 use crate::support::{Host, Sandbox, sandbox_at};
 
 #[test]

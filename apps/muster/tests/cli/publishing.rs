@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::module::{Variant, module};
-use crate::support::{Host, Sandbox, muster_module, sandbox_at};
+use crate::support::variants::{Variant, module};
+use crate::support::{Host, Sandbox, Stub, muster_module, sandbox_at};
 
 /// A database with the plain module and one item in it.
 fn published(host: &Host) -> Sandbox {
@@ -42,11 +42,16 @@ fn our_own_module_is_published_described_and_deleted() {
     // Both hashes: of the file, and the one by which the host and a handshake know it.
     let word = |name: &str| said.lines().find_map(|line| line.trim().strip_prefix(name)).expect("a line").trim();
     let handshake = sandbox.run(&["handshake", "--json"]).json();
-    assert_eq!(handshake["module_hash"], word("program"), "{said}");
-    assert_eq!(sandbox.run(&["describe", "--json"]).json()["program_hash"], word("program"));
+    assert_eq!(handshake["module_hash"], word("module hash"), "{said}");
+    assert_eq!(sandbox.run(&["describe", "--json"]).json()["module_hash"], word("module hash"));
+    let shown = sandbox.run(&["describe"]).done();
+    assert!(shown.contains(&format!("\n  module hash  {} (wasm)\n", word("module hash"))), "{shown}");
     let sha256 = std::process::Command::new("sha256sum").arg(&wasm).output().expect("sha256sum runs").stdout;
     let sha256 = String::from_utf8(sha256).expect("text");
-    assert_eq!(word("module"), format!("sha256:{}", sha256.split_whitespace().next().expect("a hash")));
+    assert_eq!(Some(word("sha256")), sha256.split_whitespace().next());
+    // A field's name means the same in every document.
+    let again = sandbox.run(&["publish", "--json", "--module", &wasm]).json();
+    assert_eq!((&again["sha256"], &again["module_hash"]), (&json!(word("sha256")), &json!(word("module hash"))));
     let schema = sandbox.run(&["describe", "--json"]).json();
     let tables: Vec<_> = schema["tables"].as_array().expect("tables").iter().map(|it| &it["name"]).collect();
     assert!(tables.iter().any(|name| *name == "active_connection"), "{tables:?}");
@@ -121,8 +126,8 @@ fn data_is_deleted_only_where_that_was_said_and_confirmed() {
     assert_eq!(items(&sandbox), 1);
 }
 
-/// The hash of the program that runs.
-fn program(sandbox: &Sandbox) -> String {
+/// The hash of the module that runs.
+fn running(sandbox: &Sandbox) -> String {
     let answer = sandbox.run(&["sql", "--json", "SELECT program_hash FROM st_module"]).json();
     answer["statements"][0]["rows"][0]["program_hash"].to_string()
 }
@@ -132,16 +137,16 @@ fn rolling_back_runs_the_module_of_before_and_keeps_the_data() {
     let hosts = Sandbox::new();
     let host = Host::in_memory(&hosts);
     let sandbox = published(&host);
-    let before = program(&sandbox);
+    let before = running(&sandbox);
     let publish =
         |file, flags: &[&str]| sandbox.run(&[&["publish", "--json", "--module", file], flags].concat()).json();
     let forward = publish("notes.wasm", &[]);
-    assert_ne!(program(&sandbox), before);
+    assert_ne!(running(&sandbox), before);
     sandbox.run(&["call", "add", "\"of the new one\""]).done();
     let back = publish("plain.wasm", &["--break-clients"]);
-    assert_eq!(program(&sandbox), before);
-    assert_ne!(forward["program_hash"], back["program_hash"]);
-    assert_eq!(sandbox.run(&["describe", "--json"]).json()["program_hash"], back["program_hash"]);
+    assert_eq!(running(&sandbox), before);
+    assert_ne!(forward["module_hash"], back["module_hash"]);
+    assert_eq!(sandbox.run(&["describe", "--json"]).json()["module_hash"], back["module_hash"]);
     assert_eq!(items(&sandbox), 2, "what either wrote is there");
     sandbox.run(&["sql", "-q", "SELECT * FROM note"]).error(2);
 }
@@ -178,14 +183,48 @@ fn without_a_file_the_checkouts_own_module_is_built() {
     checkout(&sandbox, "echo compiling >&2; echo \"$PWD/out/built.wasm\"");
     let run = sandbox.run(&["publish"]);
     assert!(run.stderr.contains("building the module in") && run.stderr.contains("compiling"), "{}", run.stderr);
+    assert!(run.stderr.contains("the first time takes"), "nothing was built before: {}", run.stderr);
     assert!(run.stderr.contains("an unknown compiler"), "what is missing is said: {}", run.stderr);
     assert!(run.done().starts_with("created db\n"));
+    // What an earlier build left, in the folder of one of the ways to build.
+    sandbox.file("target/module-rustup/wasm32-unknown-unknown/release/muster_module.wasm", "");
+    let run = sandbox.run(&["publish"]);
+    assert!(run.stderr.contains("building the module") && !run.stderr.contains("first time"), "{}", run.stderr);
+    let run = sandbox.run(&["publish", "-q"]);
+    assert_eq!(run.stderr, "", "nor the compiler's words");
+    run.done();
+    checkout(&sandbox, "echo 'error: no such type' >&2; exit 3");
+    let run = sandbox.run(&["publish", "-q"]);
+    let told = run.stderr.strip_prefix("error: no such type\n").expect("the compiler's words come first");
+    assert!(run.code == Some(2) && told.contains("see the lines above"), "{told}");
     checkout(&sandbox, "exit 3");
     let told = sandbox.run(&["publish", "-q"]).error(2);
     assert!(
         told.contains("the module was not built") && told.contains("scripts/toolchain says what is missing"),
         "{told}"
     );
+}
+
+#[test]
+fn a_wrong_name_or_address_costs_no_build() {
+    let hosts = Sandbox::new();
+    let host = Host::in_memory(&hosts);
+    let sandbox = sandbox_at(&host, "Bad_Name");
+    checkout(&sandbox, "touch was-built; exit 3");
+    let told = sandbox.run(&["publish"]).error(2);
+    assert_eq!(
+        told,
+        "`Bad_Name` cannot be the name of a SpacetimeDB database; write lower-case letters and digits, with single \
+         hyphens between them, such as `bad-name`"
+    );
+    let told = sandbox.run(&["publish", "--server", "http://127.0.0.1:9", "--database", "db"]).error(2);
+    assert!(told.starts_with("nothing listens at 127.0.0.1:9"), "{told}");
+    let other = Stub::start(|_| Some((404, "no such page")));
+    let told = sandbox.run(&["publish", "--server", &other.url, "--database", "db"]).error(2);
+    assert!(told.contains("answers its health path with 404; is it a SpacetimeDB 2.x host"), "{told}");
+    assert!(!sandbox.path("was-built").exists());
+    sandbox.run(&["publish", "--database", "db"]).code.filter(|code| *code == 2).expect("the build fails");
+    assert!(sandbox.path("was-built").exists(), "where both are right it builds");
 }
 
 #[test]
@@ -196,7 +235,7 @@ fn a_person_is_asked_for_the_databases_name() {
     let sandbox = published(&host);
     // util-linux's `script` lends the program a terminal.
     let answer = |answer: &str| {
-        let line = format!("echo {answer} | script -qec '{} delete' /dev/null", env!("CARGO_BIN_EXE_muster"));
+        let line = format!("echo {answer} | script -qec '{} delete' /dev/null", crate::support::MUSTER);
         let mut command = sandbox.command(&[]);
         let run = crate::support::finish(
             std::process::Command::new("sh")

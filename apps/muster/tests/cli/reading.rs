@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::variants::{Variant, module};
 use crate::support::{Host, Sandbox, Stub, muster_module, sandbox_at};
 
 fn published(host: &Host) -> Sandbox {
@@ -115,6 +116,40 @@ fn following_from_now_on_leaves_the_last_line_of_before_out() {
 }
 
 #[test]
+fn what_the_host_runs_by_itself_is_marked_and_not_to_be_called() {
+    let hosts = Sandbox::new();
+    let host = Host::in_memory(&hosts);
+    let sandbox = published(&host);
+    let shown = sandbox.run(&["describe"]).done();
+    for line in [
+        "table presence_refresh (private, schedules refresh_presence_summary)",
+        "table person (public)",
+        "reducer init()  (the host runs it when the database is made)",
+    ] {
+        assert!(shown.lines().any(|it| it == line), "{line}: {shown}");
+    }
+    let scheduled = "(scheduled: the host runs it when a row of `presence_refresh` is due)";
+    let reducer = shown.lines().find(|it| it.starts_with("reducer refresh_presence_summary")).expect("there");
+    assert!(reducer.ends_with(scheduled), "{reducer}");
+    let document = sandbox.run(&["describe", "--json"]).json();
+    let of = |kind: &str, name: &str, field: &str| {
+        let all = document[kind].as_array().expect("a list");
+        all.iter().find(|it| it["name"] == name).expect("there")[field].clone()
+    };
+    assert_eq!(of("reducers", "refresh_presence_summary", "scheduled_by"), json!("presence_refresh"));
+    assert_eq!(of("reducers", "set_name", "scheduled_by"), json!(null));
+    assert_eq!(of("tables", "presence_refresh", "schedules"), json!("refresh_presence_summary"));
+    let call = ["call", "--anonymous", "refresh_presence_summary", "[1,{\"Interval\":[1]}]"];
+    let told = sandbox.run(&call).error(2);
+    assert!(told.contains("cannot be called: the host runs it when a row of `presence_refresh` is due"), "{told}");
+    // Of what can be called, a misspelt one finds the nearest.
+    let told = sandbox.run(&["call", "st_name", "\"Ada\""]).error(2);
+    assert_eq!(told, "`presence` has no reducer or procedure `st_name`: did you mean set_name?");
+    let told = sandbox.run(&["call", "set_name"]).error(2);
+    assert_eq!(told, "set_name takes 1 argument (name: String), 0 given; give each as one JSON value");
+}
+
+#[test]
 fn a_lane_is_checked_step_by_step() {
     let hosts = Sandbox::new();
     let host = Host::in_memory(&hosts);
@@ -150,7 +185,7 @@ fn a_module_that_is_not_ours_is_told_apart() {
     let hosts = Sandbox::new();
     let host = Host::in_memory(&hosts);
     let sandbox = sandbox_at(&host, "db");
-    let wasm = sandbox.file("module.wasm", crate::module::module(crate::module::Variant::Plain));
+    let wasm = sandbox.file("module.wasm", module(Variant::Plain));
     sandbox.run(&["publish", "-q", "--module", &wasm]).done();
     let run = sandbox.run(&["lane", "check"]);
     assert_eq!(run.code, Some(1));

@@ -10,7 +10,7 @@ use p256::ecdsa::{Signature, SigningKey};
 use p256::pkcs8::DecodePrivateKey;
 use serde_json::{Value, json};
 
-use crate::module::{Variant, module};
+use crate::support::variants::{Variant, module};
 use crate::support::{Host, Sandbox, sandbox_at};
 
 fn published(host: &Host) -> Sandbox {
@@ -123,6 +123,34 @@ fn the_tokens_of_hosts_that_share_an_address_are_kept_beside_each_other() {
         back.file(&name, fs::read(sandbox.path(&file)).expect("saved"));
     }
     back.run(&["logs"]).done();
+}
+
+#[test]
+fn who_is_refused_under_another_name_of_this_machine_hears_of_the_token_saved_for_the_first() {
+    let hosts = Sandbox::new();
+    let host = Host::in_memory(&hosts);
+    let sandbox = published(&host);
+    let port = host.authority().strip_prefix("127.0.0.1:").expect("on this machine");
+    let hint = format!(
+        "; a token is saved for `127.0.0.1:{port}`, which is not sent to `localhost:{port}`: write 127.0.0.1:{port} to use it"
+    );
+    let other = format!("http://localhost:{port}");
+    for args in [&["logs"][..], &["delete", "--yes"], &["publish", "-q", "--module", "module.wasm"]] {
+        let told = sandbox.run(&[args, &["--server", &other]].concat()).error(2);
+        assert!(told.contains("403") && told.ends_with(&hint), "{told}");
+    }
+    // Who says outright as whom, or has nothing saved, hears nothing of it.
+    let told =
+        sandbox.run(&["logs", "--server", &other, "--token-file", &sandbox.file("bad.token", "abc.def")]).error(2);
+    assert!(!told.contains("is saved for"), "{told}");
+    let told = sandbox_at(&host, "db").run(&["logs", "--server", &other]).error(2);
+    assert!(told.contains("403") && !told.contains("is saved for"), "{told}");
+    // The reverse.
+    let sandbox = sandbox_at(&host, "other").with("MUSTER_SERVER", &other);
+    sandbox.file("module.wasm", module(Variant::Plain));
+    sandbox.run(&["publish", "-q", "--module", "module.wasm"]).done();
+    let told = sandbox.run(&["logs", "--server", &host.url]).error(2);
+    assert!(told.contains(&format!("a token is saved for `localhost:{port}`")), "{told}");
 }
 
 #[test]

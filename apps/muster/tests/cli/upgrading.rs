@@ -1,31 +1,14 @@
 //! `muster publish` of a SpacetimeDB 2 module over one made with SpacetimeDB 1: there is no way back, so somebody must
 //! say that they know.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
-use crate::support::{Host, Sandbox, sandbox_at};
-
-/// A module under `crates/host/tests/modules`: in the folder `MUSTER_TEST_MODULES`, or built here.
-fn foreign_module(name: &str) -> String {
-    let folder = match std::env::var_os("MUSTER_TEST_MODULES").filter(|folder| !folder.is_empty()) {
-        Some(folder) => PathBuf::from(folder),
-        None => {
-            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/build-test-modules");
-            let output = Command::new(script).stderr(Stdio::inherit()).output().expect("the script runs");
-            assert!(output.status.success(), "the modules build");
-            String::from_utf8(output.stdout).expect("a path").trim().into()
-        }
-    };
-    folder.join(format!("{name}.wasm")).to_str().expect("a path in UTF-8").into()
-}
+use crate::support::{Host, Sandbox, sandbox_at, test_module};
 
 #[test]
 fn the_move_from_spacetimedb_1_to_2_needs_its_word_and_keeps_the_data() {
     let hosts = Sandbox::new();
     let host = Host::in_memory(&hosts);
     let sandbox = sandbox_at(&host, "notes");
-    let (old, new) = (foreign_module("notes_v1"), foreign_module("notes_v2"));
+    let (old, new) = (test_module("notes_v1"), test_module("notes_v2"));
     sandbox.run(&["publish", "-q", "--module", &old]).done();
     sandbox.run(&["call", "write", "\"kept\""]).done();
 

@@ -29,7 +29,7 @@ impl Plane {
         let stranger = HttpClient::new(endpoint.clone(), None).expect("a client");
         let owner = stranger.create_identity().await.expect("an identity").token;
         let http = HttpClient::new(endpoint, Some(owner.clone())).expect("a client");
-        let module = std::fs::read(crate::support::module()).expect("the module's file");
+        let module = std::fs::read(crate::support::muster_module()).expect("the module's file");
         http.publish(module, &PublishOptions::default()).await.expect("published");
         Plane { host, owner }
     }

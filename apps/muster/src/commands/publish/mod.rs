@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::confirm::confirm;
 use crate::module_file::ModuleFile;
 use crate::outcome::{Exit, Failure, Outcome, one_line};
-use crate::target::{Target, TargetArgs};
+use crate::target::{Target, TargetArgs, check_new_name};
 use crate::ui::Ui;
 use decision::{Allowed, DeleteData, Go, decide};
 use refusal::{Step, explain};
@@ -63,14 +63,16 @@ pub(crate) struct PublishArgs {
 
 /// Publishes.
 pub(crate) async fn run(ui: &Ui, args: PublishArgs) -> Outcome {
-    // Where to comes first: a wrong address should not cost a build.
-    args.target.place()?;
+    // Where to comes first: a wrong address or name should not cost a build.
+    let place = args.target.place()?;
+    check_new_name(place.endpoint.database())?;
     if args.target.is_anonymous() {
         let cause = "published anonymously, a database belongs to somebody whom nobody can be again, and could never be updated";
         return Err(Failure::could_not(cause, "leave --anonymous out: publish makes an identity where it has none"));
     }
+    place.ping().await?;
     let module = ModuleFile::find(ui, args.module.as_deref()).await?;
-    ui.say(format!("module {}, {}", module.sha256(), module.made_by()));
+    ui.say(format!("module sha256 {}, {}", module.sha256(), module.made_by()));
     let mut target = args.target.resolve(ui).await?;
     let (plan, go) = match plan(&target, &module).await {
         // Nothing is kept, so that nothing needs a plan: a database that does not run can still be cleared.
@@ -214,8 +216,8 @@ fn report(
             database: target.database(),
             identity: done.map(|done| done.database_identity.to_hex().to_string()),
             operation: done.map(operation),
-            module_hash: format!("sha256:{}", module.sha256()),
-            program_hash: module.program_hash(),
+            sha256: module.sha256(),
+            module_hash: module.module_hash(),
             compiler: module.compiler.as_deref(),
             target: module.target.as_deref(),
             plan: plan.map(told),
@@ -226,11 +228,11 @@ fn report(
     let Some(done) = done else { return Ok(()) };
     let verb = operation(done);
     ui.print(format!(
-        "{verb} {}\n  identity {}\n  module   sha256:{}\n  program  {}",
+        "{verb} {}\n  identity     {}\n  sha256       {}\n  module hash  {}",
         target.database(),
         done.database_identity,
         module.sha256(),
-        module.program_hash()
+        module.module_hash()
     ))
 }
 
@@ -249,10 +251,10 @@ struct Document<'a> {
     database: &'a str,
     identity: Option<String>,
     operation: Option<&'static str>,
-    /// Of the file: what people compare.
+    /// Of the file's bytes, hexadecimal.
+    sha256: String,
+    /// By which the host knows the module (Keccak-256, hexadecimal), and which a handshake reports under this name.
     module_hash: String,
-    /// By which the host knows it, and which a handshake reports.
-    program_hash: String,
     compiler: Option<&'a str>,
     target: Option<&'a str>,
     plan: Option<Vec<String>>,

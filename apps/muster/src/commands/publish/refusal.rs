@@ -18,13 +18,19 @@ pub(super) enum Step {
 }
 
 /// How SpacetimeDB hosts begin what they say of a module that they do not take (crates/client-api, publishing), and the
-/// embedded host of one for which it cannot plan.
-const ABOUT_THE_MODULE: [&str; 3] =
-    ["Failed to create or update the database", "Database update rejected", "Failed to plan the update"];
+/// embedded host of one for which it cannot plan, or which is no WebAssembly to it.
+const ABOUT_THE_MODULE: [&str; 4] =
+    ["Failed to create or update the database", "Database update rejected", "Failed to plan the update", NOT_WASM];
+
+/// The embedded host's words, which go on with a remedy of its own after a semicolon. One remedy is enough.
+const NOT_WASM: &str = "not a WebAssembly module";
 
 /// The error as a person should read it.
 pub(super) fn explain(error: HttpError, target: &Target, step: Step) -> Failure {
-    let said = one_line(error.said().unwrap_or_default());
+    let mut said = one_line(error.said().unwrap_or_default());
+    if said.starts_with(NOT_WASM) {
+        said = said.split("; ").next().unwrap_or_default().to_owned();
+    }
     match error.status() {
         Some(401) if taken_name(&said).is_some() => Failure::could_not(
             format!("the name `{}` belongs to another owner's database", taken_name(&said).unwrap_or_default()),
@@ -43,7 +49,7 @@ pub(super) fn explain(error: HttpError, target: &Target, step: Step) -> Failure 
     }
 }
 
-const UNKNOWN: &str = "whether anything was changed is not known: `muster describe` tells which program runs";
+const UNKNOWN: &str = "whether anything was changed is not known: `muster describe` tells which module runs";
 
 impl Step {
     /// What a refusal left behind.
@@ -99,6 +105,16 @@ mod tests {
             );
             assert!(!line(status, "disk on fire", Step::Plan).contains("not known"));
         }
+    }
+
+    #[test]
+    fn a_file_that_is_no_webassembly_to_the_host_has_one_remedy() {
+        let told = line(400, "not a WebAssembly module: it is text; send the .wasm file", Step::Plan);
+        assert_eq!(
+            told,
+            "the host does not take this module: not a WebAssembly module: it is text; check that the file is a module \
+             for SpacetimeDB 2.x; nothing was changed"
+        );
     }
 
     #[test]
