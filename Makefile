@@ -5,11 +5,12 @@
 
 help: ## list these targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '  %-16s %s\n' .ci/run 'what must pass before a change lands: make toolchain, lint, test and demo, in this order'
 
 demo: ## build what is missing, start a host, publish the module, let two clients meet
 	@scripts/demo
 
-test: ## build and run every test: unit, integration, end to end
+test: ## build and run every test: unit, integration, end to end (2 to 3 minutes once it is built)
 	@scripts/test
 
 bench: ## build everything optimised (some fifteen minutes) and measure it (some ten more)

@@ -137,6 +137,19 @@ fn the_handshake_page_holds() {
 }
 
 #[test]
+fn make_help_lists_every_target_and_what_ci_runs_each_on_a_line() {
+    let output = Command::new("make").args(["-s", "help"]).current_dir(checkout()).output().expect("make runs");
+    let help = String::from_utf8(output.stdout).expect("text");
+    let makefile = fs::read_to_string(checkout().join("Makefile")).expect("the Makefile");
+    let targets = makefile.lines().find_map(|line| line.strip_prefix(".PHONY: ")).expect("the targets");
+    for target in targets.split(' ') {
+        assert!(help.lines().any(|line| line.starts_with(&format!("  make {target} "))), "{target}: {help}");
+    }
+    assert!(help.lines().any(|line| line.starts_with("  .ci/run ")), "{help}");
+    assert_eq!(help.lines().count(), targets.split(' ').count() + 1, "{help}");
+}
+
+#[test]
 fn blocks_are_told_apart_and_an_unknown_mark_is_an_error() {
     let page = "# x\n```sh\na\nb\n```\n```sh maincloud-only\nc\n```\n```text\nd\n```\n```sh\ne\n```\n";
     let blocks = runnable(page).expect("known marks only");

@@ -54,8 +54,9 @@ fn whoever_waits_for_a_silent_host_can_interrupt() {
 #[test]
 fn a_hosts_log_begins_without_a_warning_that_warns_of_nothing() {
     let hosts = Sandbox::new();
-    let log = |hosts: &Sandbox| {
-        let host = Host::in_memory(hosts);
+    // One that keeps data: without, there are no snapshots.
+    let log = |hosts: &Sandbox, folder| {
+        let host = Host::start(hosts, &["--data-dir", folder]);
         let sandbox = sandbox_at(&host, "db");
         let wasm = sandbox.file("module.wasm", module(Variant::Plain));
         sandbox.run(&["publish", "-q", "--module", &wasm]).done();
@@ -64,10 +65,10 @@ fn a_hosts_log_begins_without_a_warning_that_warns_of_nothing() {
         assert_eq!(process.code(), Some(0));
         process.rest_of_talk()
     };
-    let told = log(&hosts);
+    let told = log(&hosts, "one");
     assert!(told.contains("created database") && !told.contains("WARN"), "{told}");
     // Who asks for the log has all of it; and this shows that there was something to leave out.
-    let told = log(&hosts.with("MUSTER_LOG", "warn"));
+    let told = log(&hosts.with("MUSTER_LOG", "warn"), "two");
     assert!(told.contains("database state not set"), "{told}");
 }
 

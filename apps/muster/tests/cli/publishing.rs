@@ -38,7 +38,7 @@ fn our_own_module_is_published_described_and_deleted() {
     );
     assert!(run.stderr.contains("will create the database `presence`"), "{}", run.stderr);
     let said = run.done();
-    assert!(said.starts_with("created presence\n  identity c200"), "{said}");
+    assert!(said.starts_with("created presence\n  identity     c200"), "{said}");
     // Both hashes: of the file, and the one by which the host and a handshake know it.
     let word = |name: &str| said.lines().find_map(|line| line.trim().strip_prefix(name)).expect("a line").trim();
     let handshake = sandbox.run(&["handshake", "--json"]).json();
