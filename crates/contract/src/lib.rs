@@ -15,6 +15,7 @@ pub mod pattern;
 pub mod producer;
 pub mod refusal;
 pub mod resume;
+pub mod retention;
 pub mod role;
 pub mod rows;
 pub mod shape;

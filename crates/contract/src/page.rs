@@ -24,11 +24,16 @@ pub const PAGE_BYTES_MAX: usize = 1_024 * 1_024;
 pub const LIST_STREAMS_MAX: usize = 1_000;
 /// The most streams asked for at once with `producer_state`.
 pub const PRODUCER_STATES_MAX: usize = 1_000;
+/// The largest snapshot, in bytes of its canonical JSON.
+pub const SNAPSHOT_BYTES_MAX: usize = 1_024 * 1_024;
+/// How many patterns one session follows at once: its slots are the numbers below this one.
+pub const FOLLOW_SLOTS_MAX: u32 = 1_024;
 
 // A page of the most and smallest events has 32 bytes of hash and 40 of lengths, times and numbers beside each.
 const _: () = assert!(PAGE_BYTES_MAX + PAGE_EVENTS_MAX * 128 <= ANSWER_BYTES_MAX);
 // A page that holds one event more than the byte limit allows, of the largest payload, still fits.
 const _: () = assert!(2 * PAGE_BYTES_MAX <= ANSWER_BYTES_MAX);
+const _: () = assert!(2 * SNAPSHOT_BYTES_MAX <= ANSWER_BYTES_MAX);
 
 /// A payload's SHA-256 as the tables and the wire hold it: the digest read as one big-endian number. A number has a
 /// fixed place in a row, where 32 bytes would be an object of their own for each event.
