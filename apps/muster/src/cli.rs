@@ -93,6 +93,14 @@ impl Command {
     pub(crate) const fn is_server(&self) -> bool {
         matches!(self, Command::Host(_))
     }
+
+    /// What the log is to be, where the command has a say in it.
+    pub(crate) fn log_choice(&self) -> host::LogChoice {
+        match self {
+            Command::Host(args) => args.log_choice(),
+            _ => host::LogChoice::default(),
+        }
+    }
 }
 
 /// Why there is nothing to run.

@@ -18,7 +18,8 @@ use crate::outcome::one_line;
 use crate::ui::Ui;
 
 /// Sends the log to stderr: nothing, unless `-v`, or unless it is the host, whose log is what stderr is for.
-/// `MUSTER_LOG` overrides, in the syntax of `tracing`'s `EnvFilter`, within [`caps`].
+/// `MUSTER_LOG` overrides, in the syntax of `tracing`'s `EnvFilter`, within [`caps`]; a host's own flag overrides it, and
+/// the host's file what neither these nor `-v` or `-q` say.
 pub(crate) fn start(ui: &Ui, cli: &Cli) {
     let default = match (cli.global.quiet, cli.global.verbose, cli.command.is_server()) {
         (true, _, true) => "error",
@@ -30,15 +31,27 @@ pub(crate) fn start(ui: &Ui, cli: &Cli) {
         (false, 2, _) => "info,muster=debug,muster_host=debug,muster_wire=debug",
         (false, _, _) => "debug,muster=trace,muster_host=trace,muster_wire=trace",
     };
-    let asked = chosen_filter(ui);
+    let choice = cli.command.log_choice();
+    let by_file = choice.file.filter(|_| cli.global.verbose == 0 && !cli.global.quiet);
+    let asked = choice.flag.and_then(valid).or_else(|| chosen_filter(ui)).or_else(|| by_file.and_then(valid));
     let without_noise = (asked.is_none() && cli.global.verbose == 0).then_some(WithoutNoise);
     let (filter, text) = asked.unwrap_or_else(|| (EnvFilter::new(default), String::new()));
     tracing_subscriber::registry()
         .with(filter)
         .with(caps(&text))
         .with(without_noise)
-        .with(tracing_subscriber::fmt::layer().with_writer(|| anstream::AutoStream::auto(io::stderr())))
+        .with((!choice.json).then(|| tracing_subscriber::fmt::layer().with_writer(stderr)))
+        .with(choice.json.then(|| tracing_subscriber::fmt::layer().json().with_ansi(false).with_writer(stderr)))
         .init();
+}
+
+fn stderr() -> anstream::AutoStream<io::Stderr> {
+    anstream::AutoStream::auto(io::stderr())
+}
+
+/// A filter and its text. That of a host's configuration was held to be one before it came here.
+fn valid(text: String) -> Option<(EnvFilter, String)> {
+    EnvFilter::try_new(&text).ok().map(|filter| (filter, text))
 }
 
 /// The filter of `MUSTER_LOG`, and its text.

@@ -1,10 +1,18 @@
 //! `muster host`: SpacetimeDB on this machine, embedded.
 //!
 //! What always holds: once the ready line is out, the host answers; the first Ctrl-C or SIGTERM closes connections,
-//! flushes and exits 0; the second exits at once.
+//! flushes and exits 0; the second exits at once. What a host is to be is decided in `host/config.rs`.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+#[cfg(feature = "host")]
+mod config;
+#[cfg(feature = "host")]
+mod keys;
+#[cfg(feature = "host")]
+mod layers;
+#[cfg(feature = "host")]
+mod running;
+#[cfg(feature = "host")]
+mod value;
 
 use crate::outcome::Outcome;
 use crate::ui::Ui;
@@ -15,32 +23,66 @@ use crate::ui::Ui;
 Prints one line on stdout once it is ready; its log goes to stderr. Ctrl-C or SIGTERM closes
 connections, flushes and exits 0; a second one exits at once, with 2. Neither loses what was
 acknowledged.
+Each flag can also be a key of the configuration file (docs/host.toml has them all) or a variable
+(--header-bytes is MUSTER_HOST_HEADER_BYTES): flags come before variables, those before the file.
 It links SpacetimeDB's engine, which is under the Business Source License 1.1; see NOTICE.
 
 Examples:
   muster host --in-memory
-  muster host --data-dir ~/.local/share/muster --listen 127.0.0.1:3000
-  muster host --in-memory --listen 127.0.0.1:0 --json")]
+  muster host --data-dir ~/.local/share/muster --listen localhost:3000
+  muster host --in-memory --listen 127.0.0.1:0 --json
+  muster host --config host.toml --connections 100 --print-config")]
 pub(crate) struct HostArgs {
-    /// Where to listen; port 0 picks a free one
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:3000", value_parser = address)]
-    listen: SocketAddr,
-    /// Keep the data in this folder, made if missing
-    #[arg(long, value_name = "DIR", required_unless_present = "in_memory")]
-    data_dir: Option<PathBuf>,
-    /// Keep no data
-    #[arg(long, conflicts_with = "data_dir")]
-    in_memory: bool,
-    /// Also take tokens of this issuer, whose keys are then fetched from it; may be repeated
-    #[arg(long, value_name = "URL")]
-    trust_issuer: Vec<String>,
+    #[cfg(feature = "host")]
+    #[command(flatten)]
+    flags: layers::Flags,
+    /// Read the configuration from this file (TOML)
+    #[cfg(feature = "host")]
+    #[arg(long, value_name = "FILE")]
+    config: Option<std::path::PathBuf>,
+    /// Print the configuration that results and where each value is from, as TOML, and start nothing
+    #[cfg(feature = "host")]
+    #[arg(long)]
+    print_config: bool,
     /// Print the ready line as JSON: {"url":…,"pid":…,"data_dir":…}
+    #[cfg(feature = "host")]
     #[arg(long)]
     json: bool,
+    /// What a host would take
+    #[cfg(not(feature = "host"))]
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    _unused: Vec<std::ffi::OsString>,
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "not an address; write IP:PORT, such as 127.0.0.1:3000 or [::1]:0".into())
+/// What the log of a host is to be, as far as its configuration says so.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LogChoice {
+    /// One JSON object a line.
+    pub(crate) json: bool,
+    /// The filter of the flag, which comes before everything.
+    pub(crate) flag: Option<String>,
+    /// The filter of the file, which comes before the default alone.
+    pub(crate) file: Option<String>,
+}
+
+impl HostArgs {
+    /// What the log is to be. A configuration that is wrong has none; [`run`] says so.
+    #[cfg(feature = "host")]
+    pub(crate) fn log_choice(&self) -> LogChoice {
+        let flag = self.flags.of("log.filter").map(ToString::to_string);
+        match config::Config::resolve(self.config.as_deref(), &self.flags) {
+            Ok(config) => {
+                LogChoice { json: config.log_is_json(), flag, file: config.log_filter_of_file().map(str::to_owned) }
+            }
+            Err(_) => LogChoice { flag, ..LogChoice::default() },
+        }
+    }
+
+    /// There is no log.
+    #[cfg(not(feature = "host"))]
+    pub(crate) fn log_choice(&self) -> LogChoice {
+        LogChoice::default()
+    }
 }
 
 /// This build has none.
@@ -55,53 +97,10 @@ pub(crate) async fn run(_ui: &Ui, _args: HostArgs) -> Outcome {
 /// Runs until told to stop.
 #[cfg(feature = "host")]
 pub(crate) async fn run(ui: &Ui, args: HostArgs) -> Outcome {
-    embedded::run(ui, args).await
-}
-
-#[cfg(feature = "host")]
-mod embedded {
-    use muster_host::{Host, RunningHost};
-    use serde_json::json;
-
-    use super::HostArgs;
-    use crate::outcome::{CODE_COULD_NOT, Exit, Failure, Outcome};
-    use crate::signals::Stop;
-    use crate::ui::Ui;
-
-    pub(super) async fn run(ui: &Ui, args: HostArgs) -> Outcome {
-        let mut stop = Stop::listen()?;
-        let host = start(&args).await?;
-        announce(ui, &host, args.json);
-        stop.wait().await;
-        ui.say("closing connections and flushing; stop me again to exit at once");
-        tokio::select! {
-            () = host.shutdown() => Ok(Exit::Done),
-            // Nothing acknowledged is lost: it is what a crash would leave, and that is recovered from.
-            () = stop.wait() => std::process::exit(CODE_COULD_NOT.into()),
-        }
+    let config = config::Config::resolve(args.config.as_deref(), &args.flags)?;
+    if args.print_config {
+        ui.print(config.toml(true).trim_end())?;
+        return Ok(crate::outcome::Exit::Done);
     }
-
-    async fn start(args: &HostArgs) -> Result<RunningHost, Failure> {
-        let mut builder = Host::builder().listen(args.listen);
-        if let Some(folder) = &args.data_dir {
-            builder = builder.data_dir(folder);
-        }
-        for issuer in &args.trust_issuer {
-            builder = builder.trusted_issuer(issuer);
-        }
-        builder.start().await.map_err(|error| Failure::CouldNot(error.to_string()))
-    }
-
-    fn announce(ui: &Ui, host: &RunningHost, as_json: bool) {
-        let (url, data_dir) = (host.url(), host.data_dir().display().to_string());
-        let written = if as_json {
-            ui.print_json(&json!({ "url": url, "pid": std::process::id(), "data_dir": data_dir }))
-        } else {
-            ui.print(format!("ready at {url}, data in {data_dir}"))
-        };
-        if let Err(failure) = written {
-            // Clients may know the address all the same; a host does not end because nobody reads its stdout.
-            tracing::warn!(%failure, "the ready line was not written");
-        }
-    }
+    running::run(ui, &config, args.json).await
 }
