@@ -21,6 +21,7 @@
 //! | which databases exist | `control/` |
 //! | when a database is launched, and why never in V8 | `engine.rs` |
 //! | what happens when a commit log cannot be written | `durability.rs` |
+//! | how a running host's folder is copied | `backup/` |
 //! | create, update, reset, delete, crash by crash | `publishing.rs` |
 //! | who a caller is, which tokens count | `auth.rs`, `keys.rs` |
 //! | what a path answers | `routes/` |
@@ -32,6 +33,7 @@
 
 mod address;
 mod auth;
+mod backup;
 mod body;
 mod builder;
 mod call_budget;
@@ -58,6 +60,7 @@ mod subscribe;
 mod tls;
 mod turns;
 
+pub use backup::{Backup, BackupError, backup};
 pub use builder::{Host, HostBuilder};
 pub use engine::ENGINE_VERSION;
 pub use error::StartError;

@@ -184,6 +184,12 @@ pub const LAUNCH_RETRY_PAUSE: Duration = Duration::from_secs(5);
 /// How many databases are launched at once when a host starts.
 pub const LAUNCHES_AT_ONCE: usize = 4;
 
+/// How many times a backup begins anew because databases were published or deleted meanwhile.
+pub const BACKUP_ATTEMPTS_MAX: u32 = 5;
+
+/// How long it waits before the second attempt; before each further one as much longer.
+pub const BACKUP_RETRY_PAUSE: Duration = Duration::from_millis(500);
+
 /// How long SQLite waits for a lock that another process holds on `control.sqlite`.
 pub const CONTROL_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -10,6 +10,7 @@
 //! * a module's hash is listed before the engine may store that module, so after a crash every module that a commit
 //!   log can hold is known.
 
+pub(crate) mod copy;
 mod schema;
 
 use std::path::Path;

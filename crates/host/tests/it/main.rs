@@ -5,6 +5,7 @@
 mod client;
 mod module;
 
+mod backup;
 mod bad_input;
 mod crash;
 mod databases;
