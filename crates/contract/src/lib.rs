@@ -6,9 +6,11 @@
 
 pub mod append;
 pub mod backoff;
+pub mod canonical;
 pub mod code;
 pub mod cursor;
 pub mod handshake;
+pub mod hash;
 pub mod limits;
 pub mod page;
 pub mod pattern;
@@ -23,9 +25,11 @@ pub mod state;
 pub mod stream;
 pub mod topic;
 
+pub use canonical::{CanonicalJson, PayloadError};
 pub use code::Code;
 pub use cursor::{Cursor, Epoch, Position, Seq};
 pub use handshake::{Client, ContractError};
+pub use hash::PayloadHash;
 pub use pattern::StreamPattern;
 pub use producer::ProducerId;
 pub use refusal::Refusal;
