@@ -1,0 +1,349 @@
+//! Patterns: following them, listing their streams, and noticing which came and went.
+//!
+//! What always holds: a pattern is followed before it is listed, so that no stream can come between the two unseen. At
+//! most one listing of a pattern is under way. A pass over all of a pattern's streams goes from number 0 to the end; a
+//! stream that a whole pass did not show is gone. After the first pass one listing every [`POLL_MS`] goes on, as the
+//! proof that the host is there and as the net below lost signals; with more streams than one answer holds, the polls
+//! take turns over them.
+
+use std::time::Duration;
+
+use muster_contract::Code;
+use muster_contract::page::{Answer, StreamInfo, StreamList};
+use muster_contract::pattern::StreamPattern;
+use muster_contract::refusal::Refusal;
+use muster_contract::state::LeaveReason;
+use muster_contract::stream::StreamId;
+
+use super::requests::Purpose;
+use super::stream::{Key, Step};
+use super::words::{Action, Follow, LinkNo, Request, Signal};
+use super::{Engine, Timer};
+use crate::limits::{POLL_MS, ms};
+
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) follow: Follow,
+    /// All of its streams have been listed once, in this or an earlier run, and begun where the follow says.
+    pub(super) established: bool,
+    /// The store has that written down, or is about to.
+    pub(super) is_recorded: bool,
+    /// Beginnings that the store has not committed yet.
+    pub(super) begins: usize,
+    pub(super) state: SlotState,
+    listing: bool,
+    /// The first pass on this connection is done.
+    pub(super) is_complete: bool,
+    pass: u64,
+    /// Where the pass goes on.
+    pass_after: u64,
+    is_poll_due: bool,
+    /// Streams behind this number may be new.
+    news: Option<u64>,
+    attempts: u32,
+    pub(super) last_error: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SlotState {
+    Away,
+    Asked,
+    Following,
+    Waiting(Duration),
+    Blocked(LeaveReason),
+}
+
+/// Which part of a pattern's streams is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ListKind {
+    /// The next part of a pass.
+    Pass,
+    /// What may be new.
+    News,
+}
+
+impl Slot {
+    pub(super) fn new(follow: Follow) -> Slot {
+        Slot {
+            follow,
+            established: false,
+            is_recorded: false,
+            begins: 0,
+            state: SlotState::Away,
+            listing: false,
+            is_complete: false,
+            pass: 0,
+            pass_after: 0,
+            is_poll_due: false,
+            news: None,
+            attempts: 0,
+            last_error: None,
+        }
+    }
+
+    pub(super) fn disconnected(&mut self) {
+        self.listing = false;
+        self.is_complete = false;
+        self.news = None;
+        self.is_poll_due = false;
+        if !matches!(self.state, SlotState::Blocked(_)) {
+            self.state = SlotState::Away;
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn follow(&mut self, slot: usize) {
+        let it = &mut self.slots[slot];
+        if matches!(it.state, SlotState::Blocked(_)) {
+            return;
+        }
+        it.state = SlotState::Asked;
+        let number = u32::try_from(slot).expect("follows are bounded by FOLLOWS_MAX");
+        let what = Request::Follow { slot: number, pattern: it.follow.pattern.clone() };
+        self.send(Purpose::Follow(slot), what);
+    }
+
+    pub(super) fn following(&mut self, slot: usize) {
+        let it = &mut self.slots[slot];
+        it.state = SlotState::Following;
+        it.attempts = 0;
+        it.last_error = None;
+        it.pass += 1;
+        it.pass_after = 0;
+        self.list(slot, ListKind::Pass);
+        self.mark_slot(slot);
+    }
+
+    /// The follow, or a listing of its streams, is refused.
+    pub(super) fn follow_refused(&mut self, slot: usize, text: &str) {
+        let (code, message) = refusal(text);
+        self.slots[slot].last_error = Some(message);
+        if code.is_retryable() {
+            self.follow_later(slot, LeaveReason::Unknown);
+        } else {
+            let reason = blocking_reason(code);
+            self.slots[slot].state = SlotState::Blocked(reason);
+            self.leave_slot(slot, reason);
+        }
+    }
+
+    fn follow_later(&mut self, slot: usize, reason: LeaveReason) {
+        self.slots[slot].attempts += 1;
+        let wait = self.backoff(self.slots[slot].attempts);
+        let until = self.after(wait, Timer::Refollow(slot));
+        self.slots[slot].disconnected();
+        self.slots[slot].state = SlotState::Waiting(until);
+        self.leave_slot(slot, reason);
+    }
+
+    fn leave_slot(&mut self, slot: usize, reason: LeaveReason) {
+        for key in self.keys() {
+            if self.streams[key.0].slot == slot {
+                self.forget_request(key);
+                self.unlist(key);
+                self.streams[key.0].leave_live(reason);
+            }
+        }
+        self.mark_slot(slot);
+    }
+
+    pub(super) fn refollow(&mut self, slot: usize) {
+        let is_due = matches!(self.slots[slot].state, SlotState::Waiting(until) if until <= self.now);
+        if is_due && self.link.open().is_some() {
+            self.follow(slot);
+        }
+    }
+
+    pub(super) fn unblock_slot(&mut self, slot: usize) {
+        if matches!(self.slots[slot].state, SlotState::Blocked(_)) {
+            self.slots[slot].state = SlotState::Away;
+            if self.link.open().is_some() {
+                self.follow(slot);
+            }
+        }
+    }
+
+    pub(super) fn poll(&mut self, slot: usize) {
+        self.slots[slot].is_poll_due = true;
+        self.list_next(slot);
+    }
+
+    /// Lists what is to be listed next, if anything is.
+    fn list_next(&mut self, slot: usize) {
+        let it = &self.slots[slot];
+        if it.listing || it.state != SlotState::Following {
+            return;
+        }
+        if !it.is_complete || (it.news.is_none() && it.is_poll_due) {
+            self.list(slot, ListKind::Pass);
+        } else if it.news.is_some() {
+            self.list(slot, ListKind::News);
+        }
+    }
+
+    fn list(&mut self, slot: usize, kind: ListKind) {
+        let it = &mut self.slots[slot];
+        it.listing = true;
+        let after_no = match kind {
+            ListKind::Pass => {
+                it.is_poll_due = false;
+                it.pass_after
+            }
+            ListKind::News => it.news.take().unwrap_or(0),
+        };
+        let what = Request::List { pattern: it.follow.pattern.clone(), after_no };
+        self.send(Purpose::List(slot, kind), what);
+    }
+
+    pub(super) fn listed(&mut self, slot: usize, kind: ListKind, answer: Answer<StreamList>) {
+        self.slots[slot].listing = false;
+        if self.slots[slot].state != SlotState::Following {
+            return;
+        }
+        let list = match answer {
+            Answer::Ok(list) => list,
+            Answer::Refused(text) => return self.follow_refused(slot, &text),
+            Answer::Stale(_) => return self.give_up_link("the host answered a listing with a stale cursor".into()),
+        };
+        let resume_after = list.resume_after;
+        for info in list.streams {
+            self.seen(slot, info);
+        }
+        match (kind, list.more) {
+            (ListKind::News, true) => {
+                let news = &mut self.slots[slot].news;
+                *news = Some(news.map_or(resume_after, |news| news.min(resume_after)));
+            }
+            (ListKind::News, false) => {}
+            (ListKind::Pass, true) => {
+                self.slots[slot].pass_after = resume_after;
+                if self.slots[slot].is_complete {
+                    self.after(ms(POLL_MS), Timer::Poll(slot));
+                }
+            }
+            (ListKind::Pass, false) => self.passed(slot),
+        }
+        self.list_next(slot);
+    }
+
+    /// A pass has come to its end.
+    fn passed(&mut self, slot: usize) {
+        let pass = self.slots[slot].pass;
+        for key in self.keys() {
+            let stream = &self.streams[key.0];
+            if stream.slot == slot && stream.pass != pass && stream.no.is_some() {
+                self.gone(key);
+            }
+        }
+        let it = &mut self.slots[slot];
+        it.pass += 1;
+        it.pass_after = 0;
+        if !std::mem::replace(&mut it.is_complete, true) {
+            self.mark_slot(slot);
+        }
+        self.establish(slot);
+        self.after(ms(POLL_MS), Timer::Poll(slot));
+    }
+
+    /// Writes down that the follow has begun, once every beginning is committed.
+    pub(super) fn establish(&mut self, slot: usize) {
+        let it = &mut self.slots[slot];
+        if it.is_complete && it.begins == 0 && !it.is_recorded {
+            it.established = true;
+            it.is_recorded = true;
+            self.out.push(Action::Establish(it.follow.pattern.clone()));
+        }
+    }
+
+    /// The store could not write it down: the next pass tries again.
+    pub(super) fn establish_failed(&mut self, pattern: &StreamPattern) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.follow.pattern == *pattern) {
+            slot.is_recorded = false;
+        }
+    }
+
+    /// The host has this stream.
+    fn seen(&mut self, slot: usize, info: StreamInfo) {
+        let Ok(id) = StreamId::parse(&info.id) else { return };
+        if !self.slots[slot].follow.pattern.matches(&id) {
+            return;
+        }
+        let key = self.by_id.get(&id).copied().unwrap_or_else(|| self.add_stream(id, slot));
+        let holder = self.streams[key.0].slot;
+        if holder != slot {
+            // Two patterns match it; the first that is followed serves it.
+            if self.slots[holder].state == SlotState::Following && self.streams[key.0].no.is_some() {
+                return;
+            }
+            self.streams[key.0].slot = slot;
+        }
+        let stream = &mut self.streams[key.0];
+        stream.pass = self.slots[slot].pass;
+        if stream.no != Some(info.no) {
+            if let Some(old) = stream.no.replace(info.no) {
+                self.by_no.remove(&old);
+            }
+            self.by_no.insert(info.no, key);
+        }
+        self.holds(key, &info);
+    }
+
+    /// The host has this stream no more.
+    pub(super) fn gone(&mut self, key: Key) {
+        self.forget_request(key);
+        self.unlist(key);
+        self.streams[key.0].leave_live(LeaveReason::StreamClosed);
+        self.streams[key.0].reason = Some(LeaveReason::StreamClosed);
+        self.mark(key);
+    }
+
+    /// Nothing is asked for this stream until it is listed again.
+    fn unlist(&mut self, key: Key) {
+        let stream = &mut self.streams[key.0];
+        stream.step = Step::Await;
+        stream.is_verified = false;
+        stream.is_caught_up = false;
+        if let Some(no) = stream.no.take() {
+            self.by_no.remove(&no);
+        }
+    }
+
+    pub(super) fn signalled(&mut self, link: LinkNo, slot: u32, stream: u64, what: Signal) {
+        let slot = slot as usize;
+        if self.link.open() != Some(link) || self.slots.get(slot).is_none_or(|slot| slot.state != SlotState::Following)
+        {
+            return;
+        }
+        let known = self.by_no.get(&stream).copied();
+        match (what, known) {
+            (Signal::Ahead, Some(key)) => self.wake(key),
+            (Signal::Ahead | Signal::NewStream, _) => {
+                let after = stream.saturating_sub(1);
+                let news = &mut self.slots[slot].news;
+                *news = Some(news.map_or(after, |news| news.min(after)));
+                self.list_next(slot);
+            }
+            (Signal::Gone, Some(key)) => self.gone(key),
+            (Signal::Gone, None) => {}
+            (Signal::FollowEnded, _) => self.follow_later(slot, LeaveReason::StreamClosed),
+        }
+    }
+}
+
+/// The code and words of a refusal; a text that is none is the host's own failure.
+pub(super) fn refusal(text: &str) -> (Code, String) {
+    match Refusal::from_wire(text) {
+        Some(refusal) => (refusal.code, refusal.to_string()),
+        None => (Code::Internal, text.to_owned()),
+    }
+}
+
+/// What a code that is not to be tried again means for a stream.
+pub(super) fn blocking_reason(code: Code) -> LeaveReason {
+    match code {
+        Code::ForbiddenStream => LeaveReason::Forbidden,
+        Code::Unauthorized => LeaveReason::Unauthorized,
+        _ => LeaveReason::Unknown,
+    }
+}

@@ -1,0 +1,201 @@
+//! The connection: opening it, losing it, and when to try again.
+//!
+//! | state | goes to |
+//! | --- | --- |
+//! | down | opening, when the store is open or a refresh or a person asks for it |
+//! | opening | open; waiting (retryable); blocked |
+//! | open | waiting (lost, retryable); blocked; opening (token refresh) |
+//! | waiting | opening, when its time has come |
+//! | blocked | opening, when somebody changed something |
+//!
+//! What always holds: the count of attempts goes back to zero only when the host has answered something, so a host
+//! that accepts and drops is not hammered.
+
+use std::time::Duration;
+
+use muster_contract::Code;
+use muster_contract::state::LeaveReason;
+
+use super::words::{Action, LinkNo, Trouble};
+use super::{Engine, Phase, Timer};
+use crate::limits::{LIVENESS_MS_MAX, REQUEST_MS_MAX, ms};
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum LinkState {
+    #[default]
+    Down,
+    Opening(LinkNo),
+    Open(LinkNo),
+    Waiting(Duration),
+    Blocked,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Link {
+    pub(super) state: LinkState,
+    last: u64,
+    pub(super) attempts: u32,
+    pub(super) reason: Option<LeaveReason>,
+    pub(super) last_error: Option<String>,
+    /// When the newest request was made that the host has answered on this connection, while that is recent.
+    proof: Option<Duration>,
+}
+
+impl Link {
+    /// The open connection.
+    pub(super) fn open(&self) -> Option<LinkNo> {
+        match self.state {
+            LinkState::Open(link) => Some(link),
+            _ => None,
+        }
+    }
+
+    /// The connection that is open or opening.
+    pub(super) fn number(&self) -> Option<LinkNo> {
+        match self.state {
+            LinkState::Open(link) | LinkState::Opening(link) => Some(link),
+            _ => None,
+        }
+    }
+
+    /// Whether the host's word is recent.
+    pub(super) fn is_proven(&self) -> bool {
+        self.proof.is_some()
+    }
+
+    /// When the host's word is no longer recent.
+    pub(super) fn proof_ends(&self) -> Option<Duration> {
+        self.proof.map(|proof| proof + ms(LIVENESS_MS_MAX))
+    }
+}
+
+impl Engine {
+    pub(super) fn connect(&mut self) {
+        self.link.last += 1;
+        self.counters.connections += 1;
+        let link = LinkNo(self.link.last);
+        self.link.state = LinkState::Opening(link);
+        self.after(ms(REQUEST_MS_MAX), Timer::Opening(link));
+        self.out.push(Action::Connect(link));
+        self.mark_all();
+    }
+
+    pub(super) fn connected(&mut self, link: LinkNo) {
+        if self.link.state != LinkState::Opening(link) {
+            // Given up in the meantime.
+            return self.out.push(Action::Disconnect(link));
+        }
+        self.link.state = LinkState::Open(link);
+        for slot in 0..self.slots.len() {
+            self.follow(slot);
+        }
+        self.mark_all();
+    }
+
+    pub(super) fn disconnected(&mut self, link: LinkNo, why: Trouble) {
+        if self.link.number() != Some(link) {
+            return;
+        }
+        let reason = reason_of(&why);
+        self.link.reason = Some(reason);
+        self.link.last_error = Some(why.message);
+        self.let_go(reason);
+        if why.is_retryable {
+            self.link.attempts += 1;
+            let wait = self.backoff(self.link.attempts);
+            let until = self.after(wait, Timer::Reconnect);
+            self.link.state = LinkState::Waiting(until);
+        } else {
+            self.link.state = LinkState::Blocked;
+        }
+    }
+
+    /// Forgets everything that belonged to the connection. What has come over it and was checked is kept.
+    fn let_go(&mut self, reason: LeaveReason) {
+        self.link.proof = None;
+        for timer in self.requests.forget_all() {
+            self.timers.remove(&timer);
+        }
+        self.by_no.clear();
+        self.checkpoints.clear();
+        self.checkpoints_under_way = 0;
+        for slot in &mut self.slots {
+            slot.disconnected();
+        }
+        for key in self.keys() {
+            self.forget_request(key);
+            let stream = &mut self.streams[key.0];
+            stream.no = None;
+            stream.is_verified = false;
+            stream.is_caught_up = false;
+            stream.step = super::stream::Step::Await;
+            stream.checkpoint_armed = false;
+            stream.leave_live(reason);
+        }
+        self.mark_all();
+    }
+
+    pub(super) fn reconnect(&mut self) {
+        if matches!(self.link.state, LinkState::Waiting(until) if until <= self.now) {
+            self.connect();
+        }
+    }
+
+    pub(super) fn opening_took_too_long(&mut self, link: LinkNo) {
+        if self.link.state == LinkState::Opening(link) {
+            self.give_up_link("the connection took too long to open".into());
+        }
+    }
+
+    /// A new session for a new token. (Both at once, so that nothing is interrupted, is for the token's own issue: the
+    /// number of the connection in every event is there for it.)
+    pub(super) fn refresh_link(&mut self) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        if let Some(link) = self.link.number() {
+            self.out.push(Action::Disconnect(link));
+            self.link.reason = Some(LeaveReason::TokenRefreshDue);
+            self.let_go(LeaveReason::TokenRefreshDue);
+            self.connect();
+        }
+    }
+
+    pub(super) fn unblock_link(&mut self) {
+        if self.link.state == LinkState::Blocked {
+            self.connect();
+        }
+    }
+
+    /// The host has answered what was asked at `asked_at`: it was there at that time or later.
+    pub(super) fn proven(&mut self, asked_at: Duration) {
+        self.link.attempts = 0;
+        self.link.last_error = None;
+        let was_proven = self.link.is_proven();
+        let proof = self.link.proof.map_or(asked_at, |proof| proof.max(asked_at));
+        if proof + ms(LIVENESS_MS_MAX) > self.now {
+            self.link.proof = Some(proof);
+            if !was_proven {
+                self.mark_all();
+            }
+        }
+    }
+
+    pub(super) fn proof_may_end(&mut self) {
+        if self.link.proof_ends().is_some_and(|end| end <= self.now) {
+            self.link.proof = None;
+            self.link.reason = Some(LeaveReason::Network);
+            self.mark_all();
+        }
+    }
+}
+
+fn reason_of(why: &Trouble) -> LeaveReason {
+    match why.code {
+        Some(Code::Unauthorized) => LeaveReason::Unauthorized,
+        Some(Code::ForbiddenStream) => LeaveReason::Forbidden,
+        Some(Code::StreamClosed) => LeaveReason::StreamClosed,
+        None if why.is_retryable => LeaveReason::Network,
+        _ => LeaveReason::Unknown,
+    }
+}

@@ -1,0 +1,180 @@
+//! What may be said of it: states, reasons, lag.
+//!
+//! What always holds: a stream is called live only while the connection is open, its follow is acknowledged, the host's
+//! newest word is younger than [`crate::limits::LIVENESS_MS_MAX`], the last page said that nothing follows the cursor,
+//! and it has not been known to be behind for longer than [`crate::limits::BEHIND_MS_MAX`]. What is told costs nothing
+//! for streams that have not changed.
+
+use muster_contract::state::{ConnectionState, LeaveReason};
+
+use super::follow::SlotState;
+use super::link::LinkState;
+use super::stream::{Key, Step};
+use super::words::Action;
+use super::{Engine, Phase};
+use crate::status::{Counts, Status, StreamStatus};
+
+#[derive(Debug, Default)]
+pub(super) struct Overall {
+    pub(super) counts: Counts,
+    lag: u64,
+    pub(super) store_error: Option<String>,
+    told: Option<Status>,
+}
+
+impl Engine {
+    pub(super) fn mark(&mut self, key: Key) {
+        let stream = &mut self.streams[key.0];
+        if !std::mem::replace(&mut stream.is_dirty, true) {
+            self.dirty.push(key);
+        }
+    }
+
+    pub(super) fn mark_all(&mut self) {
+        for key in self.keys() {
+            self.mark(key);
+        }
+    }
+
+    pub(super) fn mark_slot(&mut self, slot: usize) {
+        for key in self.keys() {
+            if self.streams[key.0].slot == slot {
+                self.mark(key);
+            }
+        }
+    }
+
+    /// Tells what has changed.
+    pub(super) fn report(&mut self) {
+        for key in std::mem::take(&mut self.dirty) {
+            self.report_stream(key);
+        }
+        if self.store_attempts == 0 {
+            self.overall.store_error = None;
+        }
+        let status = self.status();
+        if self.overall.told.as_ref() != Some(&status) {
+            self.overall.told = Some(status.clone());
+            self.out.push(Action::Status(status));
+        }
+    }
+
+    fn report_stream(&mut self, key: Key) {
+        let status = self.stream_status(key);
+        let stream = &mut self.streams[key.0];
+        stream.is_dirty = false;
+        self.overall.counts.remove(stream.told);
+        self.overall.counts.add(status.state);
+        self.overall.lag = self.overall.lag - stream.told_lag + status.lag;
+        stream.told = status.state;
+        stream.told_lag = status.lag;
+        self.out.push(Action::Stream(status));
+    }
+
+    fn stream_status(&self, key: Key) -> StreamStatus {
+        let stream = &self.streams[key.0];
+        let (state, reason) = self.state_of(key);
+        StreamStatus {
+            stream: stream.id.clone(),
+            state,
+            reason,
+            cursor: stream.place.map(|place| place.position),
+            head: stream.head,
+            lag: stream.lag(),
+            attempts: stream.attempts,
+            next_retry: stream.retry_at,
+            last_error: stream.last_error.clone(),
+        }
+    }
+
+    fn state_of(&self, key: Key) -> (ConnectionState, Option<LeaveReason>) {
+        use ConnectionState::{Backoff, Blocked, Connecting, Idle, Live, Replaying};
+        let stream = &self.streams[key.0];
+        if let Some((reason, _)) = stream.blocked {
+            return (Blocked, Some(reason));
+        }
+        if let Some(state) = self.link_state() {
+            return (state, self.link.reason);
+        }
+        match self.slots[stream.slot].state {
+            SlotState::Blocked(reason) => return (Blocked, Some(reason)),
+            SlotState::Waiting(_) => return (Backoff, stream.reason),
+            SlotState::Away | SlotState::Asked => return (Connecting, stream.reason),
+            SlotState::Following => {}
+        }
+        if stream.retry_at.is_some() {
+            return (Backoff, stream.reason);
+        }
+        match (stream.no, stream.step) {
+            // Not listed: not yet, or no more.
+            (None, _) if self.slots[stream.slot].is_complete => (Idle, Some(LeaveReason::StreamClosed)),
+            (None, _) => (Connecting, stream.reason),
+            (Some(_), Step::Read(_)) if stream.is_live => (Live, None),
+            (Some(_), _) => (Replaying, stream.reason),
+        }
+    }
+
+    /// What the connection imposes on every stream; `None` where it imposes nothing.
+    fn link_state(&self) -> Option<ConnectionState> {
+        match (self.phase, self.link.state) {
+            (Phase::Closed | Phase::Stopped, _) | (_, LinkState::Down) => Some(ConnectionState::Idle),
+            (_, LinkState::Opening(_)) => Some(ConnectionState::Connecting),
+            (_, LinkState::Waiting(_)) => Some(ConnectionState::Backoff),
+            (_, LinkState::Blocked) => Some(ConnectionState::Blocked),
+            // Open, and the host has not been heard of for too long, or not yet.
+            (_, LinkState::Open(_)) if !self.link.is_proven() => Some(ConnectionState::Connecting),
+            (_, LinkState::Open(_)) => None,
+        }
+    }
+
+    fn status(&self) -> Status {
+        let (state, reason) = self.overall_state();
+        let next_retry = match self.link.state {
+            LinkState::Waiting(until) => Some(until),
+            _ => self.store_wait,
+        };
+        let slot_error = || self.slots.iter().find_map(|slot| slot.last_error.clone());
+        Status {
+            state,
+            reason,
+            streams: self.overall.counts,
+            lag: self.overall.lag,
+            attempts: self.link.attempts,
+            next_retry,
+            last_error: self.link.last_error.clone().or(self.overall.store_error.clone()).or_else(slot_error),
+        }
+    }
+
+    fn overall_state(&self) -> (ConnectionState, Option<LeaveReason>) {
+        use ConnectionState::{Backoff, Blocked, Connecting, Live, Replaying};
+        if let Some(state) = self.link_state() {
+            return (state, self.link.reason);
+        }
+        let counts = &self.overall.counts;
+        if counts.of(Replaying) > 0 {
+            return (Replaying, None);
+        }
+        if self.slots.iter().all(|slot| matches!(slot.state, SlotState::Blocked(_))) {
+            let reason = self.slots.iter().find_map(|slot| match slot.state {
+                SlotState::Blocked(reason) => Some(reason),
+                _ => None,
+            });
+            return (Blocked, reason);
+        }
+        let waits = |slot: &super::Slot| matches!(slot.state, SlotState::Waiting(_));
+        if self.store_wait.is_some() || self.slots.iter().any(waits) {
+            return (Backoff, Some(LeaveReason::Unknown));
+        }
+        let is_following = |slot: &super::Slot| {
+            matches!(slot.state, SlotState::Blocked(_)) || (slot.state == SlotState::Following && slot.is_complete)
+        };
+        if !self.slots.iter().all(is_following) {
+            return (Connecting, None);
+        }
+        match (counts.of(Live), counts.of(Backoff), counts.of(Blocked)) {
+            (0, 0, blocked) if blocked > 0 => (Blocked, Some(LeaveReason::Unknown)),
+            (0, backoff, _) if backoff > 0 => (Backoff, Some(LeaveReason::Unknown)),
+            _ => (Live, None),
+        }
+    }
+}

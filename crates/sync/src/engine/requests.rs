@@ -1,0 +1,111 @@
+//! Requests under way: each is answered at most once, and only a bounded number of them at a time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use super::follow::ListKind;
+use super::stream::Key;
+use super::words::{Action, Reply, Request, RequestNo, Trouble};
+use super::{Engine, Timer};
+use crate::limits::{REQUEST_MS_MAX, REQUESTS_AT_ONCE_MAX, ms};
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Purpose {
+    Follow(usize),
+    List(usize, ListKind),
+    Page(Key),
+    Snapshot(Key),
+    Checkpoint(Key),
+}
+
+#[derive(Debug)]
+struct Sent {
+    purpose: Purpose,
+    at: Duration,
+    deadline: Duration,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    sent: BTreeMap<RequestNo, Sent>,
+    waiting: VecDeque<(RequestNo, Purpose, Request)>,
+    last: u64,
+}
+
+impl Requests {
+    /// Whether one more would go out at once.
+    pub(super) fn has_room(&self) -> bool {
+        self.sent.len() < REQUESTS_AT_ONCE_MAX && self.waiting.is_empty()
+    }
+
+    /// What was asked for this counts no more when it is answered. It keeps its place among those under way, as it
+    /// keeps its place in the host's queue.
+    pub(super) fn forget_all(&mut self) -> impl Iterator<Item = (Duration, Timer)> {
+        self.waiting.clear();
+        std::mem::take(&mut self.sent).into_iter().map(|(request, sent)| (sent.deadline, Timer::Request(request)))
+    }
+}
+
+impl Engine {
+    /// Asks the host, now or as soon as there is room.
+    pub(super) fn send(&mut self, purpose: Purpose, what: Request) -> RequestNo {
+        self.requests.last += 1;
+        let request = RequestNo(self.requests.last);
+        self.requests.waiting.push_back((request, purpose, what));
+        self.send_waiting();
+        request
+    }
+
+    fn send_waiting(&mut self) {
+        while self.requests.sent.len() < REQUESTS_AT_ONCE_MAX
+            && let Some(link) = self.link.open()
+            && let Some((request, purpose, what)) = self.requests.waiting.pop_front()
+        {
+            let deadline = self.after(ms(REQUEST_MS_MAX), Timer::Request(request));
+            self.requests.sent.insert(request, Sent { purpose, at: self.now, deadline });
+            self.out.push(Action::Ask { link, request, what });
+        }
+    }
+
+    pub(super) fn answered(&mut self, request: RequestNo, reply: Reply) {
+        // Answered before, or asked over a connection that is gone.
+        let Some(sent) = self.requests.sent.remove(&request) else { return self.counters.late_answers += 1 };
+        self.timers.remove(&(sent.deadline, Timer::Request(request)));
+        self.send_waiting();
+        if !matches!(reply, Reply::Failed(_)) {
+            self.proven(sent.at);
+        }
+        match (sent.purpose, reply) {
+            (Purpose::Follow(slot), Reply::Done) => self.following(slot),
+            (Purpose::Follow(slot), Reply::Refused(text)) => self.follow_refused(slot, &text),
+            (Purpose::List(slot, kind), Reply::Listed(answer)) => self.listed(slot, kind, answer),
+            (Purpose::List(slot, _), Reply::Refused(text)) => self.follow_refused(slot, &text),
+            (Purpose::Page(key), Reply::Page(answer)) => self.page(key, request, answer),
+            (Purpose::Snapshot(key), Reply::Snapshot(answer)) => self.snapshot(key, request, answer),
+            (Purpose::Page(key) | Purpose::Snapshot(key), Reply::Refused(text)) => {
+                if self.answers(key, request) {
+                    self.stream_refused(key, &text);
+                }
+            }
+            (Purpose::Checkpoint(key), reply) => self.checkpoint_answered(key, reply),
+            // An ordered connection that leaves a request without an answer has lost its way.
+            (_, Reply::Failed(message)) => self.give_up_link(message),
+            (_, _) => self.give_up_link("the host answered with something that was not asked for".into()),
+        }
+    }
+
+    pub(super) fn request_took_too_long(&mut self, request: RequestNo) {
+        if self.requests.sent.contains_key(&request) {
+            self.give_up_link("the host left a request without an answer for too long".into());
+        }
+    }
+
+    /// Drops the connection and tries again after a wait.
+    pub(super) fn give_up_link(&mut self, message: String) {
+        if let Some(link) = self.link.number() {
+            self.out.push(Action::Disconnect(link));
+            self.disconnected(link, Trouble { is_retryable: true, code: None, message });
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What the engine knows of one stream.
+//!
+//! What always holds: `place`, what is with the store, what is `ready` and `fetch` follow each other without a hole:
+//! each begins where the one before it ends.
+
+use std::time::Duration;
+
+use muster_contract::cursor::Position;
+use muster_contract::resume::{StaleReason, StreamBounds};
+use muster_contract::state::{ConnectionState, LeaveReason};
+use muster_contract::stream::StreamId;
+
+use super::words::RequestNo;
+use crate::batch::{Batch, Place};
+
+/// A stream's place in the engine's list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key(pub(super) usize);
+
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) id: StreamId,
+    /// The follow that brought it.
+    pub(super) slot: usize,
+    /// The host's number, once listed on this connection.
+    pub(super) no: Option<u64>,
+    /// In which pass of its follow's listing it was seen last.
+    pub(super) pass: u64,
+    /// What the store has committed.
+    pub(super) place: Option<Place>,
+    /// What the host said it holds, when it was last asked.
+    pub(super) bounds: Option<StreamBounds>,
+    /// The highest number that the host is known to have given.
+    pub(super) head: u64,
+    pub(super) step: Step,
+    /// The request under way, and the bytes kept free for its answer.
+    pub(super) asked: Option<(RequestNo, usize)>,
+    /// What comes next for the store.
+    pub(super) ready: Option<Batch>,
+    /// Where the stream will stand once the store has committed what it has.
+    pub(super) applying: Option<Applying>,
+    /// A page has been answered on this connection: the host's history is the one that was applied.
+    pub(super) is_verified: bool,
+    /// The last page said that nothing follows it.
+    pub(super) is_caught_up: bool,
+    /// Everything that the host was known to have is committed, as of the last look.
+    pub(super) is_live: bool,
+    /// The last thing taken was a new beginning: another one right behind it is a reason to wait.
+    pub(super) was_reset: bool,
+    /// Since when there is a signal that no request has followed.
+    pub(super) woken_at: Option<Duration>,
+    /// Since when something is known to be missing that a request has been made for.
+    pub(super) owed_since: Option<Duration>,
+    pub(super) blocked: Option<(LeaveReason, String)>,
+    pub(super) reason: Option<LeaveReason>,
+    pub(super) attempts: u32,
+    pub(super) retry_at: Option<Duration>,
+    pub(super) last_error: Option<String>,
+    pub(super) acknowledged: Option<Position>,
+    pub(super) checkpoint_armed: bool,
+    pub(super) is_asking: bool,
+    pub(super) is_ready: bool,
+    pub(super) is_dirty: bool,
+    /// The state that was told last, and the lag with it.
+    pub(super) told: ConnectionState,
+    pub(super) told_lag: u64,
+}
+
+/// What has to be done for a stream next.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Step {
+    /// Nothing, until it is listed.
+    Await,
+    /// Read on after this place.
+    Read(Position),
+    /// Start again: fetch the snapshot first.
+    Snapshot { reason: Option<StaleReason>, bounds: StreamBounds },
+}
+
+/// A batch with the store.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Applying {
+    pub(super) ends: Place,
+    pub(super) bytes: usize,
+    pub(super) is_begin: bool,
+}
+
+impl Stream {
+    pub(super) fn new(id: StreamId, slot: usize) -> Stream {
+        Stream {
+            id,
+            slot,
+            no: None,
+            pass: 0,
+            place: None,
+            bounds: None,
+            head: 0,
+            step: Step::Await,
+            asked: None,
+            ready: None,
+            applying: None,
+            is_verified: false,
+            is_caught_up: false,
+            is_live: false,
+            was_reset: false,
+            woken_at: None,
+            owed_since: None,
+            blocked: None,
+            reason: None,
+            attempts: 0,
+            retry_at: None,
+            last_error: None,
+            acknowledged: None,
+            checkpoint_armed: false,
+            is_asking: false,
+            is_ready: false,
+            is_dirty: false,
+            told: ConnectionState::Idle,
+            told_lag: 0,
+        }
+    }
+
+    /// Where the stream will stand once everything that was taken is committed.
+    pub(super) fn taken(&self) -> Option<Place> {
+        match (&self.ready, &self.applying) {
+            (Some(batch), _) => Some(batch.ends()),
+            (None, Some(applying)) => Some(applying.ends),
+            (None, None) => self.place,
+        }
+    }
+
+    /// Whether nothing is under way to the store.
+    pub(super) fn is_settled(&self) -> bool {
+        self.ready.is_none() && self.applying.is_none()
+    }
+
+    /// Events known to be missing.
+    pub(super) fn lag(&self) -> u64 {
+        self.head.saturating_sub(self.place.map_or(0, |place| place.position.seq.get()))
+    }
+
+    pub(super) fn leave_live(&mut self, reason: LeaveReason) {
+        if std::mem::take(&mut self.is_live) || self.reason.is_none() {
+            self.reason = Some(reason);
+        }
+    }
+
+    /// Since when it is known to be behind.
+    pub(super) fn behind_since(&self) -> Option<Duration> {
+        [self.owed_since, self.woken_at].into_iter().flatten().min()
+    }
+}

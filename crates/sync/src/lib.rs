@@ -1,0 +1,11 @@
+//! The subscriber: streams of a host, applied exactly once and in order to a SQLite database, through any crash.
+//!
+//! What always holds:
+//! - [`engine`] decides and does no I/O; the driver and the store only carry out.
+//! - A stream's cursor and the application's effects commit in one SQLite transaction.
+//! - Every queue is bounded and every wait limited ([`limits`]).
+
+pub mod batch;
+pub mod engine;
+pub mod limits;
+pub mod status;
