@@ -19,7 +19,7 @@
 use std::fmt;
 
 use crate::code::Code;
-use crate::hash::PayloadHash;
+pub use crate::hash::PayloadHash;
 use crate::limits::PAYLOAD_DEPTH_MAX;
 use crate::refusal::Refusal;
 

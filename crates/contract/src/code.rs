@@ -32,6 +32,8 @@ pub enum Code {
     BadStreamId,
     /// The reader cannot go on from its cursor ([`crate::resume::StaleReason`]).
     StaleCursor,
+    /// The caller means another life of the stream than the present one, or the stream is gone.
+    EpochChanged,
     /// The stream goes on at another `seq` than the producer expects.
     SequenceConflict,
     /// A number of the producer before these was never accepted ([`crate::producer::Admit::Hole`]).
@@ -48,6 +50,8 @@ pub enum Code {
     InvalidBatch,
     /// A batch beyond [`crate::limits::BATCH_EVENTS_MAX`] or [`crate::limits::BATCH_BYTES_MAX`].
     BatchTooLarge,
+    /// An argument outside of its range.
+    InvalidRequest,
     /// The session did not take what it follows as fast as it came, and was cut off.
     SlowConsumer,
     /// Too many requests in too short a time.
@@ -60,7 +64,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for tests and tables.
-    pub const ALL: [Code; 22] = [
+    pub const ALL: [Code; 24] = [
         Code::UnsupportedProtocolVersion,
         Code::UnsupportedSchemaVersion,
         Code::UpgradeRequired,
@@ -71,6 +75,7 @@ impl Code {
         Code::BadSubscription,
         Code::BadStreamId,
         Code::StaleCursor,
+        Code::EpochChanged,
         Code::SequenceConflict,
         Code::ProducerHole,
         Code::PayloadHashMismatch,
@@ -79,6 +84,7 @@ impl Code {
         Code::InvalidKind,
         Code::InvalidBatch,
         Code::BatchTooLarge,
+        Code::InvalidRequest,
         Code::SlowConsumer,
         Code::RateLimited,
         Code::StreamClosed,
@@ -98,6 +104,7 @@ impl Code {
             Code::BadSubscription => "bad_subscription",
             Code::BadStreamId => "bad_stream_id",
             Code::StaleCursor => "stale_cursor",
+            Code::EpochChanged => "epoch_changed",
             Code::SequenceConflict => "sequence_conflict",
             Code::ProducerHole => "producer_hole",
             Code::PayloadHashMismatch => "payload_hash_mismatch",
@@ -106,6 +113,7 @@ impl Code {
             Code::InvalidKind => "invalid_kind",
             Code::InvalidBatch => "invalid_batch",
             Code::BatchTooLarge => "batch_too_large",
+            Code::InvalidRequest => "invalid_request",
             Code::SlowConsumer => "slow_consumer",
             Code::RateLimited => "rate_limited",
             Code::StreamClosed => "stream_closed",
@@ -128,6 +136,7 @@ impl Code {
             | Code::BadSubscription
             | Code::BadStreamId
             | Code::StaleCursor
+            | Code::EpochChanged
             | Code::SequenceConflict
             | Code::ProducerHole
             | Code::PayloadHashMismatch
@@ -135,7 +144,8 @@ impl Code {
             | Code::InvalidPayload
             | Code::InvalidKind
             | Code::InvalidBatch
-            | Code::BatchTooLarge => false,
+            | Code::BatchTooLarge
+            | Code::InvalidRequest => false,
         }
     }
 
@@ -155,6 +165,7 @@ impl Code {
             | Code::BadSubscription
             | Code::BadStreamId
             | Code::StaleCursor
+            | Code::EpochChanged
             | Code::SequenceConflict
             | Code::ProducerHole
             | Code::PayloadHashMismatch
@@ -163,6 +174,7 @@ impl Code {
             | Code::InvalidKind
             | Code::InvalidBatch
             | Code::BatchTooLarge
+            | Code::InvalidRequest
             | Code::RateLimited => true,
         }
     }
@@ -185,6 +197,7 @@ impl Code {
             }
             Code::BadStreamId => "write the stream id as dotted segments, other characters than A-Z a-z 0-9 _ - as %XX",
             Code::StaleCursor => "clear the projection and start again where the answer says",
+            Code::EpochChanged => "ask for the stream's present epoch and go on in it",
             Code::SequenceConflict => {
                 "find out who else writes to the stream, then publish the parked events again or drop them"
             }
@@ -200,6 +213,7 @@ impl Code {
             Code::InvalidKind => "give the event a short kind without control characters",
             Code::InvalidBatch => "send at least one event, numbered from 1 without holes",
             Code::BatchTooLarge => "send fewer events at a time",
+            Code::InvalidRequest => "correct the argument that the message names",
             Code::SlowConsumer => {
                 "reconnect and resume from the cursor; if it repeats, apply larger batches or follow less"
             }
@@ -249,6 +263,7 @@ mod tests {
                 "bad_subscription",
                 "bad_stream_id",
                 "stale_cursor",
+                "epoch_changed",
                 "sequence_conflict",
                 "producer_hole",
                 "payload_hash_mismatch",
@@ -257,6 +272,7 @@ mod tests {
                 "invalid_kind",
                 "invalid_batch",
                 "batch_too_large",
+                "invalid_request",
                 "slow_consumer",
                 "rate_limited",
                 "stream_closed",

@@ -6,6 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::code::Code;
+use crate::pattern::PatternError;
+use crate::stream::StreamIdError;
 
 /// Why a request was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -27,6 +29,9 @@ pub struct Details {
     /// ([`Code::SequenceConflict`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<u64>,
+    /// The stream's present epoch, 0 where there is no such stream ([`Code::EpochChanged`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
     /// Which event of the batch is at fault, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<u32>,
@@ -56,6 +61,12 @@ impl Refusal {
         self
     }
 
+    /// The same with the stream's present epoch, 0 where there is no such stream.
+    pub fn with_epoch(mut self, epoch: u64) -> Refusal {
+        self.details.epoch = Some(epoch);
+        self
+    }
+
     /// The same with the event at fault, counted from 0 in its batch.
     pub fn at_event(mut self, event: u32) -> Refusal {
         self.details.event = Some(event);
@@ -70,6 +81,18 @@ impl Refusal {
     /// Reads a reducer's error; `None` where it is no refusal that this build knows.
     pub fn from_wire(text: &str) -> Option<Refusal> {
         serde_json::from_str(text).ok()
+    }
+}
+
+impl From<StreamIdError> for Refusal {
+    fn from(error: StreamIdError) -> Refusal {
+        Refusal::new(Code::BadStreamId, error.to_string())
+    }
+}
+
+impl From<PatternError> for Refusal {
+    fn from(error: PatternError) -> Refusal {
+        Refusal::new(Code::BadSubscription, error.to_string())
     }
 }
 
@@ -128,9 +151,9 @@ mod tests {
         fn what_was_written_is_what_is_read(
             code in prop::sample::select(Code::ALL.to_vec()),
             message: String,
-            expected: Option<u64>, event: Option<u32>, max: Option<u64>, retry_after_ms: Option<u64>,
+            expected: Option<u64>, epoch: Option<u64>, event: Option<u32>, max: Option<u64>, retry_after_ms: Option<u64>,
         ) {
-            let refusal = Refusal { code, message, details: Details { expected, event, max, retry_after_ms } };
+            let refusal = Refusal { code, message, details: Details { expected, epoch, event, max, retry_after_ms } };
             let wire = refusal.to_wire();
             prop_assert!(!wire.contains('\n'));
             prop_assert_eq!(Refusal::from_wire(&wire), Some(refusal));

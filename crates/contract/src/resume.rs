@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cursor::{Epoch, Position, Seq};
+use crate::state::UnknownWord;
 
 /// What a stream holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,17 +126,21 @@ pub enum StaleReason {
     EpochChanged,
     /// The stream ends before the cursor: the host was restored from an older copy.
     HeadBehindCursor,
+    /// The event at the cursor is another than the one that was applied: the host was restored from an older copy and
+    /// has gone on since. [`decide`] cannot see this; whoever compares the events' marks does.
+    HistoryDiverged,
     /// The host has no such stream: it was restored from a copy older than the stream, or the stream was deleted.
     StreamMissing,
 }
 
 impl StaleReason {
     /// Every reason.
-    pub const ALL: [StaleReason; 5] = [
+    pub const ALL: [StaleReason; 6] = [
         StaleReason::RetentionFloorBreach,
         StaleReason::ReplayBudgetExceeded,
         StaleReason::EpochChanged,
         StaleReason::HeadBehindCursor,
+        StaleReason::HistoryDiverged,
         StaleReason::StreamMissing,
     ];
 
@@ -146,8 +151,18 @@ impl StaleReason {
             StaleReason::ReplayBudgetExceeded => "replay_budget_exceeded",
             StaleReason::EpochChanged => "epoch_changed",
             StaleReason::HeadBehindCursor => "head_behind_cursor",
+            StaleReason::HistoryDiverged => "history_diverged",
             StaleReason::StreamMissing => "stream_missing",
         }
+    }
+}
+
+impl std::str::FromStr for StaleReason {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = StaleReason::ALL.into_iter().find(|reason| reason.as_str() == text);
+        known.ok_or_else(|| UnknownWord { what: "reason for a stale cursor", text: text.into() })
     }
 }
 
@@ -315,6 +330,15 @@ mod tests {
         assert_eq!(from(&holds(1, 100, Some(90)), Some(99)), snapshot(90));
         assert_eq!(from(&holds(2, 100, Some(90)), None), snapshot(90));
         assert_eq!(from(&holds(2, 100, None), Some(5)), floor(2));
+    }
+
+    #[test]
+    fn a_reason_is_read_as_it_is_written_and_is_the_same_in_json() {
+        for reason in StaleReason::ALL {
+            assert_eq!(reason.to_string().parse(), Ok(reason));
+            assert_eq!(serde_json::to_value(reason).expect("json"), reason.as_str());
+        }
+        assert!("stale".parse::<StaleReason>().is_err());
     }
 
     #[test]
