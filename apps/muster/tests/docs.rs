@@ -87,7 +87,8 @@ fn run(page: &str) {
     let text = fs::read_to_string(here.path().join("docs/sync").join(page)).expect("the page");
     let blocks = runnable(&text).unwrap_or_else(|problem| panic!("{page}, {problem}"));
     assert!(!blocks.is_empty(), "{page} has nothing to run");
-    let mut script = String::from("set -euo pipefail\n");
+    // A host that a page starts ends with it, also where the page fails.
+    let mut script = String::from("set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n");
     for block in &blocks {
         script.push_str(&format!("echo '=== {page}, line {}'\n{}", block.line, addressed(block.text.clone())));
     }
@@ -123,7 +124,15 @@ fn every_page_for_operators_is_run_here() {
         .filter(|name| name.ends_with(".md"))
         .collect();
     pages.sort();
-    assert_eq!(pages, ["SPACETIME_MAINCLOUD_HANDSHAKE_SMOKE_TEST.md", "SPACETIME_MAINCLOUD_MANAGED_DEPLOYMENT.md"]);
+    assert_eq!(
+        pages,
+        ["HOST_BACKUP.md", "SPACETIME_MAINCLOUD_HANDSHAKE_SMOKE_TEST.md", "SPACETIME_MAINCLOUD_MANAGED_DEPLOYMENT.md"]
+    );
+}
+
+#[test]
+fn the_backup_page_holds() {
+    run("HOST_BACKUP.md");
 }
 
 #[test]

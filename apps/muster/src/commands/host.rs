@@ -4,6 +4,8 @@
 //! flushes and exits 0; the second exits at once. What a host is to be is decided in `host/config.rs`.
 
 #[cfg(feature = "host")]
+mod backup;
+#[cfg(feature = "host")]
 mod config;
 #[cfg(feature = "host")]
 mod keys;
@@ -32,7 +34,11 @@ Examples:
   muster host --data-dir ~/.local/share/muster --listen localhost:3000
   muster host --in-memory --listen 127.0.0.1:0 --json
   muster host --config host.toml --connections 100 --print-config")]
+#[cfg_attr(feature = "host", command(args_conflicts_with_subcommands = true))]
 pub(crate) struct HostArgs {
+    #[cfg(feature = "host")]
+    #[command(subcommand)]
+    command: Option<HostCommand>,
     #[cfg(feature = "host")]
     #[command(flatten)]
     flags: layers::Flags,
@@ -52,6 +58,14 @@ pub(crate) struct HostArgs {
     #[cfg(not(feature = "host"))]
     #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
     _unused: Vec<std::ffi::OsString>,
+}
+
+/// What else there is to do with a host.
+#[cfg(feature = "host")]
+#[derive(Debug, clap::Subcommand)]
+enum HostCommand {
+    /// Copy a host's data folder, also while the host runs
+    Backup(backup::BackupArgs),
 }
 
 /// What the log of a host is to be, as far as its configuration says so.
@@ -97,6 +111,9 @@ pub(crate) async fn run(_ui: &Ui, _args: HostArgs) -> Outcome {
 /// Runs until told to stop.
 #[cfg(feature = "host")]
 pub(crate) async fn run(ui: &Ui, args: HostArgs) -> Outcome {
+    if let Some(HostCommand::Backup(args)) = args.command {
+        return backup::run(ui, args).await;
+    }
     let config = config::Config::resolve(args.config.as_deref(), &args.flags)?;
     if args.print_config {
         ui.print(config.toml(true).trim_end())?;
