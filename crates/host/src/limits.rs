@@ -188,7 +188,7 @@ pub const LAUNCHES_AT_ONCE: usize = 4;
 pub const BACKUP_ATTEMPTS_MAX: u32 = 5;
 
 /// How long it waits before the second attempt; before each further one as much longer.
-pub const BACKUP_RETRY_PAUSE: Duration = Duration::from_millis(500);
+pub const BACKUP_RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// How long SQLite waits for a lock that another process holds on `control.sqlite`.
 pub const CONTROL_BUSY_TIMEOUT: Duration = Duration::from_secs(5);

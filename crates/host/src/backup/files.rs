@@ -151,3 +151,28 @@ pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, BackupError> {
 pub(super) fn sync_folder(folder: &Path) -> Result<(), BackupError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| BackupError::file(folder, e))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_snapshot_that_nobody_writes_is_copied_and_the_engines_locks_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        for number in 1..=3 {
+            let objects = from.join(format!("{number:020}.snapshot_dir/objects"));
+            fs::create_dir_all(&objects).unwrap();
+            fs::write(objects.join("page"), [number]).unwrap();
+        }
+        // The newest is being written.
+        fs::write(from.join(format!("{:020}.lock", 3)), "").unwrap();
+        fs::create_dir(from.join(format!("{:020}.invalid_snapshot", 4))).unwrap();
+        let mut copier = Copier::default();
+        copier.newest_snapshot(&from, &to).unwrap();
+        let names: Vec<_> = entries(&to).unwrap();
+        assert_eq!(names, [to.join(format!("{:020}.snapshot_dir", 2))]);
+        assert_eq!(fs::read(names[0].join("objects/page")).unwrap(), [2]);
+        assert_eq!(copier.finish(&to).unwrap(), 1);
+    }
+}

@@ -104,6 +104,11 @@ impl BackupError {
 /// # Errors
 /// See [`BackupError`]; each says what to do.
 pub fn backup(data_dir: &Path, to: &Path) -> Result<Backup, BackupError> {
+    backup_watched(data_dir, to, |_| ())
+}
+
+/// [`backup`], and tells `copied` of each attempt when all is copied and nothing is judged yet.
+fn backup_watched(data_dir: &Path, to: &Path, mut copied: impl FnMut(u32)) -> Result<Backup, BackupError> {
     let from = fs::canonicalize(data_dir).map_err(|e| BackupError::file(data_dir, e))?;
     let catalogue = from.join("control.sqlite");
     if !fs::metadata(&catalogue).is_ok_and(|found| found.len() > 0) {
@@ -117,12 +122,13 @@ pub fn backup(data_dir: &Path, to: &Path) -> Result<Backup, BackupError> {
         }
         let unfinished = files::unfinished(&parent, &name).map_err(|e| BackupError::file(&parent, e))?;
         let before = source.version().map_err(|e| catalogue_error(&catalogue, e))?;
-        let copied = copy(&source, &from, unfinished.path());
+        let made = copy(&source, &from, unfinished.path());
+        copied(attempt);
         // Also if copying failed: a database that was deleted meanwhile has no folder any more.
         if source.version().map_err(|e| catalogue_error(&catalogue, e))? != before {
             continue;
         }
-        let backup = copied?;
+        let backup = made?;
         let place = parent.join(&name);
         fs::rename(unfinished.path(), &place).map_err(|e| BackupError::file(&place, e))?;
         // Nothing is there any more to be removed.
@@ -189,4 +195,53 @@ fn copy_replica(copier: &mut Copier, from: &ReplicaDir, to: &ReplicaDir) -> Resu
     copier.newest_snapshot(&from.clone().snapshots().0, &to.clone().snapshots().0)?;
     log::copy(copier, &from.clone().commit_log().0, &to.clone().commit_log().0)?;
     copier.flat_folder(&from.clone().module_logs().0, &to.clone().module_logs().0)
+}
+
+#[cfg(test)]
+mod tests {
+    use spacetimedb_lib::Identity;
+    use spacetimedb_lib::hash_bytes;
+
+    use super::*;
+    use crate::control::Control;
+
+    /// Enters a database, as a publish does.
+    fn publish(control: &Control, n: u8) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let identity = Identity::from_byte_array([n; 32]);
+        runtime.block_on(control.create(identity, identity, hash_bytes([n]), None)).unwrap();
+    }
+
+    #[test]
+    fn a_catalogue_that_changes_meanwhile_is_copied_again_with_everything_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        fs::create_dir(&data).unwrap();
+        let control = Control::open(&data.join("control.sqlite")).unwrap();
+        publish(&control, 1);
+        let mut attempts = 0;
+        let made = backup_watched(&data, &folder.path().join("copy"), |attempt| {
+            attempts += 1;
+            if attempt == 0 {
+                publish(&control, 2);
+            }
+        });
+        assert_eq!((made.unwrap().databases, attempts), (2, 2));
+        let copied = Control::open(&folder.path().join("copy/control.sqlite")).unwrap();
+        assert_eq!(copied.databases().unwrap(), control.databases().unwrap());
+    }
+
+    #[test]
+    fn a_catalogue_that_never_rests_is_said_to_and_nothing_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        fs::create_dir(&data).unwrap();
+        let control = Control::open(&data.join("control.sqlite")).unwrap();
+        let made = backup_watched(&data, &folder.path().join("copy"), |attempt| {
+            publish(&control, u8::try_from(attempt).unwrap() + 1);
+        });
+        assert!(matches!(made, Err(BackupError::Unquiet)));
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["data"]);
+    }
 }
