@@ -1,11 +1,12 @@
-//! The SpacetimeDB module of Muster: who is connected, and what contract the database speaks.
+//! The SpacetimeDB module of Muster: who is connected, what contract the database speaks, and streams of events.
 //!
 //! What always holds: the host runs every reducer in a transaction of its own, one after the other, so each function
 //! here may read and write without races; an error or a panic takes all of its writes back. Table and column names are
 //! the ones of `muster_contract::rows`, and a test holds the two together.
 //!
 //! The map: [`presence`] decides when a connection row appears and disappears and keeps the summary; [`people`] keeps
-//! names; [`contract_info`] says what this build speaks; [`claims`] reads a session's token.
+//! names; [`contract_info`] says what this build speaks; [`claims`] reads a session's token; [`streams`] has a folder of
+//! its own.
 
 #![allow(
     missing_docs,
@@ -19,6 +20,7 @@ pub mod people;
 pub mod presence;
 #[cfg(test)]
 mod shape_tests;
+pub mod streams;
 
 use spacetimedb::ReducerContext;
 
@@ -27,6 +29,7 @@ use spacetimedb::ReducerContext;
 pub fn init(ctx: &ReducerContext) {
     contract_info::refresh(ctx);
     presence::start(ctx);
+    streams::grants::remember_owner(ctx);
 }
 
 /// Runs in the host for every connection that is about to begin, WebSocket or HTTP; an error refuses the connection.
@@ -46,4 +49,5 @@ pub fn client_connected(ctx: &ReducerContext) -> Result<(), String> {
 #[spacetimedb::reducer(client_disconnected)]
 pub fn client_disconnected(ctx: &ReducerContext) {
     presence::disconnected(ctx);
+    streams::follow::disconnected(ctx);
 }

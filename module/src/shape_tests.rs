@@ -10,4 +10,5 @@ fn every_public_table_has_the_columns_of_the_contract() {
     assert_eq!(columns_of::<crate::presence::ActiveConnection>(), columns_of::<rows::ActiveConnection>());
     assert_eq!(columns_of::<crate::presence::PresenceSummary>(), columns_of::<rows::PresenceSummary>());
     assert_eq!(columns_of::<crate::contract_info::ContractInfo>(), columns_of::<rows::ContractInfo>());
+    assert_eq!(columns_of::<crate::streams::tables::SyncSignal>(), columns_of::<rows::SyncSignal>());
 }

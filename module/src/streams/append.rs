@@ -1,0 +1,207 @@
+//! Events come in.
+//!
+//! What always holds: a batch is stored whole or not at all, and each event once. `seq` goes on from the stream's head
+//! without a hole, in the order of the producer's numbers; events, head and the producer's cursor change in one
+//! transaction. The payload is stored as the bytes that came, after their hash was checked.
+
+use muster_contract::append::check_batch;
+use muster_contract::hash::PayloadHash;
+use muster_contract::cursor::{Epoch, Seq};
+use muster_contract::page::{NewEvent, WireHash, wire_hash};
+use muster_contract::producer::{Admit, ProducerId, Run, admit, check_expected};
+use muster_contract::stream::StreamId;
+use muster_contract::{Code, Refusal};
+use spacetimedb::rand::Rng;
+use spacetimedb::{ReducerContext, Table, reducer};
+
+use super::tables::{
+    ProducerCursor, Signal, SyncEvent, SyncProducer, SyncStream, producer_cursor, sync_event, sync_producer,
+    sync_stream,
+};
+use super::{epoch_changed, find, follow, grants, parse_id};
+
+/// Appends the events that a producer numbers `first`, `first + 1`, … to a stream, which the first append makes.
+///
+/// `epoch` is the life of the stream that the producer means; 0 if it knows none. `expected_next_seq` is the `seq` that it
+/// expects for the first event; 0 for any. What is stored already is acknowledged and left out.
+///
+/// # Errors
+/// A refusal; nothing is stored then. In this order: the limits of events and batch, `bad_stream_id`, `forbidden_stream`,
+/// `epoch_changed`, `producer_hole`, `sequence_conflict`, `payload_hash_mismatch`.
+#[reducer]
+pub fn append_events(
+    ctx: &ReducerContext,
+    stream: String,
+    epoch: u64,
+    producer: String,
+    first: u64,
+    expected_next_seq: u64,
+    events: Vec<NewEvent>,
+) -> Result<(), String> {
+    let batch = Batch { epoch, producer, first, expected_next_seq, events };
+    append(ctx, &stream, batch).map_err(|refusal| refusal.to_wire())
+}
+
+struct Batch {
+    epoch: u64,
+    producer: String,
+    first: u64,
+    expected_next_seq: u64,
+    events: Vec<NewEvent>,
+}
+
+fn append(ctx: &ReducerContext, stream: &str, batch: Batch) -> Result<(), Refusal> {
+    let size = check_batch(batch.events.iter().map(|event| (event.kind.as_str(), event.payload.len())))?;
+    let count = u32::try_from(size.events).expect("a batch has at most as many events as the limit says");
+    let run = Run::new(batch.first, count).ok_or_else(|| {
+        Refusal::new(Code::InvalidBatch, format!("{count} events numbered from {} on are no numbers", batch.first))
+    })?;
+    let id = parse_id(stream)?;
+    let producer = known_producer(ctx, &batch.producer)?;
+    grants::may_append(ctx, &id)?;
+
+    let stream = find(ctx, &id);
+    let present = stream.as_ref().map_or(0, |stream| stream.epoch);
+    if batch.epoch != 0 && batch.epoch != present {
+        return Err(epoch_changed(batch.epoch, present));
+    }
+    let cursor = stream.as_ref().zip(producer.as_ref()).and_then(|(stream, producer)| cursor_of(ctx, stream, producer));
+    let skip = match admit(cursor.as_ref().map_or(0, |cursor| cursor.number), run) {
+        Admit::Duplicate => return Ok(()),
+        Admit::Append { skip } => skip,
+        Admit::Hole { expected } => {
+            let message = format!("event {} of this producer came before event {expected}", run.first());
+            return Err(Refusal::new(Code::ProducerHole, message).expecting(expected));
+        }
+    };
+    let expected = Some(batch.expected_next_seq).filter(|seq| *seq != 0).map(Seq::new);
+    let head = stream.as_ref().map_or(Seq::NONE, |stream| stream.head.into());
+    check_expected(expected, head, skip).map_err(|conflict| {
+        Refusal::new(Code::SequenceConflict, conflict.to_string()).expecting(conflict.next.get())
+    })?;
+    let mut fresh = batch.events;
+    fresh.drain(..skip as usize);
+    check_hashes(&fresh, skip)?;
+
+    let producer = producer.unwrap_or_else(|| new_producer(ctx, batch.producer));
+    let (before, stream) = grown(ctx, stream, &id, &fresh);
+    let to = Stored { stream: stream.no, after: before, producer: producer.no, last_number: run.last() };
+    store(ctx, &to, fresh);
+    note_cursor(ctx, cursor, &to, stream.head);
+    let what = if before == 0 { Signal::NewStream } else { Signal::Ahead };
+    follow::signal(ctx, &id, stream.no, what);
+    Ok(())
+}
+
+/// The producer's row, if it has been here before; only who was first with an id may use it.
+pub(super) fn known_producer(ctx: &ReducerContext, id: &str) -> Result<Option<SyncProducer>, Refusal> {
+    id.parse::<ProducerId>().map_err(|error| Refusal::new(Code::InvalidRequest, error.to_string()))?;
+    let producer = ctx.db.sync_producer().id().find(id.to_owned());
+    match &producer {
+        Some(known) if known.identity != ctx.sender() => {
+            let message = "this producer id belongs to another identity: keep the token beside the outbox";
+            Err(Refusal::new(Code::ForbiddenStream, message))
+        }
+        _ => Ok(producer),
+    }
+}
+
+/// A row for a producer that was not here before.
+pub(super) fn new_producer(ctx: &ReducerContext, id: String) -> SyncProducer {
+    let row = SyncProducer { no: 0, id, identity: ctx.sender(), first_seen: ctx.timestamp };
+    ctx.db.sync_producer().insert(row)
+}
+
+/// How far the producer's events were accepted in the stream's present life.
+pub(super) fn cursor_of(ctx: &ReducerContext, stream: &SyncStream, producer: &SyncProducer) -> Option<ProducerCursor> {
+    ctx.db.producer_cursor().by_stream_producer().filter((stream.no, producer.no)).next()
+}
+
+/// Hashes each payload once.
+fn check_hashes(events: &[NewEvent], skipped: u32) -> Result<(), Refusal> {
+    for (event, index) in events.iter().zip(skipped..) {
+        check_hash(&event.payload, event.hash).map_err(|refusal| refusal.at_event(index))?;
+    }
+    Ok(())
+}
+
+/// Whether the payload has the hash that came with it.
+pub(super) fn check_hash(payload: &str, claimed: WireHash) -> Result<(), Refusal> {
+    let hash = PayloadHash::of(payload.as_bytes());
+    if wire_hash(hash.as_bytes()) == claimed {
+        return Ok(());
+    }
+    Err(Refusal::new(Code::PayloadHashMismatch, format!("the payload that arrived has the hash {hash}")))
+}
+
+/// The stream's row with room for these events, made if there is none, and the head before them.
+fn grown(
+    ctx: &ReducerContext,
+    stream: Option<SyncStream>,
+    id: &StreamId,
+    events: &[NewEvent],
+) -> (u64, SyncStream) {
+    let count = events.len() as u64;
+    let bytes: usize = events.iter().map(|event| event.kind.len() + event.payload.len()).sum();
+    let Some(mut stream) = stream else {
+        return (0, born(ctx, id, count, bytes as u64));
+    };
+    let before = stream.head;
+    stream.head += count;
+    stream.bytes += bytes as u64;
+    stream.appended_at = ctx.timestamp;
+    (before, ctx.db.sync_stream().no().update(stream))
+}
+
+fn born(ctx: &ReducerContext, id: &StreamId, head: u64, bytes: u64) -> SyncStream {
+    let row = SyncStream {
+        no: 0,
+        id: id.as_str().into(),
+        epoch: new_epoch(ctx),
+        head,
+        floor: 1,
+        bytes,
+        snapshot_seq: 0,
+        created_at: ctx.timestamp,
+        appended_at: ctx.timestamp,
+    };
+    ctx.db.sync_stream().insert(row)
+}
+
+/// A new epoch. The host seeds each call's numbers with its time, so that a call repeated later draws others.
+pub(super) fn new_epoch(ctx: &ReducerContext) -> u64 {
+    Epoch::from_random(ctx.rng().r#gen()).get()
+}
+
+/// Where events go, and how they are numbered.
+struct Stored {
+    stream: u64,
+    after: u64,
+    producer: u64,
+    last_number: u64,
+}
+
+fn store(ctx: &ReducerContext, to: &Stored, events: Vec<NewEvent>) {
+    let first_number = to.last_number + 1 - events.len() as u64;
+    let table = ctx.db.sync_event();
+    for ((event, seq), number) in events.into_iter().zip(to.after + 1..).zip(first_number..) {
+        let NewEvent { kind, payload, hash, at } = event;
+        let Stored { stream, producer, .. } = *to;
+        let stored_at = ctx.timestamp;
+        table.insert(SyncEvent { stream, seq, kind, payload, payload_hash: hash, producer, number, at, stored_at });
+    }
+}
+
+fn note_cursor(ctx: &ReducerContext, cursor: Option<ProducerCursor>, to: &Stored, seq: u64) {
+    let Stored { stream, producer, last_number: number, .. } = *to;
+    let at = ctx.timestamp;
+    let table = ctx.db.producer_cursor();
+    match cursor {
+        Some(cursor) => {
+            table.id().update(ProducerCursor { number, seq, at, ..cursor });
+        }
+        None => {
+            table.insert(ProducerCursor { id: 0, stream, producer, number, seq, at });
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! How much of what the module takes and does at once, where it is no matter of the contract.
+
+use muster_contract::limits::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX, PAYLOAD_BYTES_MAX};
+use muster_contract::page::{LIST_STREAMS_MAX, PAGE_BYTES_MAX, PAGE_EVENTS_MAX};
+
+/// How many streams one `list_streams` looks at, whether they match or not.
+pub const LIST_SCAN_MAX: usize = 5_000;
+
+/// How many clients of one identity have a checkpoint in one stream. One more takes the place of the longest silent.
+pub const CHECKPOINT_CLIENTS_MAX: usize = 64;
+
+/// How many streams one sweep of retention looks at.
+pub const SWEEP_STREAMS_MAX: usize = 500;
+/// How many events one sweep deletes. Appends wait while it does.
+pub const SWEEP_EVENTS_MAX: usize = 2_000;
+/// How many bytes of kinds and payloads one sweep reads, but for the event that passes the limit.
+pub const SWEEP_BYTES_MAX: u64 = 2 * 1_024 * 1_024;
+/// How long appends have the host to themselves before a sweep that was not finished goes on, in milliseconds.
+pub const SWEEP_PAUSE_MS: u64 = 20;
+
+/// The most seconds between sweeps that an owner may ask for: a day.
+pub const SWEEP_EVERY_S_MAX: u64 = 86_400;
+/// The seconds between sweeps unless the owner says otherwise.
+pub const SWEEP_EVERY_S: u64 = 10;
+
+// Retention must get away what appends bring: a sweep takes at least a batch, ten times a second at least.
+const _: () = assert!(SWEEP_EVENTS_MAX >= BATCH_EVENTS_MAX && SWEEP_BYTES_MAX >= BATCH_BYTES_MAX as u64);
+const _: () = assert!(SWEEP_PAUSE_MS <= 100);
+// Any one event fits into a page, and any one stream into a list.
+const _: () = assert!(PAYLOAD_BYTES_MAX <= PAGE_BYTES_MAX && PAGE_EVENTS_MAX > 0);
+const _: () = assert!(LIST_SCAN_MAX >= LIST_STREAMS_MAX);
+const _: () = assert!(0 < SWEEP_EVERY_S && SWEEP_EVERY_S <= SWEEP_EVERY_S_MAX);

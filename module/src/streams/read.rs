@@ -1,0 +1,200 @@
+//! What a session reads of streams: lists, pages, and how far a producer has got.
+//!
+//! What always holds: each procedure reads in one transaction, so what an answer says of a stream was true at one
+//! moment; on a connection that asks for confirmed reads, the host gives the answer out once that moment is durable.
+//! What an answer holds is bounded, and what is scanned for it as well. A cursor is judged by `muster_contract::resume`
+//! alone.
+
+use muster_contract::page::{
+    Answer, AnswerValue, LIST_STREAMS_MAX, PRODUCER_STATES_MAX, Page, ProducerState, Snapshot, Stale, StoredEvent,
+    StreamInfo, StreamList, wire_hash,
+};
+use muster_contract::pattern::StreamPattern;
+use muster_contract::resume::{Resume, StaleReason, decide};
+use muster_contract::{Code, Refusal};
+use spacetimedb::{ProcedureContext, ReducerContext, procedure};
+
+use super::append::{cursor_of, known_producer};
+use super::filling::Filling;
+use super::limits::LIST_SCAN_MAX;
+use super::tables::{SyncEvent, SyncStream, sync_event, sync_snapshot, sync_stream};
+use super::{find, grants, parse_id, parse_pattern};
+
+/// The streams of a pattern with numbers above `after`, in order.
+///
+/// Answers [`StreamList`]; refuses what is no pattern.
+#[procedure]
+pub fn list_streams(ctx: &mut ProcedureContext, pattern: String, after_no: u64) -> Vec<u8> {
+    answer(ctx.with_tx(|tx| list(tx, &pattern, after_no).map(Answer::Ok)))
+}
+
+/// The events of a stream behind `after`: at most `max_events` of them and `max_bytes` bytes of kinds and payloads, but at
+/// least one if there is one. `epoch` 0 stands for the present life. `after_hash` is the hash of the event `after`, where
+/// the reader has it (32 bytes, else none): a held event with another hash means another history.
+///
+/// Answers [`Page`], or [`Stale`] where the cursor does not hold.
+#[procedure]
+pub fn read_page(
+    ctx: &mut ProcedureContext,
+    stream: String,
+    epoch: u64,
+    after: u64,
+    after_hash: Vec<u8>,
+    max_events: u32,
+    max_bytes: u32,
+) -> Vec<u8> {
+    let filling = Filling::up_to(max_events, max_bytes);
+    answer(ctx.with_tx(|tx| page(tx, &stream, &Cursor { epoch, after, hash: &after_hash }, filling)))
+}
+
+/// The newest snapshot of a stream, if there is one. `epoch` 0 stands for the present life.
+///
+/// Answers `Option<Snapshot>`, or [`Stale`] where the stream has another epoch.
+#[procedure]
+pub fn read_snapshot(ctx: &mut ProcedureContext, stream: String, epoch: u64) -> Vec<u8> {
+    answer(ctx.with_tx(|tx| snapshot(tx, &stream, epoch)))
+}
+
+/// How far a producer's events of these streams were accepted, in the order of the streams.
+///
+/// Answers `Vec<ProducerState>`; refuses a producer of another identity.
+#[procedure]
+pub fn producer_state(ctx: &mut ProcedureContext, producer: String, streams: Vec<String>) -> Vec<u8> {
+    answer(ctx.with_tx(|tx| states(tx, &producer, &streams).map(Answer::Ok)))
+}
+
+fn answer<T: AnswerValue>(result: Result<Answer<T>, Refusal>) -> Vec<u8> {
+    result.unwrap_or_else(|refusal| Answer::Refused(refusal.to_wire())).to_bytes()
+}
+
+fn list(ctx: &ReducerContext, pattern: &str, after_no: u64) -> Result<StreamList, Refusal> {
+    let pattern = parse_pattern(pattern)?;
+    grants::may_follow(ctx, &pattern)?;
+    if let StreamPattern::Exact(id) = &pattern {
+        let found = find(ctx, id).filter(|stream| stream.no > after_no);
+        let resume_after = found.as_ref().map_or(after_no, |stream| stream.no);
+        return Ok(StreamList { streams: found.into_iter().map(info).collect(), more: false, resume_after });
+    }
+    let mut list = StreamList { streams: Vec::new(), more: false, resume_after: after_no };
+    let rows = ctx.db.sync_stream().by_no().filter(after_no.saturating_add(1)..);
+    for (looked_at, stream) in rows.enumerate() {
+        if looked_at == LIST_SCAN_MAX || list.streams.len() == LIST_STREAMS_MAX {
+            list.more = true;
+            break;
+        }
+        list.resume_after = stream.no;
+        let id = parse_id(&stream.id)?;
+        if pattern.matches(&id) && grants::may_read(ctx, &id).is_ok() {
+            list.streams.push(info(stream));
+        }
+    }
+    Ok(list)
+}
+
+fn info(stream: SyncStream) -> StreamInfo {
+    let SyncStream { no, id, epoch, floor, head, snapshot_seq, .. } = stream;
+    StreamInfo { no, id, epoch, floor, head, snapshot_seq }
+}
+
+/// Where a reader says that it is.
+struct Cursor<'a> {
+    epoch: u64,
+    after: u64,
+    hash: &'a [u8],
+}
+
+fn page(ctx: &ReducerContext, id: &str, cursor: &Cursor<'_>, filling: Filling) -> Result<Answer<Page>, Refusal> {
+    let stream = match readable(ctx, id, cursor.epoch, cursor.after)? {
+        Ok(stream) => stream,
+        Err(stale) => return Ok(Answer::Stale(stale)),
+    };
+    if diverged(ctx, &stream, cursor)? {
+        return Ok(Answer::Stale(stream.stale(StaleReason::HistoryDiverged.as_str())));
+    }
+    let events = events_after(ctx, &stream, cursor.after, filling);
+    let SyncStream { epoch, floor, head, .. } = stream;
+    Ok(Answer::Ok(Page { epoch, floor, head, first: cursor.after + 1, events }))
+}
+
+/// The stream, if the caller may read it and may go on from its cursor.
+fn readable(ctx: &ReducerContext, id: &str, epoch: u64, after: u64) -> Result<Result<SyncStream, Stale>, Refusal> {
+    let id = parse_id(id)?;
+    grants::may_read(ctx, &id)?;
+    let Some(stream) = find(ctx, &id) else {
+        let reason = StaleReason::StreamMissing.as_str().into();
+        return Ok(Err(Stale { reason, epoch: 0, floor: 1, head: 0, snapshot_seq: 0 }));
+    };
+    match decide(Some(stream.position(epoch, after)), Some(&stream.bounds()), None) {
+        Resume::Stale { reason, .. } => Ok(Err(stream.stale(reason.as_str()))),
+        _ => Ok(Ok(stream)),
+    }
+}
+
+/// Whether the reader's last event is held, and is another than the one that is held. A host that was restored from an
+/// older copy and appended to since has the same epoch and a head that may reach past the cursor.
+fn diverged(ctx: &ReducerContext, stream: &SyncStream, cursor: &Cursor<'_>) -> Result<bool, Refusal> {
+    if cursor.hash.is_empty() || cursor.after < stream.floor || cursor.after == 0 {
+        return Ok(false);
+    }
+    let claimed: &[u8; 32] = cursor.hash.try_into().map_err(|_| {
+        Refusal::new(Code::InvalidRequest, format!("a hash of {} bytes, where SHA-256 has 32", cursor.hash.len()))
+    })?;
+    let held = ctx.db.sync_event().by_stream_seq().filter((stream.no, cursor.after)).next();
+    Ok(held.is_none_or(|event| event.payload_hash != wire_hash(claimed)))
+}
+
+fn events_after(ctx: &ReducerContext, stream: &SyncStream, after: u64, mut filling: Filling) -> Vec<StoredEvent> {
+    let last = stream.head.min(after.saturating_add(filling.events_left()));
+    let mut events = Vec::new();
+    if after >= last {
+        return events;
+    }
+    events.reserve((last - after) as usize);
+    for row in ctx.db.sync_event().by_stream_seq().filter((stream.no, after + 1..=last)) {
+        debug_assert_eq!(row.seq, after + 1 + events.len() as u64, "a stream has no holes");
+        if !filling.takes(row.kind.len() + row.payload.len()) {
+            break;
+        }
+        let SyncEvent { kind, payload, payload_hash: hash, at, producer, number, .. } = row;
+        events.push(StoredEvent { kind, payload, hash, at, producer, number });
+    }
+    events
+}
+
+fn snapshot(ctx: &ReducerContext, id: &str, epoch: u64) -> Result<Answer<Option<Snapshot>>, Refusal> {
+    let id = parse_id(id)?;
+    grants::may_read(ctx, &id)?;
+    let Some(stream) = find(ctx, &id) else {
+        let reason = StaleReason::StreamMissing.as_str().into();
+        return Ok(Answer::Stale(Stale { reason, epoch: 0, floor: 1, head: 0, snapshot_seq: 0 }));
+    };
+    if epoch != 0 && epoch != stream.epoch {
+        return Ok(Answer::Stale(stream.stale(StaleReason::EpochChanged.as_str())));
+    }
+    let row = ctx.db.sync_snapshot().stream().find(stream.no);
+    Ok(Answer::Ok(row.map(|row| Snapshot {
+        epoch: row.epoch,
+        seq: row.seq,
+        payload: row.payload,
+        hash: row.payload_hash,
+        at: row.at,
+    })))
+}
+
+fn states(ctx: &ReducerContext, producer: &str, streams: &[String]) -> Result<Vec<ProducerState>, Refusal> {
+    if streams.len() > PRODUCER_STATES_MAX {
+        let message = format!("{} streams asked for, and {PRODUCER_STATES_MAX} are the most", streams.len());
+        return Err(Refusal::new(Code::BatchTooLarge, message));
+    }
+    let producer = known_producer(ctx, producer)?;
+    let state = |id: &String| {
+        let id = parse_id(id)?;
+        grants::may_append(ctx, &id)?;
+        let Some(stream) = find(ctx, &id) else {
+            return Ok(ProducerState { epoch: 0, number: 0, head: 0 });
+        };
+        let cursor = producer.as_ref().and_then(|producer| cursor_of(ctx, &stream, producer));
+        Ok(ProducerState { epoch: stream.epoch, number: cursor.map_or(0, |cursor| cursor.number), head: stream.head })
+    };
+    streams.iter().map(state).collect()
+}
