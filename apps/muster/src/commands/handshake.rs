@@ -4,11 +4,14 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::handshake::{self, Evidence, Plan, Stage};
+use crate::handshake::{self, CouldNotRun, Evidence, Plan, Stage};
 use crate::limits::HANDSHAKE_PATIENCE_MS;
 use crate::outcome::{Exit, Failure, Outcome};
 use crate::target::TargetArgs;
 use crate::ui::Ui;
+
+/// [`HANDSHAKE_PATIENCE_MS`] in seconds.
+const PATIENCE_S: NonZeroU32 = NonZeroU32::new((HANDSHAKE_PATIENCE_MS / 1_000) as u32).expect("it is a second or more");
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -30,8 +33,8 @@ pub(crate) struct HandshakeArgs {
     #[arg(long, value_name = "DIR")]
     evidence_dir: Option<PathBuf>,
     /// How long any one state may take to come about
-    #[arg(long, value_name = "SECONDS", value_parser = whole_seconds)]
-    patience: Option<NonZeroU32>,
+    #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE_S, value_parser = whole_seconds)]
+    patience: NonZeroU32,
     /// Print one JSON object (muster.handshake.v1)
     #[arg(long)]
     json: bool,
@@ -51,15 +54,17 @@ fn whole_seconds(text: &str) -> Result<NonZeroU32, String> {
 /// Runs.
 pub(crate) async fn run(ui: &Ui, args: HandshakeArgs) -> Outcome {
     let target = args.target.resolve(ui).await?;
-    let patience_ms = args.patience.map_or(HANDSHAKE_PATIENCE_MS, |seconds| u64::from(seconds.get()) * 1_000);
     let plan = Plan {
         lane: target.place.lane.as_ref().map(|lane| lane.name.to_string()),
         endpoint: target.place.endpoint.clone(),
         token: target.token.clone(),
         clients: args.clients.get().into(),
-        patience: Duration::from_millis(patience_ms),
+        patience: Duration::from_secs(args.patience.get().into()),
     };
-    let evidence = handshake::meet(&plan, progress(ui)).await.map_err(|error| Failure::CouldNot(error.to_string()))?;
+    let evidence = handshake::meet(&plan, progress(ui)).await.map_err(|error| match error {
+        CouldNotRun::Http(error) => target.explain(error),
+        other => Failure::CouldNot(other.to_string()),
+    })?;
     let written = args.evidence_dir.as_deref().map(|folder| handshake::write_to(folder, &evidence)).transpose();
     if args.json {
         ui.print_json(&evidence.report)?;

@@ -30,6 +30,8 @@ Makes the database if it does not exist. Otherwise the host plans the change fir
 shown on stderr; one that is not allowed changes nothing and ends with exit code 1.
 Without any token, a new identity is made and its token saved for this host below
 $XDG_CONFIG_HOME/muster/tokens (or ~/.config/…), mode 0600: it owns the database.
+With --json: {\"schema\":\"muster.publish.v1\",\"operation\":\"created\",\"sha256\":…,\"module_hash\":…,…};
+sha256 is of the file, module_hash is how the host knows the module, also in a handshake.
 
 Examples:
   muster publish --server http://127.0.0.1:3000 --database presence
