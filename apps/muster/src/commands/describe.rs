@@ -15,8 +15,8 @@ const DOCUMENT: &str = "muster.describe.v1";
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The module hash is that of the module that runs now, as a handshake reports it. Reducers that the host
-runs by itself (at a moment of its own, or on a schedule) are marked: clients do not call them.
+The module hash is that of the module that runs now, as a handshake reports it. Reducers that the
+host runs by itself (at a moment of its own, or on a schedule) are marked: clients do not call them.
 
 Example:
   muster describe --server https://maincloud.spacetimedb.com --database my-presence")]

@@ -54,7 +54,7 @@ fn explain(error: HttpError, query: &str, target: &Target) -> Failure {
         Some(400) if check_new_name(target.database()).is_err() => target.explain(error),
         Some(400) if selects_from_nothing(query) => Failure::could_not(
             format!("the host refuses this SQL: {}", one_line(error.said().unwrap_or_default())),
-            "SpacetimeDB's SQL reads tables only: write SELECT … FROM a table (`muster describe` shows them)",
+            FROM_IS_NEEDED,
         ),
         Some(400) => Failure::could_not(
             format!("the host refuses this SQL: {}", one_line(error.said().unwrap_or_default())),
@@ -64,9 +64,13 @@ fn explain(error: HttpError, query: &str, target: &Target) -> Failure {
     }
 }
 
+/// What to do about a SELECT without FROM.
+pub(super) const FROM_IS_NEEDED: &str =
+    "SpacetimeDB's SQL reads tables only: write SELECT … FROM a table (`muster describe` shows them)";
+
 /// Whether some statement is a SELECT without FROM, which other databases take for an expression to evaluate. Words in
 /// texts count too: this is for a hint, after the host has refused.
-fn selects_from_nothing(query: &str) -> bool {
+pub(super) fn selects_from_nothing(query: &str) -> bool {
     query.split(';').any(|statement| {
         let mut words = statement.split_whitespace();
         words.next().is_some_and(|first| first.eq_ignore_ascii_case("select"))

@@ -11,6 +11,7 @@ use anstyle::AnsiColor;
 use muster_wire::{CallError, ClosedReason, Connection, Incoming, Order, Rows, TableChange, Update, connect};
 use serde::Serialize;
 
+use super::sql::{FROM_IS_NEEDED, selects_from_nothing};
 use crate::outcome::{Exit, Failure, Outcome, one_line};
 use crate::signals::Stop;
 use crate::target::TargetArgs;
@@ -83,7 +84,7 @@ async fn follow(
     incoming: Incoming,
     args: &SubscribeArgs,
 ) -> Outcome {
-    let subscription = connection.subscribe(&args.queries).await.map_err(explain)?;
+    let subscription = connection.subscribe(&args.queries).await.map_err(|error| explain(error, &args.queries))?;
     let rows: usize = subscription.tables.iter().map(Rows::len).sum();
     for table in &subscription.tables {
         printer.print("insert", table, subscription.order, true).await?;
@@ -95,11 +96,14 @@ async fn follow(
     }
 }
 
-fn explain(error: CallError) -> Failure {
+fn explain(error: CallError, queries: &[String]) -> Failure {
     match error {
         CallError::Refused(said) => Failure::could_not(
             format!("the host refuses the subscription: {}", one_line(&said)),
-            "correct the queries; `muster describe` shows the tables and columns",
+            match queries.iter().any(|query| selects_from_nothing(query)) {
+                true => FROM_IS_NEEDED,
+                false => "correct the queries; `muster describe` shows the tables and columns",
+            },
         ),
         other => other.into(),
     }

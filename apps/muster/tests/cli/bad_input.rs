@@ -143,6 +143,7 @@ fn a_request_that_makes_no_sense_to_the_database_is_named() {
             (&["call", "fail"], 1),
             (&["call", "crash"], 1),
             (&["subscribe", "SELEC"], 2),
+            (&["subscribe", "SELECT 1"], 2),
             (&["subscribe", "SELECT * FROM itme"], 2),
             (&["subscribe", "SELECT * FROM item", "--database", "elsewhere"], 2),
             (&["logs", "--anonymous"], 2),
