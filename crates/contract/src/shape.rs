@@ -167,9 +167,37 @@ pub fn columns_of<T: SpacetimeType>() -> Vec<ColumnShape> {
         .iter()
         .map(|element| ColumnShape {
             name: element.name().expect("a row type has named fields").to_string(),
-            ty: element.algebraic_type.clone(),
+            ty: as_hosts_say(&element.algebraic_type),
         })
         .collect()
+}
+
+/// A type as a host describes it: SpacetimeDB writes the variants of a module's enums in camel case, whatever they are
+/// called in the module (its page on case conversion).
+fn as_hosts_say(ty: &AlgebraicType) -> AlgebraicType {
+    let mut ty = ty.clone();
+    match &mut ty {
+        AlgebraicType::Sum(sum) => {
+            for variant in &mut sum.variants {
+                variant.name = variant.name.as_deref().map(|name| camel_case(name).into());
+                variant.algebraic_type = as_hosts_say(&variant.algebraic_type);
+            }
+        }
+        AlgebraicType::Product(product) => {
+            for element in &mut product.elements {
+                element.algebraic_type = as_hosts_say(&element.algebraic_type);
+            }
+        }
+        AlgebraicType::Array(array) => *array.elem_ty = as_hosts_say(&array.elem_ty),
+        _ => {}
+    }
+    ty
+}
+
+/// `FollowEnded` as `followEnded`.
+fn camel_case(pascal_case: &str) -> String {
+    let mut chars = pascal_case.chars();
+    chars.next().map_or_else(String::new, |first| first.to_ascii_lowercase().to_string() + chars.as_str())
 }
 
 /// A typespace that writes every nested type out where it is used, so that two types compare by structure alone.
@@ -281,6 +309,14 @@ mod tests {
         let shape = TableShape::of::<Person>();
         let private = [ObservedTable { shape: shape.clone(), public: false }];
         assert_eq!(shape.check(&private), Err(ShapeMismatch::NotPublic { table: "person".into() }));
+    }
+
+    #[test]
+    fn variants_are_named_as_hosts_name_them() {
+        let shape = TableShape::of::<SyncSignal>();
+        assert_eq!(render(&shape.columns[4].ty), "<ahead({}) | newStream({}) | gone({}) | followEnded({})>");
+        let optional = TableShape::of::<ActiveConnection>();
+        assert_eq!(render(&optional.columns[3].ty), "Option<String>");
     }
 
     #[test]

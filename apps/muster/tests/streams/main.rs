@@ -1,0 +1,8 @@
+//! What the module does with streams, on the real engine: Muster's module, published to an embedded host, and clients of
+//! `muster-wire` over real sockets.
+#![cfg(feature = "host")]
+
+mod lane;
+#[path = "../support/mod.rs"]
+mod support;
+mod visibility;
