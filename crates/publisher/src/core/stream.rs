@@ -1,0 +1,205 @@
+//! One stream, as the core knows it.
+//!
+//! What always holds: `confirmed < next <= last + 1`, and the numbers from `confirmed + 1` to `next - 1` are those of the
+//! calls under way.
+
+use std::time::Duration;
+
+use super::CoreConfig;
+use super::words::{HostState, Refusal, StreamRecord};
+use crate::limits::FINAL_REFUSALS_MAX;
+
+/// Where a stream is. The table of moves is on the page of [`super`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Unknown,
+    Asking,
+    /// The new record, and the connection on which the host was asked.
+    Saving {
+        record: StreamRecord,
+        session: u64,
+    },
+    Ready,
+    Draining,
+    Waiting {
+        until: Duration,
+    },
+    Parked,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Stream {
+    pub(super) record: StreamRecord,
+    pub(super) phase: Phase,
+    /// The next local number to send.
+    pub(super) next: u64,
+    pub(super) calls: usize,
+    /// A call whose events are being read: where the next one begins is not known yet.
+    pub(super) reading: bool,
+    /// Since when there have been events that nobody has sent.
+    pub(super) waiting_since: Duration,
+    /// The refusal that is being dealt with, of the earliest call that had one since the last success.
+    pub(super) refusal: Option<Refusal>,
+    /// The first local number of the call that it was for.
+    pub(super) refused_at: u64,
+    /// Final refusals in a row. With any, one call at a time is made.
+    pub(super) finals: u32,
+    /// Refusals of any kind in a row.
+    pub(super) attempts: u32,
+    /// Whether the host must be asked about this stream in a call of its own, because it refused one with others.
+    pub(super) alone: bool,
+    /// Whether the disk is forgetting its confirmed events.
+    pub(super) forgetting: bool,
+    pub(super) timer: Option<Duration>,
+    pub(super) drained: Option<u64>,
+}
+
+impl Stream {
+    pub(super) fn new(record: StreamRecord, now: Duration) -> Stream {
+        Stream {
+            record,
+            phase: if record.parked { Phase::Parked } else { Phase::Unknown },
+            next: record.confirmed + 1,
+            calls: 0,
+            reading: false,
+            waiting_since: now,
+            refusal: None,
+            refused_at: 0,
+            finals: 0,
+            attempts: 0,
+            alone: false,
+            forgetting: false,
+            timer: None,
+            drained: None,
+        }
+    }
+
+    /// Whether nothing is under way for it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.calls == 0 && matches!(self.phase, Phase::Unknown | Phase::Ready)
+    }
+
+    /// How many events nobody has sent.
+    pub(super) fn unsent(&self) -> u64 {
+        (self.record.last + 1).saturating_sub(self.next)
+    }
+
+    /// When the next batch may go out; `None` while an answer is needed first. Events gather while others are under way.
+    pub(super) fn sends_at(&self, config: &CoreConfig) -> Option<Duration> {
+        let calls_max = if self.finals > 0 { 1 } else { config.stream_calls_max };
+        if self.reading || self.unsent() == 0 || self.calls >= calls_max {
+            return None;
+        }
+        let at_once = self.calls == 0 || self.unsent() >= u64::from(config.batch_events_max);
+        Some(if at_once { Duration::ZERO } else { self.waiting_since + config.linger })
+    }
+
+    /// Everything that was under way is void.
+    pub(super) fn rewind(&mut self) {
+        self.calls = 0;
+        self.reading = false;
+        self.next = self.record.confirmed + 1;
+    }
+}
+
+/// What to do about a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// The stream is another one: ask, renumber, go on.
+    Epoch,
+    /// It will come again: park.
+    Final,
+    /// It may be over by itself, or after somebody changed a grant: try again, more and more slowly.
+    Passing,
+}
+
+impl Refusal {
+    pub(super) fn class(&self) -> Class {
+        match self.code.as_str() {
+            "epoch_changed" | "stale_cursor" => Class::Epoch,
+            "sequence_conflict"
+            | "producer_hole"
+            | "payload_hash_mismatch"
+            | "payload_too_large"
+            | "invalid_payload"
+            | "invalid_kind"
+            | "invalid_batch"
+            | "invalid_request"
+            | "batch_too_large"
+            | "bad_stream_id" => Class::Final,
+            // Also what a person can mend without touching the outbox: a token, a grant, a client that is too old. And
+            // what a newer module may say.
+            _ => Class::Passing,
+        }
+    }
+}
+
+/// What the host's word about a stream means for its numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Numbers {
+    /// The host has everything up to this local number.
+    Confirmed(u64),
+    /// The numbers are to be counted from another base, in another epoch or in one that is known now.
+    Renumbered(StreamRecord),
+    /// They contradict each other, and only a person can say what to do.
+    Contradicted(Refusal),
+}
+
+/// Compares what the outbox holds of a stream with the host's word.
+pub(super) fn compare(record: &StreamRecord, host: HostState) -> Numbers {
+    let renumbered = StreamRecord {
+        epoch: host.epoch,
+        // Numbers in use are far below 2^63: they count events that were written to a disk.
+        base: i64::try_from(i128::from(record.confirmed) - i128::from(host.number)).unwrap_or(record.base),
+        renumber: false,
+        ..*record
+    };
+    if record.renumber {
+        return Numbers::Renumbered(renumbered);
+    }
+    let known = i128::from(host.number) + i128::from(record.base);
+    if known > i128::from(record.last) {
+        return Numbers::Contradicted(ahead(record, host));
+    }
+    if known < i128::from(record.confirmed) {
+        // Another stream of the same name counts anew; so does one whose epoch nobody had learnt yet.
+        let is_another = record.epoch == 0 || record.epoch != host.epoch;
+        return if is_another { Numbers::Renumbered(renumbered) } else { Numbers::Contradicted(behind(record, host)) };
+    }
+    let confirmed = u64::try_from(known).unwrap_or(record.confirmed);
+    if host.epoch == record.epoch {
+        return Numbers::Confirmed(confirmed);
+    }
+    // The stream was given another epoch and kept what it knew of its producers, or its first epoch is known now.
+    Numbers::Renumbered(StreamRecord { epoch: host.epoch, confirmed, ..*record })
+}
+
+fn behind(record: &StreamRecord, host: HostState) -> Refusal {
+    let confirmed = record.wire_number(record.confirmed).unwrap_or(0);
+    Refusal {
+        code: "host_behind_outbox".into(),
+        message: format!(
+            "the host has this producer's events up to {}, and had confirmed {confirmed}: it was restored from an older \
+             copy, and the events between are gone from the outbox; accept the loss to go on with the next event",
+            host.number
+        ),
+    }
+}
+
+fn ahead(record: &StreamRecord, host: HostState) -> Refusal {
+    let last = record.wire_number(record.last).unwrap_or(0);
+    Refusal {
+        code: "outbox_behind_host".into(),
+        message: format!(
+            "the host has this producer's events up to {}, and the outbox never gave a number above {last}: the outbox was \
+             restored from an older copy; accept the loss to send what it holds as new events, some perhaps twice",
+            host.number
+        ),
+    }
+}
+
+/// Whether a refusal of the only call under way parks the stream: a final one, and not the first.
+pub(super) fn parks(stream: &Stream, refusal: &Refusal) -> bool {
+    let is_again = stream.refusal.as_ref().is_some_and(|before| before.code == refusal.code);
+    refusal.class() == Class::Final && stream.finals > 0 && (is_again || stream.finals >= FINAL_REFUSALS_MAX)
+}

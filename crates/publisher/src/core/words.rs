@@ -1,0 +1,257 @@
+//! The words between the core and its driver: events in, actions out.
+//!
+//! What always holds: plain data, comparable and cheap to print, so that a test or a simulator can write down what it
+//! expects. No payload is in it: the core knows ranges of numbers.
+
+use std::time::Duration;
+
+/// The outbox's own number of a stream.
+pub type StreamNo = u64;
+
+/// The core's own number of a call to the host.
+pub type CallId = u64;
+
+/// What the outbox keeps of a stream. Events have *local* numbers, given when they are published: 1, 2, 3, … for each
+/// stream of an outbox, for ever. The host counts each producer's events of one epoch from 1 on; `local - base` is the
+/// number there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamRecord {
+    /// The outbox's number of the stream.
+    pub no: StreamNo,
+    /// The epoch that `base` is for; 0 while it is not known.
+    pub epoch: u64,
+    /// What a local number has more than the host's.
+    pub base: i64,
+    /// The last local number that the host has confirmed; 0 for none.
+    pub confirmed: u64,
+    /// The last local number given; 0 for none.
+    pub last: u64,
+    /// Whether a person accepted that the host has lost events or knows others: the next answer of the host decides
+    /// `base`, whatever it was.
+    pub renumber: bool,
+    /// Whether the stream waits for a person.
+    pub parked: bool,
+}
+
+impl StreamRecord {
+    /// The host's number of a local one, where it has one.
+    pub fn wire_number(&self, local: u64) -> Option<u64> {
+        u64::try_from(i128::from(local) - i128::from(self.base)).ok()
+    }
+
+    /// How many events are not confirmed.
+    pub const fn pending(&self) -> u64 {
+        self.last - self.confirmed
+    }
+}
+
+/// A refusal as the core needs it: the stable code, and words for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// A code of [`muster_contract::Code`], or one that a newer module knows.
+    pub code: String,
+    /// The whole refusal as the host said it.
+    pub message: String,
+}
+
+/// What the host says of a stream: [`muster_contract::page::ProducerState`] without what the core does not use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostState {
+    /// The stream's epoch; 0 if there is no such stream.
+    pub epoch: u64,
+    /// The last number accepted of this producer in that epoch; 0 for none.
+    pub number: u64,
+}
+
+/// What happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Whoever holds the publisher wants it to send.
+    Start,
+    /// Nobody wants it to send any more.
+    Stop,
+    /// A person, or a new token, asks to try again now, blocked or not.
+    RetryNow,
+    /// Events of a stream are on disk. For a stream that the core knows, only `last` is taken from it.
+    Stored(StreamRecord),
+    /// A person changed a parked stream on disk: what the core knew of it is void.
+    Reset(StreamRecord),
+    /// [`Action::Connect`] succeeded.
+    Connected {
+        /// The connection's number.
+        connection: u64,
+    },
+    /// [`Action::Connect`] failed, or the connection ended.
+    Disconnected {
+        /// The connection's number.
+        connection: u64,
+        /// Whether trying again may help without anybody changing anything.
+        retryable: bool,
+        /// For a person.
+        message: String,
+    },
+    /// The events of [`Action::Append`] were read from disk and handed to the connection.
+    Taken {
+        /// Which call.
+        call: CallId,
+        /// How many, at least one.
+        count: u32,
+        /// How many bytes they hold.
+        bytes: usize,
+    },
+    /// They could not be read; the call was not made.
+    NotTaken {
+        /// Which call.
+        call: CallId,
+        /// Whether the outbox is damaged there, so that reading again cannot help.
+        damaged: bool,
+        /// For a person.
+        message: String,
+    },
+    /// `append_events` succeeded: what it brought is durable at the host.
+    Accepted {
+        /// Which call.
+        call: CallId,
+    },
+    /// The host refused a call, `append_events` or `producer_state`, and nothing was changed.
+    Refused {
+        /// Which call.
+        call: CallId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// `producer_state` answered; all that it says is durable at the host.
+    States {
+        /// Which call.
+        call: CallId,
+        /// One for each stream asked for, in that order.
+        states: Vec<HostState>,
+    },
+    /// [`Action::Save`] is on disk, or could not be written.
+    Saved {
+        /// The stream.
+        stream: StreamNo,
+        /// Whether it is.
+        ok: bool,
+    },
+    /// [`Action::Forget`] is on disk, or could not be written.
+    Forgotten {
+        /// Whether it is.
+        ok: bool,
+    },
+    /// Time has passed.
+    Tick,
+}
+
+/// What is to be done, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Connect to the host; answered by [`Event::Connected`] or [`Event::Disconnected`].
+    Connect {
+        /// The connection's number. Calls have numbers of their own, which never come again on another connection.
+        connection: u64,
+    },
+    /// Drop the connection, without an answer. Answers to its calls that still come are ignored.
+    Disconnect {
+        /// The connection's number.
+        connection: u64,
+    },
+    /// Call `producer_state`.
+    Ask {
+        /// The call.
+        call: CallId,
+        /// The streams, at most [`crate::limits::ASK_STREAMS_MAX`].
+        streams: Vec<StreamNo>,
+    },
+    /// Read events from disk and call `append_events` with them: as many as there are from `first` on, at least one, at
+    /// most `events_max` and, from the second on, `bytes_max`. Calls go out in the order of these actions. Answered by
+    /// [`Event::Taken`] and then the host's word, or by [`Event::NotTaken`].
+    Append {
+        /// The call.
+        call: CallId,
+        /// The stream.
+        stream: StreamNo,
+        /// The stream's epoch as far as known, or 0.
+        epoch: u64,
+        /// The local number of the first event.
+        first: u64,
+        /// The host's number of the first event.
+        number: u64,
+        /// At most so many.
+        events_max: u32,
+        /// At most so many bytes of kinds and payloads, unless the first event alone has more.
+        bytes_max: usize,
+    },
+    /// Write epoch, base and confirmed number of a stream to disk, and `renumber` as false; answered by
+    /// [`Event::Saved`]. Nothing is sent under the new numbers before.
+    Save(StreamRecord),
+    /// Write to disk that the stream waits for a person. Not answered: where it is lost, the stream is parked again after
+    /// the next start.
+    Park {
+        /// The stream.
+        stream: StreamNo,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Write to disk that all events of each stream up to a local number are confirmed, and forget them; answered by
+    /// [`Event::Forgotten`].
+    Forget(Vec<(StreamNo, u64)>),
+}
+
+/// What the sender is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nobody asked it to send.
+    Off,
+    /// Waiting for the host's greeting.
+    Connecting,
+    /// Connected, with events that are not confirmed.
+    Sending,
+    /// Connected, and all but parked events confirmed.
+    Idle,
+    /// Not connected; waiting until the next attempt.
+    Backoff {
+        /// When it comes, as a time of [`super::Core::on`].
+        until: Duration,
+    },
+    /// Not connected, and no attempt comes before a person has changed something.
+    Blocked,
+}
+
+/// What the core tells of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// What it is doing.
+    pub state: State,
+    /// Attempts to connect in a row that failed.
+    pub attempts: u32,
+    /// What went wrong last with the connection, while it is away.
+    pub last_error: Option<String>,
+    /// Streams with events that are neither confirmed nor parked.
+    pub pending_streams: usize,
+    /// Parked streams that the core has met.
+    pub parked_streams: usize,
+    /// Calls that the host has not answered.
+    pub calls: usize,
+    /// Streams in trouble that are tried again by themselves, with the last refusal of each; at most ten.
+    pub refused: Vec<(StreamNo, Refusal)>,
+}
+
+/// What has been counted since the core was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Events confirmed, however.
+    pub confirmed: u64,
+    /// Events that the host turned out to have when asked: sent before, with the acknowledgement lost.
+    pub duplicates: u64,
+    /// Successful calls of `append_events`.
+    pub accepted_calls: u64,
+    /// Refused calls of any kind.
+    pub refused_calls: u64,
+    /// Connections that were made.
+    pub connections: u64,
+    /// Streams whose numbers began anew, because the stream did.
+    pub rebased: u64,
+    /// Streams parked.
+    pub parked: u64,
+}

@@ -1,0 +1,395 @@
+//! The sender's loop. See [`super`].
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use muster_wire::{ClosedReason, ConnectError, Connection, Token, args, connect};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::calls::{self, Ended};
+use super::reading::Reader;
+use super::{Command, ConnectConfig, PublisherStatus, Sender, TokenSource};
+use crate::core::{Action, CallId, Core, Event, Refusal, StreamNo, StreamRecord};
+use crate::limits::{ASK_STREAMS_MAX, FORGET_RETRY_MS, ms};
+use crate::outbox::reader::{Batch, ReadError, Wanted};
+use crate::outbox::{Control, Outbox};
+
+/// Something under way has come to its end.
+enum Done {
+    Connected { connection: u64, result: Box<Result<Connection, Lost>> },
+    Closed { connection: u64, reason: ClosedReason },
+    Read { call: CallId, result: Result<Batch, ReadError> },
+    Named { call: CallId, result: Result<Vec<String>, ReadError> },
+    Call { connection: u64, ended: Ended },
+    Event(Event),
+    Pending(Result<Vec<StreamRecord>, ReadError>),
+    Nothing,
+}
+
+/// Why there is no connection.
+struct Lost {
+    retryable: bool,
+    message: String,
+}
+
+impl From<ConnectError> for Lost {
+    fn from(error: ConnectError) -> Self {
+        Lost { retryable: error.is_retryable(), message: error.to_string() }
+    }
+}
+
+type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
+
+struct Task {
+    outbox: Arc<Outbox>,
+    config: ConnectConfig,
+    core: Core,
+    began: Instant,
+    reader: Reader,
+    work: FuturesUnordered<Work>,
+    /// The number of the connection that the core wants.
+    wanted: Option<u64>,
+    /// The connection that the core knows as the present one.
+    connection: Option<(u64, Connection)>,
+    /// Which connection a call that is being read is for.
+    reading: BTreeMap<CallId, u64>,
+    status: watch::Sender<PublisherStatus>,
+}
+
+pub(super) async fn run(
+    outbox: Arc<Outbox>,
+    config: ConnectConfig,
+    status: watch::Sender<PublisherStatus>,
+    mut orders: mpsc::Receiver<Command>,
+    before: Option<Sender>,
+) {
+    if let Some(before) = before {
+        before.stop().await;
+    }
+    let reader = outbox
+        .connection_to_read()
+        .map_err(|error| error.to_string())
+        .and_then(|connection| Reader::start(connection, outbox.producer()).map_err(|error| error.to_string()));
+    let reader = match reader {
+        Ok(reader) => reader,
+        Err(error) => {
+            tracing::error!(%error, "the sender cannot read its outbox");
+            status.send_modify(|status| {
+                (status.state, status.last_error) = (super::SenderState::Blocked, Some(error));
+            });
+            return;
+        }
+    };
+    outbox.feed().listen(true);
+    let core = Core::new(config.core);
+    let mut task = Task {
+        outbox,
+        config,
+        core,
+        began: Instant::now(),
+        reader,
+        work: FuturesUnordered::new(),
+        wanted: None,
+        connection: None,
+        reading: BTreeMap::new(),
+        status,
+    };
+    task.load_pending(0, Duration::ZERO);
+    task.feed(Event::Start).await;
+    task.serve(&mut orders).await;
+    task.outbox.feed().listen(false);
+    if let Some((_, connection)) = task.connection.take() {
+        connection.close().await;
+    }
+    task.status.send_replace(PublisherStatus::off());
+}
+
+impl Task {
+    async fn serve(&mut self, orders: &mut mpsc::Receiver<Command>) {
+        let outbox = self.outbox.clone();
+        loop {
+            let deadline = self.deadline();
+            tokio::select! {
+                command = orders.recv() => match command {
+                    Some(Command::RetryNow) => self.feed(Event::RetryNow).await,
+                    // Without a handle nobody could stop it later.
+                    Some(Command::Stop) | None => return,
+                },
+                Some(done) = self.work.next() => self.done(done).await,
+                () = outbox.feed().notify.notified() => {
+                    for event in outbox.feed().take() {
+                        self.feed(event).await;
+                    }
+                }
+                () = sleep_until(deadline) => self.feed(Event::Tick).await,
+            }
+            self.show();
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        let far = Instant::now() + Duration::from_secs(3_600);
+        self.core.next_deadline().and_then(|deadline| self.began.checked_add(deadline)).map_or(far, |at| at.min(far))
+    }
+
+    fn show(&self) {
+        self.outbox.meters().counted(self.core.counters());
+        let now = PublisherStatus::of(&self.core, self.began.elapsed());
+        self.status.send_if_modified(|status| {
+            let changed = *status != now;
+            *status = now;
+            changed
+        });
+    }
+
+    /// Has the next streams read that were left over from before.
+    fn load_pending(&mut self, after: StreamNo, wait: Duration) {
+        let reader = self.reader.clone();
+        self.work.push(Box::pin(async move {
+            tokio::time::sleep(wait).await;
+            Done::Pending(reader.pending(after, ASK_STREAMS_MAX).await)
+        }));
+    }
+
+    async fn done(&mut self, done: Done) {
+        match done {
+            Done::Connected { connection, result } => self.connected(connection, *result).await,
+            Done::Closed { connection, reason } => {
+                let lost = Lost { retryable: reason.is_retryable(), message: reason.to_string() };
+                self.lost(connection, lost).await;
+            }
+            Done::Read { call, result } => self.read(call, result).await,
+            Done::Named { call, result } => self.named(call, result).await,
+            Done::Call { connection, ended } => self.call_ended(connection, ended).await,
+            Done::Event(event) => self.feed(event).await,
+            Done::Pending(Ok(records)) => {
+                if records.len() == ASK_STREAMS_MAX
+                    && let Some(last) = records.last()
+                {
+                    self.load_pending(last.no, Duration::ZERO);
+                }
+                for record in records {
+                    self.feed(Event::Stored(record)).await;
+                }
+            }
+            Done::Pending(Err(error)) => {
+                tracing::warn!(?error, "the outbox cannot be read");
+                self.outbox.meters().failed("outbox_unreadable");
+                self.load_pending(0, ms(FORGET_RETRY_MS));
+            }
+            Done::Nothing => {}
+        }
+    }
+
+    async fn connected(&mut self, connection: u64, result: Result<Connection, Lost>) {
+        match result {
+            Ok(wire) if self.wanted != Some(connection) => self.close(wire),
+            Ok(wire) => {
+                let watched = wire.clone();
+                self.connection = Some((connection, wire));
+                self.work
+                    .push(Box::pin(async move { Done::Closed { connection, reason: watched.wait_closed().await } }));
+                self.feed(Event::Connected { connection }).await;
+            }
+            Err(lost) => self.lost(connection, lost).await,
+        }
+    }
+
+    async fn lost(&mut self, connection: u64, lost: Lost) {
+        if self.connection.as_ref().is_some_and(|(present, _)| *present == connection) {
+            self.connection = None;
+        }
+        self.outbox.meters().failed("network");
+        let Lost { retryable, message } = lost;
+        tracing::info!(retryable, message, "the publisher has no connection");
+        self.feed(Event::Disconnected { connection, retryable, message }).await;
+    }
+
+    /// Hands a batch that was read to its connection, and only then tells the core.
+    async fn read(&mut self, call: CallId, result: Result<Batch, ReadError>) {
+        let meant_for = self.reading.remove(&call);
+        let batch = match result {
+            Ok(batch) => batch,
+            Err(error) => {
+                let (damaged, message) = match error {
+                    ReadError::Damaged(message) => (true, message),
+                    ReadError::Unreadable(message) => (false, message),
+                };
+                return self.feed(Event::NotTaken { call, damaged, message }).await;
+            }
+        };
+        let Some((connection, wire)) = self.connection.clone().filter(|(number, _)| Some(*number) == meant_for) else {
+            // Its connection has ended since; the core knows.
+            return;
+        };
+        let (count, bytes) = (batch.events, batch.args.len());
+        let mut work: Work = Box::pin(async move {
+            let ended = calls::append_ended(call, wire.call_reducer("append_events", batch.args).await);
+            Done::Call { connection, ended }
+        });
+        // The first poll puts it into the connection's queue, which has room (see the limits): so calls keep their order.
+        let first = tokio::task::unconstrained(async { futures::poll!(work.as_mut()) }).await;
+        self.feed(Event::Taken { call, count, bytes }).await;
+        match first {
+            std::task::Poll::Ready(Done::Call { connection, ended }) => {
+                self.work.push(Box::pin(async move { Done::Call { connection, ended } }));
+            }
+            std::task::Poll::Ready(_) => {}
+            std::task::Poll::Pending => self.work.push(work),
+        }
+    }
+
+    async fn named(&mut self, call: CallId, result: Result<Vec<String>, ReadError>) {
+        let meant_for = self.reading.remove(&call);
+        let streams = match result {
+            Ok(streams) => streams,
+            Err(error) => {
+                let refusal = Refusal { code: "outbox_unreadable".into(), message: format!("{error:?}") };
+                return self.feed(Event::Refused { call, refusal }).await;
+            }
+        };
+        let Some((connection, wire)) = self.connection.clone().filter(|(number, _)| Some(*number) == meant_for) else {
+            return;
+        };
+        let question = args(&(self.outbox.producer().to_string(), streams));
+        self.work.push(Box::pin(async move {
+            let ended = calls::ask_ended(call, wire.call_procedure("producer_state", question).await);
+            Done::Call { connection, ended }
+        }));
+    }
+
+    async fn call_ended(&mut self, connection: u64, ended: Ended) {
+        match ended {
+            Ended::With(event) => {
+                if let Event::Refused { refusal, .. } = &event {
+                    tracing::info!(code = refusal.code, message = refusal.message, "the host refused a call");
+                    self.outbox.meters().failed(&refusal.code);
+                }
+                self.feed(event).await;
+            }
+            Ended::InSilence(message) => {
+                if let Some((_, wire)) = self.connection.take_if(|(present, _)| *present == connection) {
+                    self.close(wire);
+                }
+                self.lost(connection, Lost { retryable: true, message }).await;
+            }
+            Ended::WithConnection => {}
+        }
+    }
+
+    fn close(&mut self, wire: Connection) {
+        self.work.push(Box::pin(async move {
+            wire.close().await;
+            Done::Nothing
+        }));
+    }
+
+    async fn feed(&mut self, event: Event) {
+        let now = self.began.elapsed();
+        for action in self.core.on(now, rand::random(), event) {
+            self.act(action).await;
+        }
+    }
+
+    async fn act(&mut self, action: Action) {
+        let outbox = self.outbox.clone();
+        match action {
+            Action::Connect { connection } => self.connect(connection),
+            Action::Disconnect { connection } => {
+                self.wanted = None;
+                if let Some((_, wire)) = self.connection.take_if(|(present, _)| *present == connection) {
+                    self.close(wire);
+                }
+            }
+            Action::Ask { call, streams } => {
+                let reader = self.reader.clone();
+                self.note_reading(call);
+                self.work.push(Box::pin(async move { Done::Named { call, result: reader.ids(streams).await } }));
+            }
+            Action::Append { call, stream, epoch, first, number, events_max, bytes_max } => {
+                let wanted = Wanted { stream, epoch, first, number, events_max, bytes_max };
+                let reader = self.reader.clone();
+                self.note_reading(call);
+                self.work.push(Box::pin(async move { Done::Read { call, result: reader.batch(wanted).await } }));
+            }
+            Action::Save(record) => {
+                let stream = record.no;
+                let (reply, answer) = oneshot::channel();
+                self.work.push(Box::pin(async move {
+                    let asked = outbox.control(Control::Save { record, reply }).await;
+                    Done::Event(Event::Saved { stream, ok: asked && answer.await.unwrap_or(false) })
+                }));
+            }
+            Action::Park { stream, refusal } => {
+                tracing::warn!(stream, code = refusal.code, message = refusal.message, "a stream is parked");
+                if refusal.code.starts_with("outbox_") || refusal.code.starts_with("host_") {
+                    self.outbox.meters().failed(&refusal.code);
+                }
+                // Before anything else, so that a person who sees it can decide about it.
+                outbox.control(Control::Park { stream, refusal }).await;
+            }
+            Action::Forget(up_to) => {
+                let (reply, answer) = oneshot::channel();
+                self.work.push(Box::pin(async move {
+                    let asked = outbox.control(Control::Forget { up_to, reply }).await;
+                    Done::Event(Event::Forgotten { ok: asked && answer.await.unwrap_or(false) })
+                }));
+            }
+        }
+    }
+
+    fn note_reading(&mut self, call: CallId) {
+        if let Some((connection, _)) = &self.connection {
+            self.reading.insert(call, *connection);
+        }
+    }
+
+    fn connect(&mut self, connection: u64) {
+        self.wanted = Some(connection);
+        let (options, source) = (self.config.options.clone(), self.config.token.clone());
+        let (outbox, reader) = (self.outbox.clone(), self.reader.clone());
+        self.work.push(Box::pin(async move {
+            let result = greet(options, source, &outbox, reader).await;
+            Done::Connected { connection, result: Box::new(result) }
+        }));
+    }
+}
+
+/// Connects as whom the outbox, or its owner, says.
+async fn greet(
+    options: muster_wire::ConnectOptions,
+    source: TokenSource,
+    outbox: &Outbox,
+    reader: Reader,
+) -> Result<Connection, Lost> {
+    let passing = |message: String| Lost { retryable: true, message };
+    let (token, host) = match source {
+        TokenSource::Given(token) => (Some(token), None),
+        TokenSource::Outbox => {
+            let host = format!("{}/{}", options.endpoint.authority(), options.endpoint.database());
+            let kept = reader.token(host.clone()).await.map_err(|error| passing(format!("{error:?}")))?;
+            // A kept token that is none is as good as no token.
+            let kept = kept.and_then(|text| Token::new(text).ok());
+            let is_kept = kept.is_some();
+            (kept, (!is_kept).then_some(host))
+        }
+    };
+    // Updates are not asked for; whatever comes is thrown away.
+    let (wire, _) = connect(options.token(token)).await?;
+    if let Some(host) = host {
+        let (reply, answer) = oneshot::channel();
+        let control = Control::KeepToken { host, token: wire.token().clone(), reply };
+        if !outbox.control(control).await || !answer.await.unwrap_or(false) {
+            wire.close().await;
+            // Without it, the events that go out now could not be told from somebody else's later.
+            return Err(passing("the outbox could not keep the token that the host gave".into()));
+        }
+    }
+    Ok(wire)
+}

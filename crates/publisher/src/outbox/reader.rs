@@ -1,0 +1,191 @@
+//! Reading events back, as the arguments of the call that sends them.
+//!
+//! What always holds: what is read is copied once, from the file into the arguments; a gap in the numbers or an event
+//! that is cut off is damage, never passed over.
+
+use muster_contract::producer::ProducerId;
+use muster_contract::stream::StreamId;
+use rusqlite::{Connection, OptionalExtension};
+use spacetimedb_sats::bsatn;
+
+use super::record;
+use crate::core::{StreamNo, StreamRecord};
+use crate::error::{is_damage, words};
+use crate::frame::{self, Room};
+use crate::limits::EVENT_OVERHEAD_BYTES;
+
+/// Which events.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) stream: StreamNo,
+    pub(crate) epoch: u64,
+    pub(crate) first: u64,
+    pub(crate) number: u64,
+    pub(crate) events_max: u32,
+    pub(crate) bytes_max: usize,
+}
+
+/// Events, ready to go.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) events: u32,
+    /// The BSATN of the arguments of `append_events`.
+    pub(crate) args: Vec<u8>,
+}
+
+/// Why nothing was read.
+#[derive(Debug)]
+pub(crate) enum ReadError {
+    Damaged(String),
+    Unreadable(String),
+}
+
+impl From<rusqlite::Error> for ReadError {
+    fn from(error: rusqlite::Error) -> Self {
+        if is_damage(&error) { ReadError::Damaged(words(&error)) } else { ReadError::Unreadable(words(&error)) }
+    }
+}
+
+/// Reads a batch.
+pub(crate) fn batch(connection: &Connection, producer: ProducerId, wanted: &Wanted) -> Result<Batch, ReadError> {
+    let Some(id) = id(connection, wanted.stream)? else {
+        return Err(ReadError::Damaged(format!("stream number {} has no row", wanted.stream)));
+    };
+    let mut args = header(&id, producer, wanted);
+    let count_at = args.len() - 4;
+    let mut statement = connection
+        .prepare_cached("SELECT first, events FROM chunk WHERE stream = ?1 AND last >= ?2 ORDER BY last LIMIT ?3")?;
+    let key = (wanted.stream.cast_signed(), wanted.first.cast_signed(), wanted.events_max);
+    let mut rows = statement.query(key)?;
+    let (mut events, mut bytes) = (0u32, 0usize);
+    while events < wanted.events_max
+        && let Some(row) = rows.next()?
+    {
+        let next = wanted.first + u64::from(events);
+        let first = row.get::<_, i64>(0)?.cast_unsigned();
+        let skip = next.checked_sub(first).ok_or_else(|| missing(wanted, next, first))?;
+        let chunk = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+        let room = Room {
+            events: wanted.events_max - events,
+            bytes: wanted.bytes_max.saturating_sub(bytes),
+            is_empty: events == 0,
+        };
+        let part = frame::part(chunk, skip, room).map_err(|damage| ReadError::Damaged(damage.to_string()))?;
+        if part.events == 0 {
+            break;
+        }
+        args.reserve((wanted.bytes_max.min(part.data.len() * 2)).max(part.data.len()));
+        args.extend_from_slice(part.data);
+        (events, bytes) = (events + part.events, bytes + part.bytes);
+    }
+    if events == 0 {
+        return Err(missing(wanted, wanted.first, 0));
+    }
+    args[count_at..count_at + 4].copy_from_slice(&events.to_le_bytes());
+    debug_assert!(args.len() >= count_at + 4 + bytes + events as usize * EVENT_OVERHEAD_BYTES);
+    Ok(Batch { events, args })
+}
+
+fn missing(wanted: &Wanted, next: u64, found: u64) -> ReadError {
+    let found = if found == 0 { "the end".to_string() } else { found.to_string() };
+    ReadError::Damaged(format!("event {next} of stream number {} is missing; {found} is next", wanted.stream))
+}
+
+/// The arguments up to the events, whose number is still to be written into the last four bytes.
+fn header(id: &str, producer: ProducerId, wanted: &Wanted) -> Vec<u8> {
+    // No particular `seq` is expected: other producers may write to the stream.
+    let expected_next_seq = 0u64;
+    let head = (id.to_string(), wanted.epoch, producer.to_string(), wanted.number, expected_next_seq, 0u32);
+    bsatn::to_vec(&head).expect("plain data encodes")
+}
+
+fn id(connection: &Connection, no: StreamNo) -> rusqlite::Result<Option<String>> {
+    connection
+        .prepare_cached("SELECT id FROM stream WHERE no = ?1")?
+        .query_row([no.cast_signed()], |row| row.get(0))
+        .optional()
+}
+
+/// The ids of streams, in the order of their numbers as given.
+pub(crate) fn ids(connection: &Connection, streams: &[StreamNo]) -> Result<Vec<String>, ReadError> {
+    streams
+        .iter()
+        .map(|no| id(connection, *no)?.ok_or_else(|| ReadError::Damaged(format!("stream number {no} has no row"))))
+        .collect()
+}
+
+/// See [`record::pending`].
+pub(crate) fn pending(connection: &Connection, after: StreamNo, limit: usize) -> Result<Vec<StreamRecord>, ReadError> {
+    Ok(record::pending(connection, after, limit)?)
+}
+
+/// The token that was kept for a host.
+pub(crate) fn token(connection: &Connection, host: &str) -> Result<Option<String>, ReadError> {
+    let mut statement = connection.prepare_cached("SELECT token FROM token WHERE host = ?1")?;
+    Ok(statement.query_row([host], |row| row.get(0)).optional()?)
+}
+
+/// How many events are neither confirmed nor parked.
+pub(crate) fn pending_events(connection: &Connection) -> rusqlite::Result<u64> {
+    let sql = "SELECT coalesce(sum(last - confirmed), 0) FROM stream WHERE last > confirmed AND parked_code IS NULL";
+    connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0)).map(i64::cast_unsigned)
+}
+
+/// A stream as people see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamView {
+    /// Its id.
+    pub stream: StreamId,
+    /// Events that are not confirmed.
+    pub pending: u64,
+    /// Events that the host has confirmed, since the outbox began.
+    pub confirmed: u64,
+    /// The epoch in which it was last seen; 0 if it never was.
+    pub epoch: u64,
+    /// Why it waits for a person, if it does.
+    pub parked: Option<Parked>,
+}
+
+/// Why a stream waits for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parked {
+    /// The stable code.
+    pub code: String,
+    /// What the host, or the outbox, said.
+    pub message: String,
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: i64,
+}
+
+/// Streams with events that are not confirmed, or with all of them, by number.
+pub(crate) fn views(connection: &Connection, parked_only: bool, limit: usize) -> rusqlite::Result<Vec<StreamView>> {
+    let filter = if parked_only { "parked_code IS NOT NULL" } else { "last > confirmed OR parked_code IS NOT NULL" };
+    let sql = format!(
+        "SELECT id, last - confirmed, confirmed, epoch, parked_code, parked_message, parked_ms FROM stream \
+         WHERE {filter} ORDER BY no LIMIT ?1"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+        let id: String = row.get(0)?;
+        let code: Option<String> = row.get(4)?;
+        let parked = match code {
+            Some(code) => Some(Parked {
+                code,
+                message: row.get::<_, Option<String>>(5)?.unwrap_or_default(),
+                since_ms: row.get::<_, Option<i64>>(6)?.unwrap_or_default(),
+            }),
+            None => None,
+        };
+        let stream = StreamId::parse(&id).map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
+        })?;
+        Ok(StreamView {
+            stream,
+            pending: row.get::<_, i64>(1)?.cast_unsigned(),
+            confirmed: row.get::<_, i64>(2)?.cast_unsigned(),
+            epoch: row.get::<_, i64>(3)?.cast_unsigned(),
+            parked,
+        })
+    })?;
+    rows.collect()
+}
