@@ -14,7 +14,8 @@
 //! Why the reader is our own: `serde_json` keeps the last of two equal keys, rounds integers above 64 bits without a word,
 //! and by default reads some decimal fractions one unit off; the features that change this change it for every crate of
 //! the build. The text of doubles is `ryu-js`'s. Tests hold what is read against `serde_json`, and what is written against
-//! `canon-json`, which writes doubles in another way.
+//! `canon-json` (which is not used instead: of two digits that are equally near it takes the larger, where RFC 8785 wants
+//! the even one).
 
 use std::fmt;
 

@@ -165,6 +165,18 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_alone_covers_nothing_below_it_and_a_prefix_does_not_cover_itself() {
+        let covers = |wide: &str, narrow: &str| {
+            let parse = |text: &str| StreamPattern::parse(text).expect("a pattern");
+            parse(wide).covers(&parse(narrow))
+        };
+        assert!(!covers("a.b", "a.b.*"));
+        assert!(!covers("a.b.*", "a.b"));
+        assert!(covers("a.*", "a.b.*"));
+        assert!(!covers("a.*", "ab.*"));
+    }
+
+    #[test]
     fn a_star_elsewhere_is_an_error_that_says_so() {
         for text in ["a*", "*.a", "a.*.b", "**", "*.*", "a.*.*", "run*.*"] {
             assert_eq!(StreamPattern::parse(text), Err(PatternError::Wildcard { pattern: text.into() }));

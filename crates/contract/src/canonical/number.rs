@@ -60,6 +60,21 @@ mod tests {
         push_number(&mut out, text, is_integer).map(|()| out)
     }
 
+    /// The significant digits of a number.
+    fn digits(text: &str) -> u64 {
+        let mantissa = text.split('e').next().expect("a part before the exponent");
+        let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+        // Zeros at the end of a fraction that is not there say nothing.
+        digits.trim_end_matches('0').parse().unwrap_or(0)
+    }
+
+    #[test]
+    fn of_two_digits_that_are_equally_near_the_even_one_is_written() {
+        assert_eq!(canonical("1901932167722936.25").as_deref(), Ok("1901932167722936.2"));
+        assert_eq!(canonical("1424953923781206.25").as_deref(), Ok("1424953923781206.2"));
+        assert_eq!(canonical("5e-324").as_deref(), Ok("5e-324"));
+    }
+
     #[test]
     fn doubles_are_written_as_the_table_in_rfc_8785_appendix_b_says() {
         let table = [
@@ -140,6 +155,15 @@ mod tests {
             let text = canonical(&format!("{double:e}")).expect("a double is in range");
             prop_assert_eq!(text.parse::<f64>(), Ok(double));
             prop_assert_eq!(canonical(&text), Ok(text.clone()));
+        }
+
+        /// Rust's digits are the fewest, too, and the nearest; where two are equally near, the even one is canonical.
+        #[test]
+        fn the_digits_are_the_fewest_and_nearest_and_even_where_two_are_equally_near(bits: u64) {
+            let double = f64::from_bits(bits);
+            prop_assume!(double.is_finite());
+            let (ours, others) = (digits(&canonical(&format!("{double:e}")).expect("in range")), digits(&format!("{double:e}")));
+            prop_assert!(ours == others || ours % 2 == 0 && ours.abs_diff(others) == 1, "{ours} {others}");
         }
 
         #[test]
