@@ -107,7 +107,7 @@ mod embedded {
         ui.print(format!("host       {host_name} at {}", host.ready.url))?;
         ui.print(format!("database   {}", evidence.report.database))?;
         ui.print(format!("module     sha256 {sha256}"))?;
-        ui.print(format!("           known to the host as {}", evidence.report.module_hash))?;
+        ui.print(format!("           module hash {}", evidence.report.module_hash))?;
         ui.print(summary(&evidence))?;
         ui.print(format!("evidence   {}", path.display()))?;
         Ok(if evidence.report.passed { Exit::Done } else { Exit::No })

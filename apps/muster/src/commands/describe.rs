@@ -64,12 +64,17 @@ fn show(ui: &Ui, name: &str, info: &DatabaseInfo, schema: &ModuleSchema, module:
         }
     }
     for (kind, functions) in [("reducer", &schema.reducers), ("procedure", &schema.procedures)] {
-        for function in functions {
-            ui.print(format!("\n{bold}{kind} {}{bold:#}", signature(schema, function)))?;
-        }
+        let lines = functions.iter().map(|it| format!("{bold}{kind} {}{bold:#}", signature(schema, it)));
+        group(ui, lines)?;
     }
-    for view in &schema.views {
-        ui.print(format!("\n{bold}view {}{bold:#}", table::visible(view)))?;
+    group(ui, schema.views.iter().map(|view| format!("{bold}view {}{bold:#}", table::visible(view))))
+}
+
+/// One line each, with a blank one before the first.
+fn group(ui: &Ui, lines: impl Iterator<Item = String>) -> Result<(), Failure> {
+    for (position, line) in lines.enumerate() {
+        let gap = if position == 0 { "\n" } else { "" };
+        ui.print(format!("{gap}{line}"))?;
     }
     Ok(())
 }

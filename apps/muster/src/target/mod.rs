@@ -220,9 +220,13 @@ impl Target {
     pub(crate) async fn with_new_identity(self, ui: &Ui) -> Result<Target, Failure> {
         let saved = match saved::make_owner(&self.place.endpoint, ui).await? {
             Owner::New(identity, saved) => {
+                let why = match self.origin.refused.as_slice() {
+                    [] => "no token is known for this host",
+                    _ => "the host takes none of the tokens known for it",
+                };
                 ui.say(format!(
-                    "no token was given that the host takes: made identity {identity} and saved its token in {}; who \
-                     has that file can change the database",
+                    "{why}: made identity {identity}, which owns what is published now, and saved its token in \
+                     {}; who has that file can change the database, and nobody else",
                     saved.path.display()
                 ));
                 saved
