@@ -121,10 +121,11 @@ pub(crate) fn panics_are_one_line() {
         let payload = panic.payload();
         let text = payload.downcast_ref::<&str>().copied();
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason given");
-        // A commit log that cannot be written ends its task in a panic. The host then says what happened, and to whom.
-        let engine_log = ["spacetimedb-durability-", "spacetimedb-commitlog-"];
+        // The engine ends the task of a commit log or a module's log that cannot be written in a panic. The host then says
+        // what happened, and to whom.
+        let engine_log = ["spacetimedb-durability-", "spacetimedb-commitlog-", "database_logger.rs"];
         if panic.location().is_some_and(|place| engine_log.iter().any(|name| place.file().contains(name))) {
-            to_stderr(&format!("error: a commit log cannot be written: {}; is the disk full?", one_line(text)));
+            to_stderr(&format!("error: a database's log cannot be written: {}; is the disk full?", one_line(text)));
             return;
         }
         let place = panic.location().map(|place| format!(" at {}:{}", place.file(), place.line())).unwrap_or_default();

@@ -8,6 +8,7 @@
 //! * a database on disk is held on to for as long as it runs, so that its log is dropped only when we let it go;
 //! * one whose log failed is never launched or acknowledged on again by this host, and its log is never dropped: on disk
 //!   it is as if the process had been killed, which the next start recovers from;
+//! * one that could not be launched because the disk is full is not launched again either;
 //! * one that the engine let go of for another reason is launched again only once all it committed is on disk.
 
 use std::collections::HashMap;
@@ -105,6 +106,23 @@ impl Durability {
         if !settled(&database).await {
             tracing::error!(replica_id, "not everything committed came to disk; what was acknowledged did");
             std::mem::forget(database);
+        }
+    }
+
+    /// Stops a database that could not be launched, if the disk is full: what it could not write may still wait in a buffer
+    /// of the engine's, so it is not launched again either.
+    pub(crate) async fn stop_if_full(&self, replica_id: u64, folder: &Path) -> Option<Stopped> {
+        match probe(folder.to_owned()).await {
+            Err(e) if is_full(&e) => {
+                let stopped = Stopped::DiskFull(e.to_string());
+                tracing::error!(replica_id, "a database has stopped: {stopped}");
+                let before = self.lock().insert(replica_id, Held::Stopped(stopped.clone()));
+                if let Some(Held::Running(database)) = before {
+                    std::mem::forget(database);
+                }
+                Some(stopped)
+            }
+            _ => None,
         }
     }
 

@@ -268,6 +268,9 @@ impl Engine {
                 Ok(module)
             }
             Err(e) => {
+                if let Some(full) = self.durability.stop_if_full(record.replica_id, &folder.0).await {
+                    return Err(stopped(record, full));
+                }
                 let error = failed(record, &e);
                 tracing::error!(database = %record.identity, replica_id = record.replica_id, %error, "launch failed");
                 self.lock_failures().insert(record.replica_id, (Instant::now(), error.clone()));

@@ -79,9 +79,7 @@ impl From<ControlError> for ApiError {
         match error {
             ControlError::NoSuchDatabase => Self::no_such_database(),
             ControlError::NameTaken(_) => Self::bad_request(error),
-            ControlError::Sqlite(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => {
-                Self::disk_full(e)
-            }
+            ControlError::DiskFull(e) => Self::disk_full(e),
             ControlError::Sqlite(_) | ControlError::Interrupted => Self::internal(error),
         }
     }

@@ -8,4 +8,6 @@ mod support;
 
 mod backup;
 mod configuration;
+#[cfg(target_os = "linux")]
+mod disk;
 mod tls;

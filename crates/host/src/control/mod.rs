@@ -17,7 +17,7 @@ mod schema;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior};
 use spacetimedb::messages::control_db::{Database, HostType};
 use spacetimedb_lib::{Hash, Identity};
 
@@ -70,6 +70,9 @@ pub(crate) enum ControlError {
     /// The database went away meanwhile.
     #[error("no such database")]
     NoSuchDatabase,
+    /// No space is left for the change; nothing was changed.
+    #[error("catalogue of databases: {0}")]
+    DiskFull(std::io::Error),
     /// SQLite failed; nothing was changed.
     #[error("catalogue of databases: {0}")]
     Sqlite(#[from] rusqlite::Error),
@@ -84,21 +87,21 @@ type Result<T> = std::result::Result<T, ControlError>;
 #[derive(Debug, Clone)]
 pub(crate) struct Control {
     connection: Arc<Mutex<Connection>>,
+    /// Where the file lies, if it is one.
+    folder: Option<Arc<Path>>,
 }
 
 impl Control {
     /// Opens the catalogue at `path`, making or upgrading it as needed.
     pub(crate) fn open(path: &Path) -> std::result::Result<Self, StartError> {
-        schema::open(path).map(Self::from_connection)
+        let connection = schema::open(path)?;
+        Ok(Self { connection: Arc::new(Mutex::new(connection)), folder: path.parent().map(Arc::from) })
     }
 
     /// An empty catalogue that lives as long as the value.
     pub(crate) fn in_memory() -> std::result::Result<Self, StartError> {
-        schema::open_in_memory().map(Self::from_connection)
-    }
-
-    fn from_connection(connection: Connection) -> Self {
-        Self { connection: Arc::new(Mutex::new(connection)) }
+        let connection = schema::open_in_memory()?;
+        Ok(Self { connection: Arc::new(Mutex::new(connection)), folder: None })
     }
 
     /// The database called `name`.
@@ -178,15 +181,35 @@ impl Control {
         f: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let this = self.clone();
-        tokio::task::spawn_blocking(move || {
+        let change = move || {
             let mut connection = this.lock();
-            let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let value = f(&tx)?;
-            tx.commit()?;
-            Ok(value)
-        })
-        .await
-        .map_err(|_| ControlError::Interrupted)?
+            let changed = connection
+                .transaction_with_behavior(TransactionBehavior::Immediate)
+                .map_err(ControlError::from)
+                .and_then(|tx| {
+                    let value = f(&tx)?;
+                    tx.commit()?;
+                    Ok(value)
+                });
+            changed.map_err(|error| this.told_apart(error))
+        };
+        tokio::task::spawn_blocking(change).await.map_err(|_| ControlError::Interrupted)?
+    }
+
+    /// SQLite says that the disk is full, or only that the system failed; then the disk is asked.
+    fn told_apart(&self, error: ControlError) -> ControlError {
+        match error {
+            ControlError::Sqlite(e) if e.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+                ControlError::DiskFull(std::io::Error::new(std::io::ErrorKind::StorageFull, e))
+            }
+            ControlError::Sqlite(e) if e.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
+                match self.folder.as_deref().map(crate::durability::probe_now) {
+                    Some(Err(full)) if crate::durability::is_full(&full) => ControlError::DiskFull(full),
+                    _ => ControlError::Sqlite(e),
+                }
+            }
+            other => other,
+        }
     }
 
     /// A panic while the lock was held rolled its transaction back: the connection stays usable.
