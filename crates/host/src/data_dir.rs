@@ -73,6 +73,14 @@ impl DataDir {
         let (path, replicas) = (self.control(), self.root.join("replicas"));
         let is_there = fs::metadata(&path).is_ok_and(|found| found.len() > 0);
         if is_there {
+            // A host of an earlier version, or a copy, may have left it open to others; so may what SQLite keeps beside it.
+            for file in ["control.sqlite", "control.sqlite-wal", "control.sqlite-shm"].map(|name| self.root.join(name))
+            {
+                match restrict(&file) {
+                    Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(StartError::file(&file, e)),
+                    _ => {}
+                }
+            }
             return Ok(());
         }
         if fs::read_dir(&replicas).is_ok_and(|mut entries| entries.next().is_some()) {
@@ -100,6 +108,24 @@ impl DataDir {
     pub(crate) fn signing_key(&self) -> PathBuf {
         self.root.join("keys").join("id_ecdsa")
     }
+}
+
+/// Takes a file away from group and others, as far as this user may.
+#[cfg(unix)]
+pub(crate) fn restrict(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = fs::metadata(path)?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    tracing::warn!(file = %path.display(), mode = format!("{:o}", mode & 0o777), "was open to others; now its owner's alone");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+}
+
+/// There is nothing like it here.
+#[cfg(not(unix))]
+pub(crate) fn restrict(_path: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// Creates `dir` and what is missing above it; what is created is its owner's alone.

@@ -12,7 +12,7 @@ use p256::elliptic_curve::rand_core::OsRng;
 use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey, EncodePublicKey, LineEnding};
 use spacetimedb::auth::JwtKeys;
 
-use crate::data_dir::create_private_dir;
+use crate::data_dir::{create_private_dir, restrict};
 use crate::error::StartError;
 
 /// Reads the key at `path`, or makes one there if there is none.
@@ -65,23 +65,6 @@ fn publish_public_half(path: &Path, pem: &str) -> Result<(), StartError> {
         Err(e) if matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => Ok(()),
         other => other.map_err(|e| StartError::file(&public, e)),
     }
-}
-
-/// Takes the key file away from group and others, as far as this user may.
-#[cfg(unix)]
-fn restrict(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = fs::metadata(path)?.permissions().mode();
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    tracing::warn!(key = %path.display(), "signing key was readable by others; restricting it to its owner");
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
-}
-
-#[cfg(not(unix))]
-fn restrict(_path: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]

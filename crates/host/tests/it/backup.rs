@@ -26,7 +26,7 @@ async fn copy(from: &Path, to: &Path) -> Result<Backup, BackupError> {
 
 /// Rows of very different lengths, so that a copy meets commits at every stage.
 fn row(writer: usize, n: usize) -> String {
-    format!("{writer} {n:06} {}", "x".repeat((n * 7919) % 40_000))
+    format!("{writer} {n:06} {}", "x".repeat((n * 7919) % 20_000))
 }
 
 /// The numbers of the rows of each writer.
@@ -51,6 +51,8 @@ async fn write(owner: Client, writer: usize, confirmed: Arc<[AtomicUsize]>, go_o
         let (status, body) = owner.call("busy", "add", json!([row(writer, n)])).await;
         assert_eq!(status, StatusCode::OK, "{body}");
         confirmed[writer].store(n + 1, Ordering::SeqCst);
+        // Busy, and yet the log stays small enough to be read many times.
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
@@ -69,7 +71,7 @@ async fn a_copy_of_a_busy_host_starts_with_everything_that_was_confirmed_before(
         .map(|writer| tokio::spawn(write(owner.clone(), writer, confirmed.clone(), go_on.clone())))
         .collect();
 
-    for round in 0..5 {
+    for round in 0..4 {
         let ahead = confirmed[0].load(Ordering::SeqCst) + 10;
         while confirmed[0].load(Ordering::SeqCst) < ahead {
             assert!(writers.iter().all(|writer| !writer.is_finished()), "the load goes on");

@@ -121,3 +121,23 @@ async fn a_browser_may_call_from_anywhere() {
     assert!(preflight.headers()["access-control-allow-headers"].to_str().unwrap().contains("authorization"));
     host.shutdown().await;
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn files_with_secrets_in_them_that_others_may_read_are_taken_away_from_them_at_the_start() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    Host::builder().data_dir(folder.path()).start().await.unwrap().shutdown().await;
+    let files = ["control.sqlite", "keys/id_ecdsa"].map(|name| folder.path().join(name));
+    for file in &files {
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let host = Host::builder().data_dir(folder.path()).start().await.unwrap();
+    // SQLite gives the files beside it the catalogue's own mode.
+    let beside = ["control.sqlite-wal", "control.sqlite-shm"].map(|name| folder.path().join(name));
+    for file in files.iter().chain(&beside) {
+        let mode = std::fs::metadata(file).unwrap().permissions().mode() & 0o777;
+        assert_eq!(format!("{mode:o}"), "600", "{}", file.display());
+    }
+    host.shutdown().await;
+}
