@@ -130,6 +130,7 @@ mod tests {
             upper.replace("SHA", "sha"),
             digits.into(),
             format!("{hash}0"),
+            format!("{hash}00"),
             format!("{hash} "),
             hash[..hash.len() - 1].into(),
             hash.replace("sha256", "sha512"),
