@@ -34,6 +34,8 @@ mod answers;
 mod link;
 mod sending;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use stream::{Phase, Stream};

@@ -71,11 +71,12 @@ pub(super) fn apply(
     Ok(Answer::Done)
 }
 
+/// Answers; whoever does not wait any more needs none.
 pub(super) fn reply(controls: Vec<Control>, answers: Vec<Answer>) {
     for (control, answer) in controls.into_iter().zip(answers) {
         match (control, answer) {
             (Control::Save { reply, .. } | Control::Forget { reply, .. } | Control::KeepToken { reply, .. }, _) => {
-                drop(reply.send(true))
+                let _ = reply.send(true);
             }
             (Control::Decide { reply, .. }, Answer::Decided(result)) => drop(reply.send(result)),
             (Control::Decide { .. } | Control::Park { .. }, _) => {}
@@ -87,7 +88,7 @@ pub(super) fn refuse(controls: Vec<Control>, error: &rusqlite::Error) {
     for control in controls {
         match control {
             Control::Save { reply, .. } | Control::Forget { reply, .. } | Control::KeepToken { reply, .. } => {
-                drop(reply.send(false))
+                let _ = reply.send(false);
             }
             Control::Decide { reply, .. } => {
                 drop(reply.send(Err(OperateError::Disk { detail: crate::error::words(error) })));

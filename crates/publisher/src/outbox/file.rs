@@ -44,7 +44,9 @@ const TABLES: &str = "
 
 /// Opens the file for its owner, and makes it if there is none. The lock must be held.
 pub(crate) fn open(path: &Path, producer: ProducerId, now_ms: i64) -> Result<(Connection, ProducerId), OpenError> {
-    create(path).map_err(|error| OpenError::Io { path: path.into(), detail: error.to_string() })?;
+    create(path)
+        .and_then(|()| settle(path))
+        .map_err(|error| OpenError::Io { path: path.into(), detail: error.to_string() })?;
     let refuse = |error| refusal(path, &error);
     let mut connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
@@ -88,6 +90,20 @@ fn create(path: &Path) -> std::io::Result<()> {
             File::open(folder)?.sync_all()
         }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes durable what the file and its log hold. A process that was killed between a write and its sync leaves commits
+/// that can be read and that the end of the machine would still take back; their numbers, sent and then given again,
+/// would be another event's.
+fn settle(path: &Path) -> std::io::Result<()> {
+    File::open(path)?.sync_all()?;
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    match File::open(log) {
+        Ok(log) => log.sync_all(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
 }

@@ -1,0 +1,133 @@
+//! Files that are in use, of another kind, of another time, or damaged.
+
+use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::os::unix::fs::PermissionsExt;
+
+use muster_publisher::{OpenError, OutboxConfig, Publisher, inspect};
+
+use crate::support::{FOLDER, Killed, again, events, folder, open};
+
+#[tokio::test]
+async fn an_outbox_is_for_its_owner_alone_and_keeps_its_producer() {
+    let (folder, outbox) = folder();
+    let publisher = open(&outbox);
+    let producer = publisher.producer();
+    publisher.publish("t", "k", "{}").await.unwrap();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.file_name());
+    }
+    publisher.close().await;
+    let publisher = open(&outbox);
+    assert_eq!(publisher.producer(), producer);
+    let receipt = publisher.publish("t", "k", "{}").await.unwrap();
+    assert_eq!((receipt.first, receipt.last), (2, 2));
+}
+
+#[test]
+fn an_outbox_held_open() {
+    let Ok(folder) = std::env::var(FOLDER) else { return };
+    let _publisher = open(&std::path::Path::new(&folder).join("outbox"));
+    println!("open");
+    let _ = std::io::stdin().read_line(&mut String::new());
+}
+
+#[test]
+fn two_processes_do_not_share_an_outbox_and_the_second_hears_who_has_it() {
+    let (folder, outbox) = folder();
+    let mut other = Killed(again("files::an_outbox_held_open", folder.path()).spawn().unwrap());
+    let lines = BufReader::new(other.0.stdout.take().unwrap()).lines();
+    assert!(lines.map_while(Result::ok).any(|line| line.ends_with("open")));
+    let error = Publisher::open(OutboxConfig::new(&outbox)).unwrap_err();
+    let OpenError::InUse { holder, .. } = &error else { panic!("{error}") };
+    assert_eq!(*holder, format!("process {}", other.0.id()));
+    assert_eq!(inspect(&outbox, false, 10).unwrap().events, 0, "looking is always allowed");
+    drop(other);
+    Publisher::open(OutboxConfig::new(&outbox)).unwrap();
+}
+
+#[tokio::test]
+async fn two_publishers_of_one_process_do_not_share_an_outbox_either() {
+    let (_folder, outbox) = folder();
+    let first = open(&outbox);
+    assert!(matches!(Publisher::open(OutboxConfig::new(&outbox)), Err(OpenError::InUse { .. })));
+    first.close().await;
+    Publisher::open(OutboxConfig::new(&outbox)).unwrap();
+}
+
+#[tokio::test]
+async fn a_newer_format_is_refused_and_left_alone() {
+    let (_folder, outbox) = folder();
+    let publisher = open(&outbox);
+    publisher.publish("t", "k", "{}").await.unwrap();
+    publisher.close().await;
+    rusqlite::Connection::open(&outbox).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    let error = Publisher::open(OutboxConfig::new(&outbox)).unwrap_err();
+    assert!(matches!(error, OpenError::NewerFormat { found: 2, known: 1, .. }), "{error}");
+    assert_eq!(events(&outbox).len(), 1);
+}
+
+#[test]
+fn a_file_of_something_else_is_refused_and_left_alone() {
+    let (_folder, outbox) = folder();
+    let text = "a shopping list, for instance".repeat(100);
+    std::fs::write(&outbox, &text).unwrap();
+    let error = Publisher::open(OutboxConfig::new(&outbox)).unwrap_err();
+    assert!(matches!(error, OpenError::NotAnOutbox { .. }), "{error}");
+    assert_eq!(std::fs::read_to_string(&outbox).unwrap(), text);
+
+    std::fs::remove_file(&outbox).unwrap();
+    rusqlite::Connection::open(&outbox).unwrap().execute_batch("CREATE TABLE mine (x)").unwrap();
+    let error = Publisher::open(OutboxConfig::new(&outbox)).unwrap_err();
+    assert!(matches!(error, OpenError::NotAnOutbox { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_damaged_outbox_is_refused_and_left_alone() {
+    let (_folder, outbox) = folder();
+    let publisher = open(&outbox);
+    for _ in 0..50 {
+        publisher.publish("t", "k", &format!("\"{}\"", "x".repeat(10_000))).await.unwrap();
+    }
+    publisher.close().await;
+    let whole = std::fs::read(&outbox).unwrap();
+    let mut file = std::fs::OpenOptions::new().write(true).open(&outbox).unwrap();
+    // Pages in the middle; the first one still says that it is an outbox.
+    file.seek(SeekFrom::Start(16_384)).unwrap();
+    file.write_all(&[0xa5; 5 * 16_384]).unwrap();
+    drop(file);
+    let damaged = std::fs::read(&outbox).unwrap();
+    assert_ne!(whole, damaged);
+    let error = Publisher::open(OutboxConfig::new(&outbox)).unwrap_err();
+    assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+    assert_eq!(std::fs::read(&outbox).unwrap(), damaged);
+}
+
+#[test]
+fn an_outbox_cut_short_is_refused() {
+    let (_folder, outbox) = folder();
+    drop(open(&outbox));
+    // The writer closes its file by itself a moment later.
+    let deadline = std::time::Instant::now() + crate::support::PATIENCE;
+    while matches!(Publisher::open(OutboxConfig::new(&outbox)).map(drop), Err(OpenError::InUse { .. })) {
+        assert!(std::time::Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+    let deadline = std::time::Instant::now() + crate::support::PATIENCE;
+    while outbox.with_file_name("outbox-wal").exists() {
+        assert!(std::time::Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+    let bytes = std::fs::read(&outbox).unwrap();
+    std::fs::write(&outbox, &bytes[..20_000]).unwrap();
+    let error = Publisher::open(OutboxConfig::new(&outbox)).unwrap_err();
+    assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+}
+
+#[test]
+fn a_folder_that_does_not_exist_is_an_error_with_a_remedy() {
+    let (folder, _) = folder();
+    let error = Publisher::open(OutboxConfig::new(folder.path().join("no/outbox"))).unwrap_err();
+    assert!(matches!(error, OpenError::Io { .. }), "{error}");
+    assert!(error.to_string().contains("check the folder"), "{error}");
+}
