@@ -106,10 +106,7 @@ impl Server {
             // Answers are written whole: waiting to fill packets only delays them.
             let _ = stream.set_nodelay(true);
             let stream = Placed { stream, _place: place };
-            match self.tls.clone() {
-                Some(tls) => self.tracker.spawn(self.clone().serve_tls(tls, stream)),
-                None => self.tracker.spawn(self.clone().serve(stream)),
-            };
+            self.tracker.spawn(self.clone().serve_placed(stream));
             return;
         }
         self.metrics.connections_refused.inc();
@@ -126,16 +123,22 @@ impl Server {
         }
     }
 
-    async fn serve_tls(self, tls: TlsAcceptor, stream: Placed) {
-        let handshake = tokio::time::timeout(self.limits.header_timeout, tls.accept(stream));
-        let stream = tokio::select! {
-            handshake = handshake => handshake,
-            () = self.stop.gently.cancelled() => return,
-        };
-        match stream {
-            Ok(Ok(stream)) => self.serve(stream).await,
-            Ok(Err(error)) => tracing::debug!(%error, "no TLS came about"),
-            Err(_) => tracing::debug!("a TLS handshake took too long"),
+    async fn serve_placed(self, stream: Placed) {
+        match self.tls.clone() {
+            None => self.serve(stream).await,
+            Some(tls) => match self.in_time(tls.accept(stream)).await {
+                Some(Ok(stream)) => self.serve(stream).await,
+                Some(Err(error)) => tracing::debug!(%error, "no TLS came about"),
+                None => tracing::debug!("a TLS handshake took too long, or the host stops"),
+            },
+        }
+    }
+
+    /// What `handshake` comes to, if it does in time and before the host stops.
+    async fn in_time<T>(&self, handshake: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = tokio::time::timeout(self.limits.header_timeout, handshake) => done.ok(),
+            () = self.stop.gently.cancelled() => None,
         }
     }
 
@@ -151,16 +154,17 @@ impl Server {
             )
             .with_upgrades();
         let mut connection = std::pin::pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = self.stop.gently.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                tokio::select! {
-                    ended = connection.as_mut() => ended,
-                    // hyper closes a connection between requests at once, but waits for one that has sent half a head.
-                    () = requests.stay_away() => return,
-                    () = self.stop.now.cancelled() => return,
+        let mut stopping = false;
+        let ended = loop {
+            tokio::select! {
+                ended = connection.as_mut() => break ended,
+                () = self.stop.gently.cancelled(), if !stopping => {
+                    stopping = true;
+                    connection.as_mut().graceful_shutdown();
                 }
+                // hyper closes a connection between requests at once, but waits for one that has sent half a head.
+                () = requests.stay_away(), if stopping => return,
+                () = self.stop.now.cancelled(), if stopping => return,
             }
         };
         if let Err(error) = ended {

@@ -80,24 +80,56 @@ pub(super) async fn put(
         Some(identity) => state.control.database(identity)?,
         None => None,
     };
-    let Some(record) = existing else {
-        let policy = migration_policy(query.policy, query.token)?;
-        let timeout = confirmation_timeout(query.update_confirmation_timeout.as_deref())?;
-        let module = read_module(&state, body, query.host_type.as_deref()).await?;
-        return create(&state, &caller, Some(address), module, Some((policy, timeout))).await;
+    // Who may not, or asks for what cannot be, hears so before a module is read.
+    let change = match existing {
+        None => Change::Create(query.update_terms()?),
+        Some(record) if query.clear => {
+            require_owner(&record, &caller, "reset database")?;
+            Change::Reset(record)
+        }
+        Some(record) => {
+            require_owner(&record, &caller, "update database")?;
+            Change::Update(record, query.update_terms()?)
+        }
     };
-    if query.clear {
-        require_owner(&record, &caller, "reset database")?;
-        let module = read_module(&state, body, query.host_type.as_deref()).await?;
-        publishing::reset(&state, record.clone(), Some(module)).await?;
-    } else {
-        require_owner(&record, &caller, "update database")?;
-        let policy = migration_policy(query.policy, query.token)?;
-        let timeout = confirmation_timeout(query.update_confirmation_timeout.as_deref())?;
-        let module = read_module(&state, body, query.host_type.as_deref()).await?;
-        publishing::update(&state, record.clone(), module, policy, timeout).await?;
+    let module = read_module(&state, body, query.host_type.as_deref()).await?;
+    let identity = match change {
+        Change::Create(terms) => return create(&state, &caller, Some(address), module, Some(terms)).await,
+        Change::Reset(record) => {
+            let identity = record.identity;
+            publishing::reset(&state, record, Some(module)).await?;
+            identity
+        }
+        Change::Update(record, terms) => {
+            let identity = record.identity;
+            publishing::update(&state, record, module, terms.policy, terms.confirmation_timeout).await?;
+            identity
+        }
+    };
+    Ok(success(&address, identity, PublishOp::Updated))
+}
+
+/// What a `PUT` comes to.
+enum Change {
+    /// There is no such database; if there is one by the time that the module has come, it is updated.
+    Create(UpdateTerms),
+    Reset(DatabaseRecord),
+    Update(DatabaseRecord, UpdateTerms),
+}
+
+/// What an update may break, and how long it waits to become durable.
+struct UpdateTerms {
+    policy: MigrationPolicy,
+    confirmation_timeout: Duration,
+}
+
+impl PublishQuery {
+    fn update_terms(&self) -> Result<UpdateTerms, ApiError> {
+        Ok(UpdateTerms {
+            policy: migration_policy(&self.policy, self.token)?,
+            confirmation_timeout: confirmation_timeout(self.update_confirmation_timeout.as_deref())?,
+        })
     }
-    Ok(success(&address, record.identity, PublishOp::Updated))
 }
 
 #[derive(Debug, Deserialize)]
@@ -170,7 +202,7 @@ async fn create(
     caller: &Caller,
     address: Option<DatabaseAddress>,
     module: Arc<[u8]>,
-    or_update: Option<(MigrationPolicy, Duration)>,
+    or_update: Option<UpdateTerms>,
 ) -> Result<Response, ApiError> {
     let name = address.as_ref().and_then(DatabaseAddress::name).cloned();
     let identity = match &address {
@@ -188,11 +220,12 @@ async fn create(
         (Err(CreateError::NameTaken), Some(name)) => {
             // Somebody was faster. If it was the caller, this is what a publish a moment later would be: an update.
             let taken = state.control.identity_of(&name.0)?.map(|identity| state.find(identity)).transpose()?;
-            if let (Some(record), Some((policy, timeout))) = (taken, or_update)
+            if let (Some(record), Some(terms)) = (taken, or_update)
                 && record.owner == caller.identity()
             {
-                publishing::update(state, record.clone(), module, policy, timeout).await?;
-                return Ok(published(Some(name), record.identity, PublishOp::Updated));
+                let identity = record.identity;
+                publishing::update(state, record, module, terms.policy, terms.confirmation_timeout).await?;
+                return Ok(published(Some(name), identity, PublishOp::Updated));
             }
             let refusal = PublishResult::PermissionDenied { name };
             Ok((StatusCode::UNAUTHORIZED, Json(refusal)).into_response())
@@ -257,7 +290,7 @@ fn check_module(bytes: &[u8], host_type: Option<&str>) -> Result<Arc<[u8]>, ApiE
     Ok(bytes.into())
 }
 
-fn migration_policy(policy: name::MigrationPolicy, token: Option<Hash>) -> Result<MigrationPolicy, ApiError> {
+fn migration_policy(policy: &name::MigrationPolicy, token: Option<Hash>) -> Result<MigrationPolicy, ApiError> {
     match (policy, token) {
         (name::MigrationPolicy::Compatible, _) => Ok(MigrationPolicy::Compatible),
         (name::MigrationPolicy::BreakClients, Some(token)) => Ok(MigrationPolicy::BreakClients(token)),
