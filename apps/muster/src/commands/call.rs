@@ -53,7 +53,10 @@ pub(crate) async fn run(ui: &Ui, args: CallArgs) -> Outcome {
 fn parse((position, text): (usize, &String)) -> Result<Value, Failure> {
     serde_json::from_str(text).map_err(|_| {
         let cause = format!("argument {} is not JSON: {}", position + 1, one_line(text));
-        Failure::could_not(cause, "a text needs double quotes inside the shell's: '\"Ada\"'")
+        // A quote of the shell's own would end its quotes: then an example must do.
+        let meant = if text.contains('\'') { "Ada" } else { text.trim_matches('"') };
+        let quoted = Value::from(meant);
+        Failure::could_not(cause, format!("a text needs double quotes inside the shell's: '{quoted}'"))
     })
 }
 

@@ -1,5 +1,7 @@
 //! `muster sql QUERY`: statements once, answered as tables or JSON.
 
+pub(super) mod hint;
+
 use muster_wire::http::{Column, HttpError, StatementResult};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -36,6 +38,10 @@ pub(crate) struct SqlArgs {
 
 /// Asks.
 pub(crate) async fn run(ui: &Ui, args: SqlArgs) -> Outcome {
+    if args.query.trim().is_empty() {
+        // A host would answer it with nothing, which looks like an empty table.
+        return Err(Failure::could_not("the query is empty", "write a statement, such as 'SELECT * FROM person'"));
+    }
     let target = args.target.resolve(ui).await?;
     let answer = target.http()?.sql(&args.query, true).await.map_err(|error| explain(error, &args.query, &target))?;
     if args.json {
@@ -52,30 +58,12 @@ pub(crate) async fn run(ui: &Ui, args: SqlArgs) -> Outcome {
 fn explain(error: HttpError, query: &str, target: &Target) -> Failure {
     match error.status() {
         Some(400) if check_new_name(target.database()).is_err() => target.explain(error),
-        Some(400) if selects_from_nothing(query) => Failure::could_not(
-            format!("the host refuses this SQL: {}", one_line(error.said().unwrap_or_default())),
-            FROM_IS_NEEDED,
-        ),
-        Some(400) => Failure::could_not(
-            format!("the host refuses this SQL: {}", one_line(error.said().unwrap_or_default())),
-            "correct the query; `muster describe` shows the tables and columns",
-        ),
+        Some(400) => {
+            let said = one_line(error.said().unwrap_or_default());
+            Failure::could_not(format!("the host refuses this SQL: {said}"), hint::remedy(query, &said))
+        }
         _ => target.explain(error),
     }
-}
-
-/// What to do about a SELECT without FROM.
-pub(super) const FROM_IS_NEEDED: &str =
-    "SpacetimeDB's SQL reads tables only: write SELECT … FROM a table (`muster describe` shows them)";
-
-/// Whether some statement is a SELECT without FROM, which other databases take for an expression to evaluate. Words in
-/// texts count too: this is for a hint, after the host has refused.
-pub(super) fn selects_from_nothing(query: &str) -> bool {
-    query.split(';').any(|statement| {
-        let mut words = statement.split_whitespace();
-        words.next().is_some_and(|first| first.eq_ignore_ascii_case("select"))
-            && !words.any(|word| word.eq_ignore_ascii_case("from"))
-    })
 }
 
 fn show(ui: &Ui, statement: &StatementResult) -> Result<(), Failure> {
@@ -147,19 +135,4 @@ fn values(statement: &StatementResult) -> Result<Vec<Vec<Clear>>, Failure> {
         statement.columns.iter().zip(cells).map(cell).collect::<Result<Vec<_>, _>>()
     };
     Ok(statement.rows.iter().map(row).collect::<Result<Vec<_>, _>>()?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::selects_from_nothing;
-
-    #[test]
-    fn a_select_without_from_is_known() {
-        for query in ["SELECT 1", "select now()", "  Select\n1 ;", "SELECT * FROM a; SELECT 2"] {
-            assert!(selects_from_nothing(query), "{query}");
-        }
-        for query in ["SELECT * FROM a", "select *\nfrom a;", "SELEC 1", "DELETE FROM a", "", ";"] {
-            assert!(!selects_from_nothing(query), "{query}");
-        }
-    }
 }

@@ -11,7 +11,7 @@ use anstyle::AnsiColor;
 use muster_wire::{CallError, ClosedReason, Connection, Incoming, Order, Rows, TableChange, Update, connect};
 use serde::Serialize;
 
-use super::sql::{FROM_IS_NEEDED, selects_from_nothing};
+use super::sql::hint::remedy;
 use crate::outcome::{Exit, Failure, Outcome, one_line};
 use crate::signals::Stop;
 use crate::target::TargetArgs;
@@ -98,13 +98,12 @@ async fn follow(
 
 fn explain(error: CallError, queries: &[String]) -> Failure {
     match error {
-        CallError::Refused(said) => Failure::could_not(
-            format!("the host refuses the subscription: {}", one_line(&said)),
-            match queries.iter().any(|query| selects_from_nothing(query)) {
-                true => FROM_IS_NEEDED,
-                false => "correct the queries; `muster describe` shows the tables and columns",
-            },
-        ),
+        CallError::Refused(said) => {
+            // The host ends with the query that it means.
+            let refused = queries.iter().find(|query| said.contains(query.as_str())).unwrap_or(&queries[0]);
+            let said = one_line(&said);
+            Failure::could_not(format!("the host refuses the subscription: {said}"), remedy(refused, &said))
+        }
         other => other.into(),
     }
 }
