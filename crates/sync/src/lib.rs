@@ -9,3 +9,14 @@ pub mod batch;
 pub mod engine;
 pub mod limits;
 pub mod status;
+pub mod store;
+
+mod driver;
+mod subscriber;
+
+pub use batch::{Batch, Change, Events, Place, Reset};
+pub use driver::worker::PendingBatch;
+pub use engine::StartAt;
+pub use status::{Counts, Status, StreamStatus};
+pub use store::{ApplicationError, Apply, Durability, EventLog, LoggedEvent, Reader, Store, StoreError};
+pub use subscriber::{Batches, Builder, StartError, Subscriber};

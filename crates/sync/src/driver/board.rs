@@ -1,0 +1,74 @@
+//! Where statuses are looked up while the task runs.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use muster_contract::state::{ConnectionState, LeaveReason};
+use muster_contract::stream::StreamId;
+use tokio::sync::watch;
+
+use crate::status::{Counts, Status, StreamStatus};
+
+/// The newest statuses.
+#[derive(Debug)]
+pub(crate) struct Board {
+    overall: watch::Sender<Status>,
+    streams: Mutex<BTreeMap<StreamId, watch::Sender<StreamStatus>>>,
+}
+
+impl Board {
+    pub(crate) fn new() -> Board {
+        let idle = Status {
+            state: ConnectionState::Idle,
+            reason: None,
+            streams: Counts::default(),
+            lag: 0,
+            attempts: 0,
+            next_retry: None,
+            last_error: None,
+        };
+        Board { overall: watch::Sender::new(idle), streams: Mutex::default() }
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<Status> {
+        self.overall.subscribe()
+    }
+
+    pub(crate) fn watch_stream(&self, stream: &StreamId) -> Option<watch::Receiver<StreamStatus>> {
+        self.lock().get(stream).map(watch::Sender::subscribe)
+    }
+
+    pub(crate) fn all(&self) -> Vec<StreamStatus> {
+        self.lock().values().map(|status| status.borrow().clone()).collect()
+    }
+
+    pub(super) fn overall(&self, status: Status) {
+        self.overall.send_replace(status);
+    }
+
+    pub(super) fn stream(&self, status: StreamStatus) {
+        let mut streams = self.lock();
+        match streams.get(&status.stream) {
+            Some(sender) => {
+                sender.send_replace(status);
+            }
+            None => {
+                streams.insert(status.stream.clone(), watch::Sender::new(status));
+            }
+        }
+    }
+
+    /// Nothing goes on any more.
+    pub(super) fn broken(&self, message: &str) {
+        self.overall.send_modify(|status| {
+            status.state = ConnectionState::Blocked;
+            status.reason = Some(LeaveReason::Unknown);
+            status.last_error = Some(message.into());
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<StreamId, watch::Sender<StreamStatus>>> {
+        // A map of plain values is whole after every step.
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

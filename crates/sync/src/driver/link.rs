@@ -1,0 +1,41 @@
+//! Opening a connection: greeting, contract, and the subscription to signals.
+
+use muster_contract::rows::{Row, SyncSignal};
+use muster_contract::{Client, Code};
+use muster_wire::{CallError, ConnectError, ConnectOptions, Connection, Incoming, connect};
+
+use crate::engine::Trouble;
+
+/// A connection that is ready to be asked.
+pub(super) struct Opened {
+    pub(super) connection: Connection,
+    pub(super) incoming: Incoming,
+}
+
+pub(super) async fn open(options: ConnectOptions) -> Result<Opened, Trouble> {
+    let options = options.expect(Client::of_this_build()).confirmed(true);
+    let (connection, incoming) = connect(options).await.map_err(|error| not_connected(&error))?;
+    // The module filters the rows: each session sees those to its own identity.
+    let query = format!("SELECT * FROM {}", SyncSignal::TABLE);
+    match connection.subscribe(&[query]).await {
+        Ok(_) => Ok(Opened { connection, incoming }),
+        Err(error) => {
+            connection.close().await;
+            Err(not_subscribed(&error))
+        }
+    }
+}
+
+fn not_connected(error: &ConnectError) -> Trouble {
+    let code = match error {
+        ConnectError::Contract(error) => Some(error.code),
+        ConnectError::Unauthorized { .. } => Some(Code::Unauthorized),
+        ConnectError::Forbidden { .. } | ConnectError::Rejected { .. } => Some(Code::ForbiddenStream),
+        _ => None,
+    };
+    Trouble { is_retryable: error.is_retryable(), code, message: error.to_string() }
+}
+
+fn not_subscribed(error: &CallError) -> Trouble {
+    Trouble { is_retryable: error.is_retryable(), code: None, message: format!("cannot subscribe to signals: {error}") }
+}

@@ -1,0 +1,252 @@
+//! The task that carries out what the engine decides: it owns the connection, the requests under way and the way to
+//! the store's thread.
+//!
+//! What always holds: no decision is made here. Every branch that is waited on is cancel-safe. What the engine asks for
+//! is bounded by the engine, so no queue here fills up. The task ends after [`Event::Stop`], and only once the store's
+//! thread has finished what it was given.
+
+use std::future::pending;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use muster_contract::rows::{Row, Signal as RowSignal, SyncSignal};
+use muster_wire::{ConnectOptions, Connection, Incoming, Token, Transaction, Update};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::engine::{Action, Engine, Event, LinkNo, Reply, RequestNo, Signal, Trouble};
+use crate::limits::{SHUTDOWN_MS_MAX, ms};
+use board::Board;
+use link::Opened;
+use worker::{Done, Job, Worker};
+
+pub(crate) mod board;
+mod link;
+mod requests;
+pub(crate) mod worker;
+
+/// What the application says to the running task.
+pub(crate) enum Command {
+    /// Something was changed: try again what is blocked. With another token, connect as that.
+    Unblock(Option<Token>),
+    /// The token ends soon; this is the next.
+    Refresh(Token),
+}
+
+pub(crate) struct Task {
+    pub(crate) engine: Engine,
+    /// Time zero of the engine's clock.
+    pub(crate) began: Instant,
+    pub(crate) options: ConnectOptions,
+    pub(crate) worker: Worker,
+    pub(crate) board: Arc<Board>,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) stop: watch::Receiver<bool>,
+    pub(crate) store: PathBuf,
+}
+
+/// The connection that is open.
+struct Link {
+    number: LinkNo,
+    connection: Connection,
+    incoming: Incoming,
+}
+
+struct Running {
+    task: Task,
+    link: Option<Link>,
+    opening: JoinSet<(LinkNo, Result<Opened, Trouble>)>,
+    closing: JoinSet<()>,
+    requests: JoinSet<(RequestNo, Reply)>,
+}
+
+enum Wake {
+    Stop,
+    Command(Command),
+    Opened(LinkNo, Result<Opened, Trouble>),
+    Heard(Option<Update>),
+    Answered(RequestNo, Reply),
+    Done(Option<Done>),
+    Time,
+    Nothing,
+}
+
+impl Task {
+    /// Runs until it is told to stop, or nobody is left to tell it.
+    pub(crate) async fn run(self, first: Event) {
+        tracing::debug!(store = %self.store.display(), "following");
+        let mut running = Running {
+            task: self,
+            link: None,
+            opening: JoinSet::new(),
+            closing: JoinSet::new(),
+            requests: JoinSet::new(),
+        };
+        running.feed(first);
+        loop {
+            match running.wait().await {
+                Wake::Stop => break,
+                wake => running.handle(wake),
+            }
+        }
+        running.finish().await;
+    }
+}
+
+impl Running {
+    async fn wait(&mut self) -> Wake {
+        let deadline = self.task.engine.next_deadline().map(|at| self.task.began + at);
+        let Running { task, link, opening, closing, requests } = self;
+        tokio::select! {
+            _ = task.stop.wait_for(|stop| *stop) => Wake::Stop,
+            Some(command) = task.commands.recv() => Wake::Command(command),
+            done = task.worker.done.recv() => Wake::Done(done),
+            update = async { match link { Some(link) => link.incoming.next().await, None => pending().await } } => {
+                Wake::Heard(update)
+            }
+            Some(answered) = requests.join_next(), if !requests.is_empty() => match answered {
+                Ok((request, reply)) => Wake::Answered(request, reply),
+                Err(_) => Wake::Nothing,
+            },
+            Some(opened) = opening.join_next(), if !opening.is_empty() => match opened {
+                Ok((number, result)) => Wake::Opened(number, result),
+                Err(_) => Wake::Nothing,
+            },
+            Some(_) = closing.join_next(), if !closing.is_empty() => Wake::Nothing,
+            () = async { match deadline { Some(at) => sleep_until(at).await, None => pending().await } } => Wake::Time,
+        }
+    }
+
+    fn handle(&mut self, wake: Wake) {
+        match wake {
+            Wake::Stop | Wake::Nothing => {}
+            Wake::Command(Command::Unblock(token)) => {
+                if token.is_some() {
+                    self.task.options.token = token;
+                }
+                self.feed(Event::Unblock);
+            }
+            Wake::Command(Command::Refresh(token)) => {
+                self.task.options.token = Some(token);
+                self.feed(Event::TokenRefreshDue);
+            }
+            Wake::Opened(number, Ok(opened)) => {
+                // The host made up an identity for somebody without a token: this subscriber stays that one.
+                self.task.options.token.get_or_insert_with(|| opened.connection.token().clone());
+                self.link = Some(Link { number, connection: opened.connection, incoming: opened.incoming });
+                self.feed(Event::Connected(number));
+            }
+            Wake::Opened(link, Err(why)) => self.feed(Event::Disconnected { link, why }),
+            Wake::Heard(update) => self.heard(update),
+            Wake::Answered(request, reply) => self.feed(Event::Answered { request, reply }),
+            Wake::Done(Some(Done::Applied(batch))) => self.feed(Event::Applied(batch)),
+            Wake::Done(Some(Done::Failed(batch, failure))) => self.feed(Event::ApplyFailed { batch, failure }),
+            Wake::Done(Some(Done::NotEstablished(pattern))) => self.feed(Event::EstablishFailed(pattern)),
+            // The thread ends only when it is told to, or with a panic of the application's.
+            Wake::Done(None) => {
+                self.task.board.broken("the application panicked while it applied a batch; start again");
+                self.feed(Event::Stop);
+            }
+            Wake::Time => self.feed(Event::Tick),
+        }
+    }
+
+    fn heard(&mut self, update: Option<Update>) {
+        let Some(link) = &self.link else { return };
+        let number = link.number;
+        match update {
+            Some(Update::Transaction(transaction)) => self.signals(number, &transaction),
+            Some(Update::SubscriptionFailed { message, .. }) => self.lost(Trouble {
+                is_retryable: true,
+                code: None,
+                message: format!("the host dropped the subscription to signals: {message}"),
+            }),
+            Some(Update::Closed(reason)) => {
+                let why = Trouble { is_retryable: reason.is_retryable(), code: None, message: reason.to_string() };
+                self.lost(why);
+            }
+            None => self.lost(Trouble { is_retryable: true, code: None, message: "the connection is gone".into() }),
+        }
+    }
+
+    fn lost(&mut self, why: Trouble) {
+        if let Some(link) = self.link.take() {
+            self.requests.abort_all();
+            self.feed(Event::Disconnected { link: link.number, why });
+        }
+    }
+
+    fn signals(&mut self, link: LinkNo, transaction: &Transaction) {
+        let Some(open) = &self.link else { return };
+        let own = open.connection.connection_id();
+        let tables = transaction.query_sets.iter().flat_map(|set| &set.tables);
+        let mut rows: Vec<SyncSignal> = Vec::new();
+        for table in tables.filter(|table| table.table == SyncSignal::TABLE) {
+            match table.inserted.decode() {
+                Ok(decoded) => rows.extend(decoded),
+                Err(error) => {
+                    return self.lost(Trouble { is_retryable: false, code: None, message: error.to_string() });
+                }
+            }
+        }
+        // The filter is by identity; another connection of the same one has its own slots.
+        for row in rows.into_iter().filter(|row| row.connection_id == own) {
+            let what = match row.what {
+                RowSignal::Ahead => Signal::Ahead,
+                RowSignal::NewStream => Signal::NewStream,
+                RowSignal::Gone => Signal::Gone,
+                RowSignal::FollowEnded => Signal::FollowEnded,
+            };
+            self.feed(Event::Signal { link, slot: row.slot, stream: row.stream, what });
+        }
+    }
+
+    fn feed(&mut self, event: Event) {
+        let now = self.task.began.elapsed();
+        for action in self.task.engine.on(now, rand::random(), event) {
+            self.act(action);
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Connect(number) => {
+                let options = self.task.options.clone();
+                self.opening.spawn(async move { (number, link::open(options).await) });
+            }
+            Action::Disconnect(number) => self.disconnect(number),
+            Action::Ask { link, request, what } => {
+                let Some(open) = self.link.as_ref().filter(|open| open.number == link) else { return };
+                let connection = open.connection.clone();
+                self.requests.spawn(async move { (request, requests::ask(&connection, what).await) });
+            }
+            Action::Apply { batch, what } => self.task.worker.give(Job::Apply(batch, Box::new(what))),
+            Action::Establish(pattern) => self.task.worker.give(Job::Establish(pattern)),
+            Action::Stream(status) => self.task.board.stream(status),
+            Action::Status(status) => self.task.board.overall(status),
+        }
+    }
+
+    fn disconnect(&mut self, number: LinkNo) {
+        if let Some(link) = self.link.take_if(|link| link.number == number) {
+            self.requests.abort_all();
+            // Politely, and bounded by the connection's own limit; nobody waits for it.
+            self.closing.spawn(async move {
+                link.connection.close().await;
+            });
+        }
+    }
+
+    async fn finish(mut self) {
+        self.feed(Event::Stop);
+        self.opening.shutdown().await;
+        self.requests.shutdown().await;
+        self.task.worker.close();
+        let drain = async { while self.task.worker.done.recv().await.is_some() {} };
+        if timeout(ms(SHUTDOWN_MS_MAX), drain).await.is_err() {
+            tracing::warn!("the application still applies a batch; its transaction ends with the process");
+        }
+        while self.closing.join_next().await.is_some() {}
+    }
+}
