@@ -1,0 +1,424 @@
+//! What an administrator does: clients, keys, sessions, the audit log. `muster control` is a thin cover over these.
+//!
+//! What always holds: every change is in the audit log in the transaction that makes it, with who made it; what takes a
+//! permission away also ends the tokens that have it.
+
+use std::collections::BTreeSet;
+
+use rusqlite::Transaction;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::Control;
+use crate::error::ControlError;
+use crate::grant::Grant;
+use crate::http::is_client_id;
+use crate::keys::{read_public_jwk, thumbprint};
+use crate::limits::{
+    ACCESS_LIFETIME_DEFAULT_S, ACCESS_LIFETIME_MAX_S, ACCESS_LIFETIME_MIN_S, CLOCK_MARGIN_S, CREDENTIALS_MAX,
+    HOST_EXPIRY_LEEWAY_S, LIST_MAX, SESSION_LIFETIME_MAX_S,
+};
+use crate::password;
+use crate::schedule::{self, KeyState, Step};
+use crate::secret::Secret;
+use crate::store::audit::{self, AuditEntry, Head};
+use crate::store::clients::{self, Client, Permission};
+use crate::store::keys::{self as key_rows, SigningKeyInfo};
+use crate::store::revocations::{self, Revocation, RevokedKind};
+use crate::store::sessions::{self, Session};
+
+/// What client secrets begin with, so that scanners of repositories can find one that got loose.
+const SECRET_PREFIX: &str = "mcs_";
+
+/// A client to be.
+#[derive(Clone, Debug)]
+pub struct NewClient {
+    /// Its id: 1 to 128 of `A-Z a-z 0-9 . _ -`. It is the `sub` of the client's own tokens.
+    pub id: String,
+    /// What people call it.
+    pub description: String,
+    /// The most that its tokens may do.
+    pub grant: Grant,
+    /// The `oa_role` of its tokens.
+    pub role: Option<String>,
+    /// It may name subjects that begin with one of these, each ending in `:` (so that none is a client's id).
+    pub subject_prefixes: Vec<String>,
+    /// What else it may do.
+    pub permissions: BTreeSet<Permission>,
+    /// The longest life of its access tokens, in seconds.
+    pub access_lifetime_s: i64,
+    /// The longest life of its refresh families, in seconds.
+    pub session_lifetime_s: i64,
+    /// How it proves who it is.
+    pub credential: Credential,
+}
+
+/// How a client proves who it is.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// By a secret, which is made and shown once.
+    Secret,
+    /// By signing with the private half of this key: a JWK, EC P-256 (`private_key_jwt`, RFC 7523, ES256).
+    PublicKey(String),
+}
+
+impl NewClient {
+    /// A client with this grant and a secret, without further permissions.
+    pub fn new(id: impl Into<String>, grant: Grant) -> NewClient {
+        NewClient {
+            id: id.into(),
+            description: String::new(),
+            grant,
+            role: None,
+            subject_prefixes: Vec::new(),
+            permissions: BTreeSet::new(),
+            access_lifetime_s: ACCESS_LIFETIME_DEFAULT_S,
+            session_lifetime_s: SESSION_LIFETIME_MAX_S,
+            credential: Credential::Secret,
+        }
+    }
+
+    fn check(&self) -> Result<(), ControlError> {
+        let refuse = |field, why: &str| Err(ControlError::Client { field, why: why.into() });
+        if !is_client_id(&self.id) {
+            return refuse("id", "take 1 to 128 of A-Z a-z 0-9 . _ -");
+        }
+        if self.grant.scopes.is_empty() {
+            return refuse("scopes", "name at least one");
+        }
+        if !self.subject_prefixes.iter().all(|prefix| prefix.ends_with(':') && prefix.len() <= 64) {
+            return refuse("subject prefixes", "each ends in `:` and has at most 64 bytes, such as `user:`");
+        }
+        if self.role.as_ref().is_some_and(|role| role.len() > 64) || self.description.len() > 256 {
+            return refuse("role or description", "a role has at most 64 bytes, a description 256");
+        }
+        if !(ACCESS_LIFETIME_MIN_S..=ACCESS_LIFETIME_MAX_S).contains(&self.access_lifetime_s) {
+            return refuse("access lifetime", "take 10 to 3600 seconds");
+        }
+        if !(self.access_lifetime_s..=SESSION_LIFETIME_MAX_S).contains(&self.session_lifetime_s) {
+            return refuse("session lifetime", "take at least the access lifetime and at most thirty days");
+        }
+        Ok(())
+    }
+}
+
+/// A client that was added.
+#[derive(Debug)]
+pub struct AddedClient {
+    /// It.
+    pub client: Client,
+    /// Its secret, where it has one: this is the only time that it can be seen.
+    pub secret: Option<Secret>,
+    /// The id of its public key, where it has one.
+    pub key_id: Option<String>,
+}
+
+/// What a rotation is waiting for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rotation {
+    /// The key that signs now.
+    pub active: String,
+    /// The key that will sign.
+    pub next: String,
+    /// When it may begin, in seconds since 1970; `None` while no service runs in this process, and then a running one
+    /// knows.
+    pub not_before_s: Option<i64>,
+}
+
+impl Control {
+    fn now_s(&self) -> i64 {
+        self.inner.config.clock.now_s()
+    }
+
+    fn change<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>, i64) -> Result<T, ControlError>,
+    ) -> Result<T, ControlError> {
+        let now_s = self.now_s();
+        let done = self.inner.store.write(|tx| work(tx, now_s))?;
+        self.inner.revoked.notify_one();
+        Ok(done)
+    }
+
+    /// Adds a client, as `actor` wants it.
+    ///
+    /// # Errors
+    /// A field that cannot be used, an id that is taken.
+    pub fn client_add(&self, actor: &str, new: NewClient) -> Result<AddedClient, ControlError> {
+        new.check()?;
+        let secret = matches!(new.credential, Credential::Secret).then(|| Secret::generate(SECRET_PREFIX));
+        let phc = secret.as_ref().map(password::hash);
+        let key = match &new.credential {
+            Credential::PublicKey(jwk) => Some(read_public_jwk(jwk)?),
+            Credential::Secret => None,
+        };
+        self.change(|tx, now_s| {
+            let client = Client {
+                id: new.id,
+                description: new.description,
+                disabled: false,
+                grant: Grant::new(new.grant.scopes, new.grant.streams)?,
+                role: new.role,
+                subject_prefixes: new.subject_prefixes,
+                permissions: new.permissions,
+                access_lifetime_s: new.access_lifetime_s,
+                session_lifetime_s: new.session_lifetime_s,
+                created_s: now_s,
+            };
+            if !clients::insert(tx, &client)? {
+                return Err(ControlError::ClientExists(client.id));
+            }
+            if let Some(phc) = phc {
+                clients::add_secret(tx, &client.id, &phc, now_s, now_s)?;
+            }
+            let key_id = key.as_ref().map(thumbprint);
+            if let (Some(key), Some(kid)) = (&key, &key_id) {
+                clients::add_public_key(tx, &client.id, kid, key, now_s)?;
+            }
+            audit::append(tx, now_s, actor, "client.add", &client.id, &json!(client))?;
+            Ok(AddedClient { client, secret, key_id })
+        })
+    }
+
+    /// All clients, by id.
+    ///
+    /// # Errors
+    /// The database.
+    pub fn client_list(&self) -> Result<Vec<Client>, ControlError> {
+        self.inner.store.read(|connection| Ok(clients::all(connection)?))
+    }
+
+    /// Gives a client another grant. Where that has less, all its tokens end.
+    ///
+    /// # Errors
+    /// No such client.
+    pub fn client_set_grant(&self, actor: &str, id: &str, grant: Grant) -> Result<(), ControlError> {
+        let grant = Grant::new(grant.scopes, grant.streams)?;
+        self.change(|tx, now_s| {
+            let before = find(tx, id)?;
+            clients::set_grant(tx, id, &grant)?;
+            if !grant.covers(&before.grant) {
+                end_tokens(tx, id, now_s, "narrowed")?;
+            }
+            Ok(audit::append(
+                tx,
+                now_s,
+                actor,
+                "client.set-grant",
+                id,
+                &json!({ "grant": grant, "before": before.grant }),
+            )?)
+        })
+    }
+
+    /// Disables a client and ends all its tokens, or enables it again.
+    ///
+    /// # Errors
+    /// No such client.
+    pub fn client_set_disabled(&self, actor: &str, id: &str, disabled: bool) -> Result<(), ControlError> {
+        self.change(|tx, now_s| {
+            find(tx, id)?;
+            clients::set_disabled(tx, id, disabled)?;
+            if disabled {
+                end_tokens(tx, id, now_s, "disabled")?;
+            }
+            let action = if disabled { "client.disable" } else { "client.enable" };
+            Ok(audit::append(tx, now_s, actor, action, id, &Value::Null)?)
+        })
+    }
+
+    /// Gives a client a new secret, shown this once. The one before is good for `overlap_s` seconds more; 0 for a secret
+    /// that got loose, and then revoke its sessions too.
+    ///
+    /// # Errors
+    /// No such client.
+    pub fn client_new_secret(&self, actor: &str, id: &str, overlap_s: i64) -> Result<Secret, ControlError> {
+        let secret = Secret::generate(SECRET_PREFIX);
+        let phc = password::hash(&secret);
+        self.change(|tx, now_s| {
+            find(tx, id)?;
+            clients::add_secret(tx, id, &phc, now_s, now_s.saturating_add(overlap_s.max(0)))?;
+            audit::append(tx, now_s, actor, "client.new-secret", id, &json!({ "overlap_s": overlap_s }))?;
+            Ok(secret)
+        })
+    }
+
+    /// Adds a public key to a client, which may have two. Returns the key's id.
+    ///
+    /// # Errors
+    /// No such client, a JWK that cannot be used, no room.
+    pub fn client_add_key(&self, actor: &str, id: &str, jwk: &str) -> Result<String, ControlError> {
+        let key = read_public_jwk(jwk)?;
+        let kid = thumbprint(&key);
+        self.change(|tx, now_s| {
+            find(tx, id)?;
+            if !clients::add_public_key(tx, id, &kid, &key, now_s)? {
+                return Err(ControlError::NoKey);
+            }
+            audit::append(tx, now_s, actor, "client.add-key", id, &json!({ "kid": kid, "keys_max": CREDENTIALS_MAX }))?;
+            Ok(kid)
+        })
+    }
+
+    /// Removes a public key from a client.
+    ///
+    /// # Errors
+    /// No such key.
+    pub fn client_remove_key(&self, actor: &str, id: &str, kid: &str) -> Result<(), ControlError> {
+        self.change(|tx, now_s| {
+            if !clients::remove_public_key(tx, id, kid)? {
+                return Err(ControlError::NoKey);
+            }
+            Ok(audit::append(tx, now_s, actor, "client.remove-key", id, &json!({ "kid": kid }))?)
+        })
+    }
+
+    /// All signing keys, oldest first, without their private halves.
+    ///
+    /// # Errors
+    /// The database.
+    pub fn keys_list(&self) -> Result<Vec<SigningKeyInfo>, ControlError> {
+        self.inner.store.read(|connection| Ok(key_rows::all(connection)?))
+    }
+
+    /// Asks that the announced key sign as soon as every host knows it. The running service does it; asking twice is
+    /// asking once.
+    ///
+    /// # Errors
+    /// The database.
+    pub fn keys_rotate(&self, actor: &str) -> Result<Rotation, ControlError> {
+        let phases = self.inner.config.phases;
+        self.change(|tx, now_s| {
+            key_rows::want(tx)?;
+            let keys = key_rows::all(tx)?;
+            let find = |state| keys.iter().find(|key| key.facts.state == state).ok_or(ControlError::NoKey);
+            let (active, next) = (find(KeyState::Active)?, find(KeyState::Announced)?);
+            audit::append(tx, now_s, actor, "key.rotate", &next.facts.kid, &json!({ "active": active.facts.kid }))?;
+            Ok(Rotation {
+                active: active.facts.kid.clone(),
+                next: next.facts.kid.clone(),
+                not_before_s: schedule::may_sign_at(&next.facts, phases, self.inner.serving_since_s()),
+            })
+        })
+    }
+
+    /// Takes a key whose private half got loose out of the key set at once, and with it every token that it signed. Where
+    /// it signed, its successor takes over at once, announced or not: until hosts have fetched the key set again (five
+    /// minutes) some may refuse new tokens, and may still take what a thief signs.
+    ///
+    /// # Errors
+    /// No such key, or it is gone already.
+    pub fn keys_compromised(&self, actor: &str, kid: &str) -> Result<(), ControlError> {
+        self.change(|tx, now_s| {
+            let keys = key_rows::all(tx)?;
+            let published = keys.iter().find(|key| key.facts.kid == kid && key.facts.state.is_published());
+            let state = published.ok_or(ControlError::NoKey)?.facts.state;
+            let mut steps = vec![Step::Remove(kid.to_owned())];
+            if state == KeyState::Active {
+                let next = keys.iter().find(|key| key.facts.state == KeyState::Announced).ok_or(ControlError::NoKey)?;
+                steps.push(Step::Activate(next.facts.kid.clone()));
+            }
+            if state != KeyState::Retiring {
+                steps.push(Step::Announce);
+            }
+            for step in &steps {
+                self.inner.keys.apply(tx, step, now_s, None)?;
+            }
+            for client in clients::all(tx)? {
+                end_tokens(tx, &client.id, now_s, "key-compromised")?;
+            }
+            Ok(audit::append(tx, now_s, actor, "key.compromised", kid, &Value::Null)?)
+        })
+    }
+
+    /// Live sessions, newest first, at most [`LIST_MAX`]; of one client, if it is named.
+    ///
+    /// # Errors
+    /// The database.
+    pub fn sessions_list(&self, client: Option<&str>) -> Result<Vec<Session>, ControlError> {
+        let now_s = self.now_s();
+        self.inner.store.read(|connection| Ok(sessions::live(connection, client, now_s, LIST_MAX)?))
+    }
+
+    /// Ends a session, and all that were exchanged from it. Returns how many ended.
+    ///
+    /// # Errors
+    /// No live session has this id.
+    pub fn session_revoke(&self, actor: &str, id: &str) -> Result<usize, ControlError> {
+        self.change(|tx, now_s| {
+            let ended = sessions::revoke(tx, id, now_s, "operator")?;
+            if ended.is_empty() {
+                return Err(ControlError::NoSession(id.into()));
+            }
+            audit::append(tx, now_s, actor, "session.revoke", id, &json!({ "ended": ended }))?;
+            Ok(ended.len())
+        })
+    }
+
+    /// Ends every session of a client, which may begin new ones.
+    ///
+    /// # Errors
+    /// No such client.
+    pub fn client_revoke_sessions(&self, actor: &str, id: &str) -> Result<usize, ControlError> {
+        self.change(|tx, now_s| {
+            find(tx, id)?;
+            let ended = end_tokens(tx, id, now_s, "operator")?;
+            audit::append(tx, now_s, actor, "client.revoke-sessions", id, &json!({ "ended": ended }))?;
+            Ok(ended)
+        })
+    }
+
+    /// Revocations after a place in the feed, oldest first.
+    ///
+    /// # Errors
+    /// The database.
+    pub fn revocations_after(&self, after: i64, limit: usize) -> Result<Vec<Revocation>, ControlError> {
+        self.inner.store.read(|connection| Ok(revocations::after(connection, after, limit)?))
+    }
+
+    /// Revocations that were not confirmed to be delivered, oldest first.
+    ///
+    /// # Errors
+    /// The database.
+    pub fn revocations_waiting(&self, limit: usize) -> Result<Vec<Revocation>, ControlError> {
+        self.inner.store.read(|connection| Ok(revocations::waiting(connection, limit)?))
+    }
+
+    /// Confirms that these were delivered.
+    ///
+    /// # Errors
+    /// The database.
+    pub fn revocations_delivered(&self, seqs: &[i64]) -> Result<(), ControlError> {
+        let now_s = self.now_s();
+        self.inner.store.write(|tx| Ok(revocations::delivered(tx, seqs, now_s)?))
+    }
+
+    /// The audit log after an entry, oldest first, at most [`LIST_MAX`].
+    ///
+    /// # Errors
+    /// The database.
+    pub fn audit(&self, after: i64) -> Result<Vec<AuditEntry>, ControlError> {
+        self.inner.store.read(|connection| Ok(audit::list(connection, after, LIST_MAX)?))
+    }
+
+    /// Checks the audit log's chain of hashes from its beginning, and returns its end.
+    ///
+    /// # Errors
+    /// [`ControlError::AuditBroken`] with the first entry that does not follow.
+    pub fn audit_verify(&self) -> Result<Head, ControlError> {
+        let verified = self.inner.store.read(audit::verify)?;
+        verified.map_err(ControlError::AuditBroken)
+    }
+}
+
+fn find(tx: &Transaction<'_>, id: &str) -> Result<Client, ControlError> {
+    clients::find(tx, id)?.ok_or_else(|| ControlError::NoClient(id.into()))
+}
+
+/// Ends all that a client has. One revocation names the client, so that the module ends what it has of it also where a
+/// session is not in this database any more; those that were exchanged from its tokens are named one by one.
+fn end_tokens(tx: &Transaction<'_>, id: &str, now_s: i64, reason: &str) -> Result<usize, ControlError> {
+    let until_s = now_s + ACCESS_LIFETIME_MAX_S + HOST_EXPIRY_LEEWAY_S + CLOCK_MARGIN_S;
+    revocations::append(tx, RevokedKind::Client, id, now_s, until_s, reason)?;
+    Ok(sessions::revoke_of_client(tx, id, now_s, reason)?)
+}

@@ -1,0 +1,158 @@
+//! What a service is told at its start, checked once.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use url::{Host, Url};
+
+use crate::clock::Clock;
+use crate::compat::SupportWindow;
+use crate::limits::{self, IDENTITY_CLAIM_BYTES_MAX};
+use crate::rate::Rate;
+use crate::schedule::Phases;
+use crate::secret::Secret;
+
+/// How a service is set up.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it keeps its database and keys. Made, for its owner alone, where it is not there.
+    pub state_dir: PathBuf,
+    /// What its tokens name as `iss`, byte for byte: the origin under which hosts and clients reach it, `https`, or
+    /// `http` on this machine. At most 128 bytes, because SpacetimeDB takes no more.
+    pub issuer: String,
+    /// The lane's audience: what its tokens name as `aud`.
+    pub audience: String,
+    /// Which clients the lane serves.
+    pub window: SupportWindow,
+    /// How long keys are announced and kept.
+    pub phases: Phases,
+    /// How often somebody may ask.
+    pub rates: Rates,
+    /// The proxy that stands in front, if one does: only from it is `X-Forwarded-For` believed, and of that the last.
+    pub trusted_proxy: Option<IpAddr>,
+    /// The first signing key, PKCS#8 PEM on P-256: the lane's `JWT_SIGNING_KEY`. Read only where there is no key yet.
+    pub first_signing_key: Option<Secret>,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// How often somebody may ask.
+#[derive(Clone, Copy, Debug)]
+pub struct Rates {
+    /// Requests from one address; an IPv6 address counts as its /64.
+    pub address: Rate,
+    /// Failed authentications from one address against one client.
+    pub failures: Rate,
+    /// Authenticated requests of one client.
+    pub client: Rate,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Rates {
+            address: Rate::new(limits::ADDRESS_BURST, limits::ADDRESS_PER_S, 1_000),
+            failures: Rate::new(limits::FAILURE_BURST, limits::FAILURES_PER_MINUTE, 60_000),
+            client: Rate::new(limits::CLIENT_BURST, limits::CLIENT_PER_S, 1_000),
+        }
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The issuer is no origin that a host could fetch from.
+    #[error("the issuer `{issuer}` cannot be used: {why}")]
+    Issuer {
+        /// What was given.
+        issuer: String,
+        /// What is wrong with it, and what would be right.
+        why: &'static str,
+    },
+    /// The audience is empty or too long.
+    #[error("the audience must have 1 to {IDENTITY_CLAIM_BYTES_MAX} bytes; take the lane's TOKEN_AUDIENCE")]
+    Audience,
+    /// The phases contradict each other.
+    #[error("keys must stay at least {0} s after they retire: as long as the longest token and a host's leeway")]
+    Phases(i64),
+}
+
+impl Config {
+    /// A service for this lane, with everything else as it is by default.
+    pub fn new(state_dir: impl Into<PathBuf>, issuer: impl Into<String>, audience: impl Into<String>) -> Config {
+        Config {
+            state_dir: state_dir.into(),
+            issuer: issuer.into(),
+            audience: audience.into(),
+            window: SupportWindow::default(),
+            phases: Phases::default(),
+            rates: Rates::default(),
+            trusted_proxy: None,
+            first_signing_key: None,
+            clock: Clock::System,
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        check_issuer(&self.issuer)?;
+        if self.audience.is_empty() || self.audience.len() > IDENTITY_CLAIM_BYTES_MAX {
+            return Err(ConfigError::Audience);
+        }
+        let kept_min_s = limits::ACCESS_LIFETIME_MAX_S + limits::HOST_EXPIRY_LEEWAY_S;
+        if self.phases.retire_s < kept_min_s || self.phases.announce_s < 0 {
+            return Err(ConfigError::Phases(kept_min_s));
+        }
+        Ok(())
+    }
+
+    /// The issuer's URL with `path` behind it.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.issuer.trim_end_matches('/'))
+    }
+}
+
+fn check_issuer(issuer: &str) -> Result<(), ConfigError> {
+    let refuse = |why| Err(ConfigError::Issuer { issuer: issuer.into(), why });
+    if issuer.len() > IDENTITY_CLAIM_BYTES_MAX {
+        return refuse("it has more than 128 bytes, and SpacetimeDB hosts refuse such tokens");
+    }
+    let Ok(url) = Url::parse(issuer) else {
+        return refuse("it is not a URL; write an origin such as https://control.example.com");
+    };
+    let local = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    if url.scheme() != "https" && !(url.scheme() == "http" && local) {
+        return refuse("hosts would fetch its keys over an open network; write https://");
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+        return refuse("only an origin is served: scheme, host and port, without a path, query, fragment or user");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issuer_is_an_origin_that_hosts_can_trust() {
+        for good in [
+            "https://control.example",
+            "https://control.example/",
+            "http://127.0.0.1:9",
+            "http://[::1]:9",
+            "http://localhost",
+        ] {
+            assert_eq!(check_issuer(good), Ok(()), "{good}");
+        }
+        let long = format!("https://{}.example", "a".repeat(128));
+        for bad in
+            ["control", "http://control.example", "ftp://localhost", "https://a/b", "https://a?b", "https://u@a", &long]
+        {
+            assert!(check_issuer(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What the service is made of, shared by its requests, its timers and the administrator's calls.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+use crate::config::{Config, Rates};
+use crate::error::ControlError;
+use crate::http::answer::Refusal;
+use crate::issue::Issuer;
+use crate::keys::{KeyFiles, make_private_dir, read_private};
+use crate::limits::LIMITER_KEYS_MAX;
+use crate::password::Passwords;
+use crate::rate::Limiter;
+use crate::store::Store;
+
+/// No service runs.
+const NOT_SERVING: i64 = i64::MIN;
+
+/// The service's parts.
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    pub(crate) store: Store,
+    pub(crate) keys: KeyFiles,
+    pub(crate) passwords: Passwords,
+    pub(crate) gate: Gate,
+    /// Woken when something was revoked in this process.
+    pub(crate) revoked: Notify,
+    serving_since_s: AtomicI64,
+}
+
+impl Inner {
+    pub(crate) fn open(config: Config) -> Result<Inner, ControlError> {
+        config.check()?;
+        if let Some(pem) = &config.first_signing_key {
+            read_private(pem)?;
+        }
+        make_private_dir(&config.state_dir)?;
+        let inner = Inner {
+            store: Store::open(&config.state_dir.join("control.sqlite"))?,
+            keys: KeyFiles::open(&config.state_dir.join("keys"))?,
+            passwords: Passwords::new(),
+            gate: Gate::new(config.rates),
+            revoked: Notify::new(),
+            serving_since_s: AtomicI64::new(NOT_SERVING),
+            config,
+        };
+        inner.advance_keys()?;
+        Ok(inner)
+    }
+
+    /// Does what is due with the keys.
+    pub(crate) fn advance_keys(&self) -> Result<bool, ControlError> {
+        let now_s = self.config.clock.now_s();
+        let first = self.config.first_signing_key.as_ref();
+        self.store.write(|tx| {
+            self.keys.advance(tx, self.config.phases, now_s, self.serving_since_s(), first).map_err(ControlError::from)
+        })
+    }
+
+    /// Since when this process serves its key set.
+    pub(crate) fn serving_since_s(&self) -> Option<i64> {
+        Some(self.serving_since_s.load(Ordering::SeqCst)).filter(|since_s| *since_s != NOT_SERVING)
+    }
+
+    /// Notes that the service begins or ends to serve.
+    pub(crate) fn set_serving(&self, serving: bool) {
+        let since_s = if serving { self.config.clock.now_s() } else { NOT_SERVING };
+        self.serving_since_s.store(since_s, Ordering::SeqCst);
+    }
+
+    pub(crate) fn issuer(&self) -> Issuer<'_> {
+        Issuer { config: &self.config, keys: &self.keys, now_s: self.config.clock.now_s() }
+    }
+
+    /// Does work that waits for the disk or computes, off the async threads.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Inner) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let inner = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&inner)).await;
+        done.unwrap_or_else(|error| {
+            tracing::error!(panicked = error.is_panic(), "a request's work did not end");
+            Err(Refusal::internal())
+        })
+    }
+}
+
+/// Where a request comes from, as far as limits care: an IPv4 address, or the /64 of an IPv6 address, which is the least
+/// that one person is usually given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Address(IpAddr);
+
+impl Address {
+    pub(crate) fn new(address: IpAddr) -> Address {
+        match address.to_canonical() {
+            IpAddr::V6(v6) => Address(Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX)).into()),
+            v4 => Address(v4),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Who may pass, and how often.
+pub(crate) struct Gate {
+    started: Instant,
+    addresses: Mutex<Limiter<Address>>,
+    failures: Mutex<Limiter<(Address, String)>>,
+    clients: Mutex<Limiter<String>>,
+}
+
+/// An attempt to authenticate that was counted.
+pub(crate) struct Attempt((Address, String));
+
+impl Gate {
+    fn new(rates: Rates) -> Gate {
+        Gate {
+            started: Instant::now(),
+            addresses: Mutex::new(Limiter::new(rates.address, LIMITER_KEYS_MAX)),
+            failures: Mutex::new(Limiter::new(rates.failures, LIMITER_KEYS_MAX)),
+            clients: Mutex::new(Limiter::new(rates.client, LIMITER_KEYS_MAX)),
+        }
+    }
+
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// One request from this address.
+    pub(crate) fn address(&self, address: Address) -> Result<(), u64> {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner).take(address, self.now_us())
+    }
+
+    /// One attempt to be this client. Keyed by both: else anybody could lock out a client whose id they know.
+    pub(crate) fn attempt(&self, address: Address, client_id: &str) -> Result<Attempt, u64> {
+        let key = (address, client_id.to_owned());
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).take(key.clone(), self.now_us())?;
+        Ok(Attempt(key))
+    }
+
+    /// The attempt was right.
+    pub(crate) fn give_back(&self, attempt: Attempt) {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).give_back(&attempt.0);
+    }
+
+    /// One request of this client, which is who it says.
+    pub(crate) fn client(&self, client_id: &str) -> Result<(), u64> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).take(client_id.to_owned(), self.now_us())
+    }
+}

@@ -1,0 +1,95 @@
+//! The token service: an OAuth 2.0 issuer whose tokens any SpacetimeDB host can verify by discovery.
+//!
+//! [`Control::open`] takes a [`Config`] and gives the administrator's calls (clients, keys, sessions, audit);
+//! [`Control::serve`] answers HTTP until it is told to stop. Both may run at once in different processes over one state
+//! directory: the command line changes what the service serves.
+//!
+//! What always holds:
+//!
+//! * A token is never good for more than its client's registration, and an exchanged one never for more, or longer, than
+//!   the one it was exchanged for ([`grant`], `issue.rs`).
+//! * No host meets a key id that it does not know, as long as it fetches the key set as SpacetimeDB does ([`schedule`]).
+//! * No secret is stored in clear, logged, or repeated in an answer ([`secret`]).
+//! * Every change of clients and keys, and every revocation by a person, stands in an append-only audit log.
+
+mod admin;
+mod claims;
+mod clock;
+pub mod compat;
+mod config;
+mod error;
+pub mod grant;
+mod http;
+mod inner;
+mod issue;
+mod keys;
+pub mod limits;
+mod outbox;
+mod password;
+pub mod rate;
+mod refresh;
+pub mod schedule;
+pub mod secret;
+mod serve;
+mod store;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+pub use admin::{AddedClient, Credential, NewClient, Rotation};
+pub use claims::{ACCESS_TOKEN_TYPE, AccessClaims, Actor};
+pub use clock::Clock;
+pub use config::{Config, ConfigError, Rates};
+pub use error::ControlError;
+pub use grant::{Grant, Scope};
+pub use keys::KeyError;
+pub use outbox::{RevocationSink, deliver_revocations};
+pub use secret::Secret;
+pub use store::StoreError;
+pub use store::audit::{AuditEntry, Head};
+pub use store::clients::{Client, Permission};
+pub use store::keys::{PublicKey, SigningKeyInfo};
+pub use store::revocations::{Revocation, RevokedKind};
+pub use store::sessions::Session;
+
+use inner::Inner;
+
+/// The token service over one state directory. Clones share it.
+#[derive(Clone)]
+pub struct Control {
+    inner: Arc<Inner>,
+}
+
+impl Control {
+    /// Opens the state directory, or makes it: mode 0700, a SQLite database and key files of mode 0600. Where there is no
+    /// signing key yet, a first one and its successor are made. Takes some tens of milliseconds.
+    ///
+    /// # Errors
+    /// A configuration that cannot be used, a directory or file that cannot be used or that others can read, a damaged
+    /// database.
+    pub fn open(config: Config) -> Result<Control, ControlError> {
+        Ok(Control { inner: Arc::new(Inner::open(config)?) })
+    }
+
+    /// Answers HTTP/1.1 on `listener` until `shutdown` ends, then gives open requests [`limits::SHUTDOWN_TIMEOUT`]. TLS is
+    /// for a proxy in front, unless hosts and clients are on this machine.
+    ///
+    /// # Errors
+    /// [`ControlError::AlreadyServing`] where another process serves this state directory; a disk that fails.
+    pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ControlError> {
+        serve::serve(self.inner.clone(), listener, shutdown).await
+    }
+
+    /// The configuration it was opened with.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").field("issuer", &self.inner.config.issuer).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,89 @@
+//! Revocations on their way to those who must end sessions: at least once, in order, with retries.
+//!
+//! What always holds: a revocation is marked as delivered only after the sink took it; a sink that fails is tried again,
+//! ever more slowly, and holds up nobody else. Delivering twice must do no harm, and does not: a revocation names what
+//! ends, and what has ended stays so.
+
+use std::future::Future;
+use std::time::Duration;
+
+use crate::Control;
+use crate::error::ControlError;
+use crate::limits::{
+    DELIVERY_BACKOFF_MAX_MS, DELIVERY_BACKOFF_MIN_MS, DELIVERY_TIMEOUT_MS, OUTBOX_POLL_MS, REVOCATIONS_PAGE_MAX,
+};
+use crate::store::revocations::Revocation;
+
+/// Who takes revocations: in production, a reducer of the lane's module.
+pub trait RevocationSink: Send + Sync {
+    /// Takes these, oldest first; all or none. It must not matter that some were taken before.
+    ///
+    /// # Errors
+    /// Why not, in one line without secrets; the same are offered again.
+    fn deliver(&self, revocations: &[Revocation]) -> impl Future<Output = Result<(), String>> + Send;
+}
+
+/// How long to wait after this many failures in a row.
+fn backoff(failures: u32) -> Duration {
+    let doubled = DELIVERY_BACKOFF_MIN_MS.saturating_mul(1 << failures.saturating_sub(1).min(16));
+    Duration::from_millis(doubled.min(DELIVERY_BACKOFF_MAX_MS))
+}
+
+/// Delivers until it is dropped. What this process revokes is delivered at once, what another one does within
+/// [`OUTBOX_POLL_MS`].
+pub async fn deliver_revocations(control: &Control, sink: &impl RevocationSink) {
+    let mut failures = 0;
+    loop {
+        match deliver_once(control, sink).await {
+            Ok(0) => {
+                failures = 0;
+                let poll = Duration::from_millis(OUTBOX_POLL_MS);
+                tokio::select! {
+                    () = control.inner.revoked.notified() => {}
+                    () = tokio::time::sleep(poll) => {}
+                }
+            }
+            Ok(_) => failures = 0,
+            Err(cause) => {
+                failures += 1;
+                tracing::warn!(cause, failures, "revocations could not be delivered; they are tried again");
+                tokio::time::sleep(backoff(failures)).await;
+            }
+        }
+    }
+}
+
+/// Delivers one page of what waits. Returns how many.
+async fn deliver_once(control: &Control, sink: &impl RevocationSink) -> Result<usize, String> {
+    let said = |error: ControlError| error.to_string();
+    let waiting = on_disk(control, |control| control.revocations_waiting(REVOCATIONS_PAGE_MAX)).await.map_err(said)?;
+    if waiting.is_empty() {
+        return Ok(0);
+    }
+    let limit = Duration::from_millis(DELIVERY_TIMEOUT_MS);
+    tokio::time::timeout(limit, sink.deliver(&waiting)).await.map_err(|_| "no answer in time".to_owned())??;
+    let seqs: Vec<i64> = waiting.iter().map(|revocation| revocation.seq).collect();
+    on_disk(control, move |control| control.revocations_delivered(&seqs)).await.map_err(said)?;
+    Ok(waiting.len())
+}
+
+async fn on_disk<T: Send + 'static>(
+    control: &Control,
+    work: impl FnOnce(&Control) -> Result<T, ControlError> + Send + 'static,
+) -> Result<T, ControlError> {
+    let control = control.clone();
+    let done = tokio::task::spawn_blocking(move || work(&control)).await;
+    done.unwrap_or_else(|error| Err(ControlError::Serve(std::io::Error::other(error))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_a_limit() {
+        let waits: Vec<u64> = (1..=8).map(|failures| backoff(failures).as_millis() as u64).collect();
+        assert_eq!(waits, [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
+        assert_eq!(backoff(u32::MAX).as_millis() as u64, DELIVERY_BACKOFF_MAX_MS);
+    }
+}

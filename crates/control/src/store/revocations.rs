@@ -1,0 +1,116 @@
+//! The outbox of revocations: what the lane's module must hear, in order, until it has.
+//!
+//! What always holds: a revocation is written in the transaction that revokes, so none is lost between the two; it
+//! leaves the outbox only after every token that it concerns has expired everywhere.
+
+use rusqlite::{Connection, Row, Transaction, params};
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+
+/// What is revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RevokedKind {
+    /// One token, by its `jti`.
+    Token,
+    /// Every token of a session (a refresh family), by its `sid`.
+    Session,
+    /// Every token of a client that was issued no later than the revocation, by `client_id`.
+    Client,
+}
+
+impl RevokedKind {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RevokedKind::Token => "token",
+            RevokedKind::Session => "session",
+            RevokedKind::Client => "client",
+        }
+    }
+}
+
+/// One revocation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revocation {
+    /// Its place in the feed. Ascending, with holes.
+    pub seq: i64,
+    /// What is revoked.
+    pub kind: RevokedKind,
+    /// Which: a `jti`, `sid` or `client_id`.
+    pub value: String,
+    /// When, in seconds since 1970. A client's tokens with a later `iat` are good.
+    pub at_s: i64,
+    /// From when on nobody need remember it, in seconds since 1970: what it concerns has expired everywhere.
+    pub expires_s: i64,
+    /// Why, in a word.
+    pub reason: String,
+}
+
+/// Adds a revocation, in the transaction that revokes.
+pub(crate) fn append(
+    tx: &Transaction<'_>,
+    kind: RevokedKind,
+    value: &str,
+    at_s: i64,
+    expires_s: i64,
+    reason: &str,
+) -> Result<(), StoreError> {
+    tx.prepare_cached("INSERT INTO revocation (kind, value, at_s, expires_s, reason) VALUES (?, ?, ?, ?, ?)")?
+        .execute(params![kind.as_str(), value, at_s, expires_s, reason])?;
+    Ok(())
+}
+
+/// Revocations after `after`, oldest first.
+pub(crate) fn after(connection: &Connection, after: i64, limit: usize) -> Result<Vec<Revocation>, StoreError> {
+    select(
+        connection,
+        "SELECT seq, kind, value, at_s, expires_s, reason FROM revocation WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+        params![after, limit as i64],
+    )
+}
+
+/// Revocations that nobody has confirmed to have delivered, oldest first.
+pub(crate) fn waiting(connection: &Connection, limit: usize) -> Result<Vec<Revocation>, StoreError> {
+    select(
+        connection,
+        "SELECT seq, kind, value, at_s, expires_s, reason FROM revocation WHERE delivered_s IS NULL ORDER BY seq LIMIT ?1",
+        params![limit as i64],
+    )
+}
+
+fn select(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<Vec<Revocation>, StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(read(row)?);
+    }
+    Ok(found)
+}
+
+fn read(row: &Row<'_>) -> Result<Revocation, StoreError> {
+    let word: String = row.get(1)?;
+    let kind = [RevokedKind::Token, RevokedKind::Session, RevokedKind::Client]
+        .into_iter()
+        .find(|kind| kind.as_str() == word)
+        .ok_or(StoreError::Corrupt("revocation"))?;
+    Ok(Revocation {
+        seq: row.get(0)?,
+        kind,
+        value: row.get(2)?,
+        at_s: row.get(3)?,
+        expires_s: row.get(4)?,
+        reason: row.get(5)?,
+    })
+}
+
+/// Notes that these were delivered.
+pub(crate) fn delivered(tx: &Transaction<'_>, seqs: &[i64], now_s: i64) -> Result<(), StoreError> {
+    let mut statement = tx.prepare_cached("UPDATE revocation SET delivered_s = ? WHERE seq = ?")?;
+    for seq in seqs {
+        statement.execute(params![now_s, seq])?;
+    }
+    Ok(())
+}
