@@ -1,0 +1,636 @@
+//! A publisher's process and its outbox: the real core, and a driver of the simulated world around it.
+//!
+//! What always holds: the driver does what the real one's words ask for (`muster_publisher::core`), later and less
+//! reliably: a write is on disk when it is answered, and may or may not be before; a read comes when it comes; the
+//! process may die between any two of its actions. `publish` returns once its events are synced.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use muster_contract::Refusal as WireRefusal;
+use muster_contract::page::{Answer, NewEvent};
+use muster_contract::producer::ProducerId;
+use muster_publisher::core::{
+    Action, CallId, Core, CoreConfig, Event, HostState, Refusal, StreamNo, StreamRecord,
+};
+use spacetimedb_lib::Timestamp;
+
+use crate::context::{Context, Happening, ToNode};
+use crate::disk::{Disk, Ledger};
+use crate::limits::{CALL_MS, CONNECT_MS};
+use crate::net::End;
+use crate::oracle::{Checked, Tag, broken};
+use crate::rng::{Purpose, Rng};
+use crate::wire::{ConnId, Down, Reply, Request, RequestId};
+use crate::workload::hash;
+
+/// What the outbox holds of a stream.
+#[derive(Clone, Debug, Default)]
+pub struct OutboxStream {
+    /// Its id.
+    pub id: String,
+    /// Its numbers.
+    pub record: StreamRecord,
+    /// Its events by local number.
+    pub events: BTreeMap<u64, NewEvent>,
+}
+
+/// What the outbox holds.
+#[derive(Clone, Debug, Default)]
+pub struct Outbox {
+    /// By number.
+    pub streams: BTreeMap<StreamNo, OutboxStream>,
+}
+
+/// A transaction on the outbox.
+#[derive(Clone, Debug)]
+pub enum OutboxTx {
+    /// Events of a stream are published.
+    Publish(String, Vec<NewEvent>),
+    /// See [`Action::Save`].
+    Save(StreamRecord),
+    /// See [`Action::Park`].
+    Park(StreamNo),
+    /// See [`Action::Forget`].
+    Forget(Vec<(StreamNo, u64)>),
+    /// A person accepts what a parked stream lost.
+    Accept(StreamNo),
+}
+
+impl Outbox {
+    fn no(&self, id: &str) -> Option<StreamNo> {
+        self.streams.iter().find(|(_, stream)| stream.id == id).map(|(no, _)| *no)
+    }
+
+    /// Which events it holds.
+    pub fn tags(&self) -> BTreeSet<Tag> {
+        let events = self.streams.values().flat_map(|stream| stream.events.values());
+        events.filter_map(|event| Tag::of_kind(&event.kind)).collect()
+    }
+}
+
+impl Ledger for Outbox {
+    type Tx = OutboxTx;
+
+    fn apply(&mut self, tx: &OutboxTx) {
+        match tx {
+            OutboxTx::Publish(id, events) => {
+                let no = self.no(id).unwrap_or(self.streams.len() as u64 + 1);
+                let stream = self.streams.entry(no).or_insert_with(|| OutboxStream {
+                    id: id.clone(),
+                    record: StreamRecord { no, ..StreamRecord::default() },
+                    events: BTreeMap::new(),
+                });
+                for event in events {
+                    stream.record.last += 1;
+                    stream.events.insert(stream.record.last, event.clone());
+                }
+            }
+            OutboxTx::Save(record) => {
+                if let Some(stream) = self.streams.get_mut(&record.no) {
+                    let StreamRecord { epoch, base, confirmed, .. } = *record;
+                    stream.record = StreamRecord { epoch, base, confirmed, renumber: false, ..stream.record };
+                    stream.events = stream.events.split_off(&(confirmed + 1));
+                }
+            }
+            OutboxTx::Park(no) => {
+                if let Some(stream) = self.streams.get_mut(no) {
+                    stream.record.parked = true;
+                }
+            }
+            OutboxTx::Forget(upto) => {
+                for (no, confirmed) in upto {
+                    if let Some(stream) = self.streams.get_mut(no) {
+                        stream.record.confirmed = stream.record.confirmed.max(*confirmed);
+                        stream.events = stream.events.split_off(&(confirmed + 1));
+                    }
+                }
+            }
+            OutboxTx::Accept(no) => {
+                if let Some(stream) = self.streams.get_mut(no) {
+                    stream.record.parked = false;
+                    stream.record.renumber = true;
+                }
+            }
+        }
+    }
+}
+
+/// What the writer has to do, in order.
+#[derive(Clone, Debug)]
+enum Job {
+    Publish { stream: String, tags: Vec<Tag>, events: Vec<NewEvent> },
+    Tx(OutboxTx),
+}
+
+/// A batch to be read and sent, in order.
+#[derive(Clone, Debug)]
+struct Batch {
+    call: CallId,
+    conn: ConnId,
+    stream: StreamNo,
+    epoch: u64,
+    first: u64,
+    number: u64,
+    events_max: u32,
+    bytes_max: usize,
+}
+
+/// A process.
+#[derive(Debug)]
+struct Process {
+    core: Core,
+    conn: Option<ConnId>,
+    /// The core's number of the connection.
+    connection: u64,
+    greeted: bool,
+    calls: BTreeMap<RequestId, CallId>,
+    jobs: VecDeque<Job>,
+    writing: Option<(Job, bool)>,
+    reads: VecDeque<Batch>,
+    tick_ms: Option<u64>,
+}
+
+/// A node with a publisher.
+#[derive(Debug)]
+pub struct Publisher {
+    node: usize,
+    name: String,
+    id: ProducerId,
+    /// Its disk.
+    pub disk: Disk<Outbox>,
+    process: Option<Process>,
+    life: u64,
+    published: u64,
+    last_request: RequestId,
+    doom: Option<u32>,
+    read_errors: u32,
+    wall_ms: i64,
+    rng: Rng,
+    disk_rng: Rng,
+}
+
+/// Whether a process is still there after what it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is.
+    Alive,
+    /// It died in the middle of it.
+    Dead,
+}
+
+impl Publisher {
+    /// A node with an empty outbox and no process.
+    pub fn new(seed: u64, node: usize) -> Publisher {
+        let mut rng = Rng::new(seed, Purpose::Process, node as u64);
+        let id = ProducerId::from_random(u128::from(rng.bits()));
+        Publisher {
+            node,
+            name: format!("pub{node}"),
+            id,
+            disk: Disk::default(),
+            process: None,
+            life: 0,
+            published: 0,
+            last_request: 0,
+            doom: None,
+            read_errors: 0,
+            wall_ms: 1_700_000_000_000,
+            rng,
+            disk_rng: Rng::new(seed, Purpose::Disk, node as u64),
+        }
+    }
+
+    /// Which life its process lives; it may be dead.
+    pub fn life(&self) -> u64 {
+        self.life
+    }
+
+    /// Whether it runs.
+    pub fn is_up(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// It will die after so many more actions.
+    pub fn doom(&mut self, after: u32) {
+        self.doom = Some(after);
+    }
+
+    /// Its next reads will fail.
+    pub fn fail_reads(&mut self, count: u32) {
+        self.read_errors += count;
+    }
+
+    /// Its wall clock jumps.
+    pub fn jump(&mut self, by_ms: i64) {
+        self.wall_ms += by_ms;
+    }
+
+    /// The process is gone. What it had not yet written is lost with it.
+    pub fn die(&mut self, ctx: &mut Context, machine: bool) -> Checked {
+        self.doom = None;
+        if let Some(process) = self.process.take()
+            && let Some(conn) = process.conn
+        {
+            close(ctx, conn);
+        }
+        if machine && self.disk.crash(&mut self.disk_rng) > 0 {
+            ctx.coverage.hit("outbox lost unsynced transactions");
+        }
+        ctx.oracle.check_kept(self.node, &self.disk.seen().tags())
+    }
+
+    /// Something happens to it.
+    ///
+    /// # Errors
+    /// A broken promise.
+    pub fn on(&mut self, ctx: &mut Context, what: ToNode) -> Result<Fate, crate::oracle::Broken> {
+        if matches!(what, ToNode::Start) {
+            return self.start(ctx);
+        }
+        if self.process.is_none() {
+            return Ok(Fate::Alive);
+        }
+        match what {
+            ToNode::Start => Ok(Fate::Alive),
+            ToNode::Tick => {
+                self.process_mut().tick_ms = None;
+                self.feed(ctx, Event::Tick)
+            }
+            ToNode::Down(conn, what) => self.down(ctx, conn, what),
+            ToNode::Closed(conn) => self.closed(ctx, conn, "the connection is gone"),
+            ToNode::ConnectTimeout(conn) if !self.process_mut().greeted => self.closed(ctx, conn, "no greeting"),
+            ToNode::ConnectTimeout(_) => Ok(Fate::Alive),
+            ToNode::CallTimeout(request) => match self.process_mut().calls.contains_key(&request) {
+                true => {
+                    let conn = self.process_mut().conn.expect("calls belong to a connection");
+                    self.closed(ctx, conn, "a call was not answered")
+                }
+                false => Ok(Fate::Alive),
+            },
+            ToNode::Written => self.written(ctx),
+            ToNode::Read => self.read(ctx),
+            ToNode::BackgroundSync => Ok(Fate::Alive),
+            ToNode::Publish { stream, count, equal } => {
+                self.publish(ctx, stream, count, equal);
+                self.write_next(ctx);
+                Ok(Fate::Alive)
+            }
+        }
+    }
+
+    fn process_mut(&mut self) -> &mut Process {
+        self.process.as_mut().expect("looked at before")
+    }
+
+    fn start(&mut self, ctx: &mut Context) -> Result<Fate, crate::oracle::Broken> {
+        self.life += 1;
+        let config = CoreConfig {
+            batch_events_max: ctx.setting.batch_events,
+            stream_calls_max: ctx.setting.stream_calls,
+            linger: Duration::from_millis(5),
+            ..CoreConfig::default()
+        };
+        self.process = Some(Process {
+            core: Core::new(config),
+            conn: None,
+            connection: 0,
+            greeted: false,
+            calls: BTreeMap::new(),
+            jobs: VecDeque::new(),
+            writing: None,
+            reads: VecDeque::new(),
+            tick_ms: None,
+        });
+        // What an earlier life committed is there to be seen; this one syncs it before it trusts it.
+        self.disk.sync();
+        ctx.say(&self.name, format_args!("starts, life {}", self.life));
+        let records: Vec<_> = self.disk.seen().streams.values().map(|stream| stream.record).collect();
+        for record in records.into_iter().filter(|record| record.pending() > 0 || record.parked) {
+            if self.feed(ctx, Event::Stored(record))? == Fate::Dead {
+                return Ok(Fate::Dead);
+            }
+        }
+        self.feed(ctx, Event::Start)
+    }
+
+    /// Takes on events of its application.
+    fn publish(&mut self, ctx: &mut Context, stream: usize, count: u32, equal: bool) {
+        let id = ctx.setting.streams[stream].clone();
+        let mut tags = Vec::new();
+        let mut events = Vec::new();
+        for _ in 0..count {
+            self.published += 1;
+            let tag = Tag { node: self.node, n: self.published };
+            let payload = if equal { "{}".to_owned() } else { format!("{{\"n\":{},\"of\":{}}}", tag.n, tag.node) };
+            ctx.oracle.on_publish(tag, &id, &payload);
+            let at = Timestamp::from_micros_since_unix_epoch((self.wall_ms + ctx.now_ms as i64) * 1_000);
+            events.push(NewEvent { kind: tag.to_kind(), hash: hash(&payload), payload, at });
+            tags.push(tag);
+        }
+        ctx.say(&self.name, format_args!("publishes {count} on {id} up to {}", self.published));
+        self.process_mut().jobs.push_back(Job::Publish { stream: id, tags, events });
+    }
+
+    /// The writer takes up its next job: its transaction is committed now and synced when [`ToNode::Written`] comes.
+    fn write_next(&mut self, ctx: &mut Context) {
+        let Some(process) = self.process.as_mut().filter(|process| process.writing.is_none()) else { return };
+        let Some(job) = process.jobs.pop_front() else { return };
+        let tx = match &job {
+            Job::Publish { stream, events, .. } => OutboxTx::Publish(stream.clone(), events.clone()),
+            Job::Tx(tx) => tx.clone(),
+        };
+        let ok = self.disk.commit(tx).is_ok();
+        if !ok {
+            ctx.coverage.hit("outbox refused a write, disk full");
+        }
+        process.writing = Some((job, ok));
+        let (low, high) = ctx.setting.disk_ms;
+        let wait_ms = self.disk_rng.between(low, high);
+        ctx.at(ctx.now_ms + wait_ms, Happening::Node(self.node, self.life, ToNode::Written));
+    }
+
+    fn written(&mut self, ctx: &mut Context) -> Result<Fate, crate::oracle::Broken> {
+        let Some((job, ok)) = self.process_mut().writing.take() else { return Ok(Fate::Alive) };
+        if self.is_doomed() {
+            return Ok(Fate::Dead);
+        }
+        if ok {
+            self.disk.sync();
+        }
+        ctx.oracle.check_kept(self.node, &self.disk.synced().tags())?;
+        let fate = match job {
+            Job::Publish { stream, tags, .. } if ok => {
+                for tag in tags {
+                    ctx.oracle.on_acknowledged(tag);
+                }
+                let outbox = self.disk.seen();
+                let no = outbox.no(&stream).expect("just written");
+                let record = outbox.streams[&no].record;
+                self.feed(ctx, Event::Stored(record))
+            }
+            Job::Publish { .. } => Ok(Fate::Alive),
+            Job::Tx(OutboxTx::Save(record)) => self.feed(ctx, Event::Saved { stream: record.no, ok }),
+            Job::Tx(OutboxTx::Forget(_)) => self.feed(ctx, Event::Forgotten { ok }),
+            Job::Tx(OutboxTx::Accept(no)) => {
+                let record = self.disk.seen().streams[&no].record;
+                self.feed(ctx, Event::Reset(record))
+            }
+            Job::Tx(OutboxTx::Park(_) | OutboxTx::Publish(..)) => Ok(Fate::Alive),
+        }?;
+        if fate == Fate::Alive {
+            self.write_next(ctx);
+        }
+        Ok(fate)
+    }
+
+    /// Reads the next batch and sends it.
+    fn read(&mut self, ctx: &mut Context) -> Result<Fate, crate::oracle::Broken> {
+        let Some(batch) = self.process_mut().reads.pop_front() else { return Ok(Fate::Alive) };
+        if self.process_mut().conn != Some(batch.conn) {
+            return Ok(Fate::Alive);
+        }
+        if self.read_errors > 0 {
+            self.read_errors -= 1;
+            ctx.coverage.hit("publisher: batch could not be read");
+            let message = "the disk could not be read".to_owned();
+            return self.feed(ctx, Event::NotTaken { call: batch.call, damaged: false, message });
+        }
+        let Some(stream) = self.disk.seen().streams.get(&batch.stream) else {
+            return Err(self.wrong(1, format!("a batch of a stream that is not there: {batch:?}")));
+        };
+        let mut events = Vec::new();
+        let mut bytes = 0;
+        for (local, event) in stream.events.range(batch.first..).take(batch.events_max as usize) {
+            let size = event.kind.len() + event.payload.len();
+            if *local != batch.first + events.len() as u64 || (!events.is_empty() && bytes + size > batch.bytes_max) {
+                break;
+            }
+            bytes += size;
+            events.push(event.clone());
+        }
+        if events.is_empty() {
+            return Err(self.wrong(1, format!("a batch of events that are not in the outbox: {batch:?}")));
+        }
+        let (stream, count) = (stream.id.clone(), events.len() as u32);
+        let producer = self.id.to_string();
+        ctx.say(&self.name, format_args!("sends {stream} {}+{count} as {} in epoch {}", batch.first, batch.number, batch.epoch));
+        let request =
+            Request::Append { stream, epoch: batch.epoch, producer, first: batch.number, events: Rc::new(events) };
+        self.ask(ctx, batch.conn, batch.call, request);
+        self.feed(ctx, Event::Taken { call: batch.call, count, bytes })
+    }
+
+    fn wrong(&self, promise: u8, what: String) -> crate::oracle::Broken {
+        crate::oracle::Broken { promise, what: format!("{}: {what}", self.name) }
+    }
+
+    fn ask(&mut self, ctx: &mut Context, conn: ConnId, call: CallId, request: Request) {
+        self.last_request += 1;
+        let id = self.last_request;
+        self.process_mut().calls.insert(id, call);
+        ctx.send_up(conn, id, request);
+        ctx.at(ctx.now_ms + CALL_MS, Happening::Node(self.node, self.life, ToNode::CallTimeout(id)));
+    }
+
+    fn down(&mut self, ctx: &mut Context, conn: ConnId, what: Down) -> Result<Fate, crate::oracle::Broken> {
+        if self.process_mut().conn != Some(conn) {
+            return Ok(Fate::Alive);
+        }
+        match what {
+            Down::Greeting => {
+                self.process_mut().greeted = true;
+                let connection = self.process_mut().connection;
+                self.feed(ctx, Event::Connected { connection })
+            }
+            Down::Reply(request, reply) => {
+                let Some(call) = self.process_mut().calls.remove(&request) else { return Ok(Fate::Alive) };
+                let event = self.reply(ctx, call, reply);
+                self.feed(ctx, event)
+            }
+            Down::Signal { .. } => Ok(Fate::Alive),
+        }
+    }
+
+    fn reply(&mut self, ctx: &mut Context, call: CallId, reply: Reply) -> Event {
+        let refused = |line: String| {
+            let code = WireRefusal::from_wire(&line).map_or("internal".to_owned(), |it| it.code.as_str().to_owned());
+            Event::Refused { call, refusal: Refusal { code, message: line } }
+        };
+        match reply {
+            Reply::Reducer(Ok(())) => Event::Accepted { call },
+            Reply::Reducer(Err(line)) => {
+                ctx.say(&self.name, format_args!("is refused: {line}"));
+                refused(line)
+            }
+            Reply::States(Answer::Ok(states)) => {
+                let state = |state: &muster_contract::page::ProducerState| HostState {
+                    epoch: state.epoch,
+                    number: state.number,
+                };
+                let states: Vec<_> = states.iter().map(state).collect();
+                ctx.say(&self.name, format_args!("hears {states:?}"));
+                Event::States { call, states }
+            }
+            Reply::States(Answer::Refused(line)) => refused(line),
+            other => refused(format!("{other:?}")),
+        }
+    }
+
+    fn closed(&mut self, ctx: &mut Context, conn: ConnId, why: &str) -> Result<Fate, crate::oracle::Broken> {
+        if self.process_mut().conn != Some(conn) {
+            return Ok(Fate::Alive);
+        }
+        let connection = self.process_mut().connection;
+        self.let_go(ctx);
+        self.feed(ctx, Event::Disconnected { connection, retryable: true, message: why.to_owned() })
+    }
+
+    fn let_go(&mut self, ctx: &mut Context) {
+        let process = self.process_mut();
+        process.calls.clear();
+        process.reads.clear();
+        process.greeted = false;
+        if let Some(conn) = process.conn.take() {
+            close(ctx, conn);
+        }
+    }
+
+    /// Tells the core, and does what it says; the process may die before any of it.
+    fn feed(&mut self, ctx: &mut Context, event: Event) -> Result<Fate, crate::oracle::Broken> {
+        let random = self.rng.bits();
+        let now = Duration::from_millis(ctx.now_ms);
+        let before = self.process_mut().core.counters();
+        let actions = self.process_mut().core.on(now, random, event);
+        let after = self.process_mut().core.counters();
+        ctx.coverage.add("publisher: duplicate found when asked", after.duplicates - before.duplicates);
+        ctx.coverage.add("publisher: numbers rebased", after.rebased - before.rebased);
+        ctx.coverage.add("publisher: stream parked", after.parked - before.parked);
+        ctx.coverage.add("publisher: call refused", after.refused_calls - before.refused_calls);
+        for action in actions {
+            if self.is_doomed() {
+                return Ok(Fate::Dead);
+            }
+            self.carry_out(ctx, action)?;
+        }
+        self.write_next(ctx);
+        self.set_tick(ctx);
+        Ok(Fate::Alive)
+    }
+
+    fn is_doomed(&mut self) -> bool {
+        match &mut self.doom {
+            Some(0) => true,
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => false,
+        }
+    }
+
+    fn set_tick(&mut self, ctx: &mut Context) {
+        let process = self.process.as_mut().expect("alive");
+        let Some(due) = process.core.next_deadline() else { return };
+        let due_ms = u64::try_from(due.as_millis()).expect("fits").max(ctx.now_ms);
+        if process.tick_ms.is_none_or(|set| due_ms < set) {
+            process.tick_ms = Some(due_ms);
+            ctx.at(due_ms, Happening::Node(self.node, self.life, ToNode::Tick));
+        }
+    }
+
+    fn carry_out(&mut self, ctx: &mut Context, action: Action) -> Checked {
+        match action {
+            Action::Connect { connection } => {
+                if self.process_mut().conn.is_some() {
+                    return broken(0, format!("{}: connects while connected", self.name));
+                }
+                let conn = dial(ctx, self.node, self.life);
+                self.process_mut().conn = Some(conn);
+                self.process_mut().connection = connection;
+            }
+            Action::Disconnect { connection } => {
+                if self.process_mut().connection == connection {
+                    self.let_go(ctx);
+                }
+            }
+            Action::Ask { call, streams } => {
+                let Some(conn) = self.process_mut().conn else { return Ok(()) };
+                let outbox = self.disk.seen();
+                let streams = streams.iter().map(|no| outbox.streams[no].id.clone()).collect();
+                let request = Request::ProducerState { producer: self.id.to_string(), streams };
+                self.ask(ctx, conn, call, request);
+            }
+            Action::Append { call, stream, epoch, first, number, events_max, bytes_max } => {
+                let Some(conn) = self.process_mut().conn else { return Ok(()) };
+                let batch = Batch { call, conn, stream, epoch, first, number, events_max, bytes_max };
+                self.process_mut().reads.push_back(batch);
+                let wait_ms = self.disk_rng.between(0, ctx.setting.disk_ms.1.min(20));
+                ctx.at(ctx.now_ms + wait_ms, Happening::Node(self.node, self.life, ToNode::Read));
+            }
+            Action::Save(record) => self.process_mut().jobs.push_back(Job::Tx(OutboxTx::Save(record))),
+            Action::Park { stream, refusal } => {
+                ctx.say(&self.name, format_args!("parks stream {stream}: {}", refusal.code));
+                self.process_mut().jobs.push_back(Job::Tx(OutboxTx::Park(stream)));
+            }
+            Action::Forget(upto) => {
+                self.check_forget(ctx, &upto)?;
+                self.process_mut().jobs.push_back(Job::Tx(OutboxTx::Forget(upto)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Only what the host once had on disk is forgotten.
+    fn check_forget(&self, ctx: &Context, upto: &[(StreamNo, u64)]) -> Checked {
+        for (no, confirmed) in upto {
+            let Some(stream) = self.disk.seen().streams.get(no) else { continue };
+            for event in stream.events.range(..=confirmed).map(|(_, event)| event) {
+                if Tag::of_kind(&event.kind).is_some_and(|tag| !ctx.oracle.was_durable(tag)) {
+                    return broken(1, format!("{} forgets {}, which never was durable", self.name, event.kind));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A person accepts what parked streams lost. Returns how many there were.
+    pub fn accept_parked(&mut self, ctx: &mut Context) -> usize {
+        let parked = self.parked();
+        if let Some(process) = &mut self.process {
+            process.jobs.extend(parked.iter().map(|no| Job::Tx(OutboxTx::Accept(*no))));
+            self.write_next(ctx);
+        }
+        parked.len()
+    }
+
+    /// Streams that wait for a person.
+    pub fn parked(&self) -> Vec<StreamNo> {
+        let streams = self.disk.seen().streams.iter();
+        streams.filter(|(_, stream)| stream.record.parked).map(|(no, _)| *no).collect()
+    }
+
+    /// How many events are not confirmed.
+    pub fn pending(&self) -> u64 {
+        self.disk.seen().streams.values().map(|stream| stream.record.pending()).sum()
+    }
+}
+
+/// A client's process opens a connection.
+pub fn dial(ctx: &mut Context, node: usize, life: u64) -> ConnId {
+    let delay_ms = ctx.setting.delay_ms;
+    let conn = ctx.net.open(ctx.seed, node, life, delay_ms);
+    ctx.at(ctx.now_ms + CONNECT_MS, Happening::Node(node, life, ToNode::ConnectTimeout(conn)));
+    let at_ms = ctx.net.send(conn, crate::net::Way::Up, ctx.now_ms).unwrap_or(ctx.now_ms);
+    ctx.at(at_ms, Happening::Dial(conn));
+    conn
+}
+
+/// A client's process closes a connection: the host learns of it behind what was sent before.
+pub fn close(ctx: &mut Context, conn: ConnId) {
+    let at_ms = ctx.net.send(conn, crate::net::Way::Up, ctx.now_ms);
+    ctx.net.close_end(conn, End::Client, ctx.now_ms, CALL_MS);
+    // On a line that swallows everything the host notices the silence.
+    ctx.at(at_ms.unwrap_or(ctx.now_ms + crate::limits::IDLE_MS), Happening::HostClosed(conn));
+}

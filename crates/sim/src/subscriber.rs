@@ -1,0 +1,573 @@
+//! A subscriber's process and its store: the real engine, and a driver of the simulated world around it.
+//!
+//! What always holds: a batch's effects and the cursor are one transaction of the store, and a batch that does not begin
+//! at the store's cursor is refused whole. What is checked after each transaction and each crash is what the store
+//! holds, not what the engine believes.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use muster_contract::page::{StoredEvent, digest};
+use muster_contract::pattern::StreamPattern;
+use muster_contract::resume::StaleReason;
+use muster_contract::rows::Signal as WireSignal;
+use muster_contract::state::ConnectionState;
+use muster_contract::stream::StreamId;
+use muster_sync::batch::{Batch, Change, Place};
+use muster_sync::engine::{
+    Action, ApplyFailure, BatchNo, Engine, Event, Follow, LinkNo, Options, Reply, Request, RequestNo, Scope, Signal,
+    StartAt, Trouble, Tuning,
+};
+
+use crate::context::{Context, Happening, ToNode};
+use crate::disk::{Disk, Ledger};
+use crate::limits::{CALL_MS, LIVE_LAG_MS};
+use crate::oracle::{Broken, Checked, Oracle, broken};
+use crate::publisher::{Fate, close, dial};
+use crate::rng::{Purpose, Rng};
+use crate::wire::{ConnId, Down, Reply as WireReply, Request as WireRequest, RequestId};
+use crate::workload::Begin;
+
+/// What the store holds of a stream: the cursor, and what the application made of its events.
+#[derive(Clone, Debug)]
+pub struct StoreStream {
+    /// The cursor.
+    pub place: Place,
+    /// Everything up to here came as a snapshot, or not at all.
+    pub base: u64,
+    /// The snapshot that it began with.
+    pub snapshot: Option<String>,
+    /// The events after `base`, as they were applied.
+    pub rows: Vec<StoredEvent>,
+}
+
+/// What the store holds.
+#[derive(Clone, Debug, Default)]
+pub struct Store {
+    /// By stream.
+    pub streams: BTreeMap<String, StoreStream>,
+    established: Vec<StreamPattern>,
+}
+
+/// A transaction on the store.
+#[derive(Clone, Debug)]
+pub enum StoreTx {
+    /// A batch.
+    Apply(Batch),
+    /// See [`Action::Establish`].
+    Establish(StreamPattern),
+}
+
+impl Ledger for Store {
+    type Tx = StoreTx;
+
+    fn apply(&mut self, tx: &StoreTx) {
+        let batch = match tx {
+            StoreTx::Apply(batch) => batch,
+            StoreTx::Establish(pattern) => return self.established.push(pattern.clone()),
+        };
+        let id = batch.stream.as_str().to_owned();
+        let place = batch.ends();
+        match &batch.change {
+            Change::Events(events) => {
+                let stream = self.streams.entry(id).or_insert_with(|| StoreStream {
+                    place,
+                    base: events.first.previous().get(),
+                    snapshot: None,
+                    rows: Vec::new(),
+                });
+                stream.place = place;
+                stream.rows.extend(events.events.iter().cloned());
+            }
+            Change::Reset(reset) => {
+                let snapshot = reset.snapshot.as_ref().map(|snapshot| snapshot.payload.clone());
+                let base = reset.at.seq.get();
+                self.streams.insert(id, StoreStream { place, base, snapshot, rows: Vec::new() });
+            }
+            Change::Begin(at) => {
+                let base = at.seq.get();
+                self.streams.insert(id, StoreStream { place, base, snapshot: None, rows: Vec::new() });
+            }
+        }
+    }
+}
+
+/// What the writer has to do, in order.
+#[derive(Clone, Debug)]
+enum Job {
+    Apply(BatchNo, Batch),
+    Establish(StreamPattern),
+}
+
+/// A process.
+#[derive(Debug)]
+struct Process {
+    engine: Engine,
+    link: Option<(LinkNo, ConnId)>,
+    greeted: bool,
+    calls: BTreeMap<RequestId, RequestNo>,
+    jobs: VecDeque<Job>,
+    writing: Option<Vec<(Job, Result<(), ApplyFailure>)>>,
+    tick_ms: Option<u64>,
+    told: BTreeMap<String, ConnectionState>,
+}
+
+/// A node with a subscriber.
+#[derive(Debug)]
+pub struct Subscriber {
+    node: usize,
+    name: String,
+    begin: Begin,
+    /// Its disk.
+    pub disk: Disk<Store>,
+    process: Option<Process>,
+    life: u64,
+    doom: Option<u32>,
+    refusals: u32,
+    rng: Rng,
+    disk_rng: Rng,
+}
+
+impl Subscriber {
+    /// A node with an empty store and no process.
+    pub fn new(seed: u64, node: usize, begin: Begin) -> Subscriber {
+        Subscriber {
+            node,
+            name: format!("sub{node}"),
+            begin,
+            disk: Disk::default(),
+            process: None,
+            life: 0,
+            doom: None,
+            refusals: 0,
+            rng: Rng::new(seed, Purpose::Process, node as u64),
+            disk_rng: Rng::new(seed, Purpose::Disk, node as u64),
+        }
+    }
+
+    /// What it follows.
+    pub fn patterns(&self) -> Vec<StreamPattern> {
+        ["s.*", "t.c"].iter().map(|text| StreamPattern::parse(text).expect("a pattern")).collect()
+    }
+
+    /// Which life its process lives; it may be dead.
+    pub fn life(&self) -> u64 {
+        self.life
+    }
+
+    /// Whether it runs.
+    pub fn is_up(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// It will die after so many more actions.
+    pub fn doom(&mut self, after: u32) {
+        self.doom = Some(after);
+    }
+
+    /// Its application will refuse the next batches.
+    pub fn refuse(&mut self, count: u32) {
+        self.refusals += count;
+    }
+
+    /// The process is gone.
+    pub fn die(&mut self, ctx: &mut Context, machine: bool) -> Checked {
+        self.doom = None;
+        if let Some(process) = self.process.take()
+            && let Some((_, conn)) = process.link
+        {
+            close(ctx, conn);
+        }
+        if machine && self.disk.crash(&mut self.disk_rng) > 0 {
+            ctx.coverage.hit("store lost unsynced transactions");
+        }
+        self.check_store(&ctx.oracle)
+    }
+
+    /// Everything that the store holds is what the host had.
+    fn check_store(&self, oracle: &Oracle) -> Checked {
+        self.disk.seen().streams.iter().try_for_each(|(id, stream)| check_stream(oracle, id, stream))
+    }
+
+    /// What it calls live is.
+    ///
+    /// # Errors
+    /// Promise 6.
+    pub fn check_live(&self, ctx: &Context) -> Checked {
+        let Some(process) = &self.process else { return Ok(()) };
+        for (id, state) in &process.told {
+            if *state == ConnectionState::Live {
+                let at = self.disk.seen().streams.get(id).map(|stream| stream.place.position);
+                let at = at.map(|at| (at.epoch.get(), at.seq.get()));
+                ctx.oracle.check_live(ctx.now_ms, id, at, LIVE_LAG_MS)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it calls this stream live.
+    pub fn is_live(&self, id: &str) -> bool {
+        self.process.as_ref().is_some_and(|process| process.told.get(id) == Some(&ConnectionState::Live))
+    }
+
+    /// Something happens to it.
+    ///
+    /// # Errors
+    /// A broken promise.
+    pub fn on(&mut self, ctx: &mut Context, what: ToNode) -> Result<Fate, Broken> {
+        if matches!(what, ToNode::Start) {
+            return self.start(ctx);
+        }
+        if self.process.is_none() {
+            return Ok(Fate::Alive);
+        }
+        match what {
+            ToNode::Tick => {
+                self.process_mut().tick_ms = None;
+                self.feed(ctx, Event::Tick)
+            }
+            ToNode::Down(conn, what) => self.down(ctx, conn, what),
+            ToNode::Closed(conn) => self.closed(ctx, conn, "the connection is gone"),
+            ToNode::ConnectTimeout(conn) if !self.process_mut().greeted => self.closed(ctx, conn, "no greeting"),
+            ToNode::CallTimeout(id) => match self.process_mut().calls.remove(&id) {
+                Some(request) => {
+                    let reply = Reply::Failed("not answered in time".into());
+                    self.feed(ctx, Event::Answered { request, reply })
+                }
+                None => Ok(Fate::Alive),
+            },
+            ToNode::Written => self.written(ctx),
+            ToNode::BackgroundSync => {
+                self.disk.sync();
+                Ok(Fate::Alive)
+            }
+            ToNode::Start | ToNode::ConnectTimeout(_) | ToNode::Read | ToNode::Publish { .. } => Ok(Fate::Alive),
+        }
+    }
+
+    /// A person has changed something: what is blocked is tried again.
+    pub fn unblock(&mut self, ctx: &mut Context) -> Result<Fate, Broken> {
+        if self.process.is_some() { self.feed(ctx, Event::Unblock) } else { Ok(Fate::Alive) }
+    }
+
+    fn process_mut(&mut self) -> &mut Process {
+        self.process.as_mut().expect("looked at before")
+    }
+
+    fn start(&mut self, ctx: &mut Context) -> Result<Fate, Broken> {
+        self.life += 1;
+        let start = match self.begin {
+            Begin::Start => StartAt::Start,
+            Begin::Now => StartAt::Now,
+        };
+        let page_bytes = 4_096;
+        let options = Options {
+            follows: self.patterns().into_iter().map(|pattern| Follow { pattern, start }).collect(),
+            client: Some(self.name.clone()),
+            replay_budget: ctx.setting.replay_budget,
+            tuning: Tuning {
+                page_events: ctx.setting.page_events,
+                page_bytes,
+                in_flight_bytes: 2 * page_bytes as usize,
+                apply_at_once: 2,
+                ..Tuning::default()
+            },
+        };
+        self.process = Some(Process {
+            engine: Engine::new(options),
+            link: None,
+            greeted: false,
+            calls: BTreeMap::new(),
+            jobs: VecDeque::new(),
+            writing: None,
+            tick_ms: None,
+            told: BTreeMap::new(),
+        });
+        ctx.say(&self.name, format_args!("starts, life {}", self.life));
+        let store = self.disk.seen();
+        let place = |(id, stream): (&String, &StoreStream)| (StreamId::parse(id).expect("an id"), stream.place);
+        let places = store.streams.iter().map(place).collect();
+        let established = store.established.clone();
+        self.feed(ctx, Event::Opened { places, established })
+    }
+
+    fn down(&mut self, ctx: &mut Context, conn: ConnId, what: Down) -> Result<Fate, Broken> {
+        let Some((link, own)) = self.process_mut().link else { return Ok(Fate::Alive) };
+        if own != conn {
+            return Ok(Fate::Alive);
+        }
+        match what {
+            Down::Greeting => {
+                self.process_mut().greeted = true;
+                self.feed(ctx, Event::Connected(link))
+            }
+            Down::Reply(id, reply) => {
+                let Some(request) = self.process_mut().calls.remove(&id) else { return Ok(Fate::Alive) };
+                let reply = match reply {
+                    WireReply::Reducer(Ok(())) => Reply::Done,
+                    WireReply::Reducer(Err(line)) => Reply::Refused(line),
+                    WireReply::Streams(answer) => Reply::Listed(answer),
+                    WireReply::Page(answer) => Reply::Page(answer),
+                    WireReply::Snapshot(answer) => Reply::Snapshot(answer),
+                    WireReply::States(_) => Reply::Failed("an answer to what was not asked".into()),
+                };
+                self.feed(ctx, Event::Answered { request, reply })
+            }
+            Down::Signal { slot, stream, what } => {
+                let what = match what {
+                    WireSignal::Ahead => Signal::Ahead,
+                    WireSignal::NewStream => Signal::NewStream,
+                    WireSignal::Gone => Signal::Gone,
+                    WireSignal::FollowEnded => Signal::FollowEnded,
+                };
+                self.feed(ctx, Event::Signal { link, slot, stream, what })
+            }
+        }
+    }
+
+    fn closed(&mut self, ctx: &mut Context, conn: ConnId, why: &str) -> Result<Fate, Broken> {
+        match self.process_mut().link {
+            Some((link, own)) if own == conn => {
+                self.let_go(ctx);
+                let why = Trouble { is_retryable: true, code: None, message: why.to_owned() };
+                self.feed(ctx, Event::Disconnected { link, why })
+            }
+            _ => Ok(Fate::Alive),
+        }
+    }
+
+    fn let_go(&mut self, ctx: &mut Context) {
+        let process = self.process_mut();
+        process.calls.clear();
+        process.greeted = false;
+        if let Some((_, conn)) = process.link.take() {
+            close(ctx, conn);
+        }
+    }
+
+    /// Tells the engine, and does what it says; the process may die before any of it.
+    fn feed(&mut self, ctx: &mut Context, event: Event) -> Result<Fate, Broken> {
+        let random = self.rng.bits();
+        let now = Duration::from_millis(ctx.now_ms);
+        let before = self.process_mut().engine.counters();
+        let actions = self.process_mut().engine.on(now, random, event);
+        let after = self.process_mut().engine.counters();
+        ctx.coverage.add("subscriber: duplicate dropped", after.duplicates - before.duplicates);
+        ctx.coverage.add("subscriber: gap noticed", after.gaps - before.gaps);
+        ctx.coverage.add("subscriber: stale cursor", after.stale_cursors - before.stale_cursors);
+        ctx.coverage.add("subscriber: began anew", after.resets - before.resets);
+        ctx.coverage.add("subscriber: began with a snapshot", after.snapshots - before.snapshots);
+        ctx.coverage.add("subscriber: page of another history", after.foreign_pages - before.foreign_pages);
+        ctx.coverage.add("subscriber: late answer ignored", after.late_answers - before.late_answers);
+        ctx.coverage.add("subscriber: wrong hash noticed", after.hash_mismatches - before.hash_mismatches);
+        ctx.coverage.add("subscriber: batch failed", after.failed_batches - before.failed_batches);
+        for action in actions {
+            if self.is_doomed() {
+                return Ok(Fate::Dead);
+            }
+            self.carry_out(ctx, action)?;
+        }
+        self.write_next(ctx);
+        self.set_tick(ctx);
+        Ok(Fate::Alive)
+    }
+
+    fn is_doomed(&mut self) -> bool {
+        match &mut self.doom {
+            Some(0) => true,
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => false,
+        }
+    }
+
+    fn set_tick(&mut self, ctx: &mut Context) {
+        let process = self.process.as_mut().expect("alive");
+        let Some(due) = process.engine.next_deadline() else { return };
+        let due_ms = u64::try_from(due.as_millis()).expect("fits").max(ctx.now_ms);
+        if process.tick_ms.is_none_or(|set| due_ms < set) {
+            process.tick_ms = Some(due_ms);
+            ctx.at(due_ms, Happening::Node(self.node, self.life, ToNode::Tick));
+        }
+    }
+
+    fn carry_out(&mut self, ctx: &mut Context, action: Action) -> Checked {
+        match action {
+            Action::Connect(link) => {
+                // A refresh opens the new connection while the old one is still there; the simulated driver has one.
+                self.let_go(ctx);
+                let conn = dial(ctx, self.node, self.life);
+                self.process_mut().link = Some((link, conn));
+            }
+            Action::Disconnect(link) => {
+                if self.process_mut().link.is_some_and(|(own, _)| own == link) {
+                    self.let_go(ctx);
+                }
+            }
+            Action::Ask { link, request, what } => self.ask(ctx, link, request, what),
+            Action::Apply { batch, what } => self.process_mut().jobs.push_back(Job::Apply(batch, what)),
+            Action::Establish(pattern) => self.process_mut().jobs.push_back(Job::Establish(pattern)),
+            Action::Stream(status) => {
+                let id = status.stream.as_str().to_owned();
+                if self.process_mut().told.insert(id.clone(), status.state) != Some(status.state) {
+                    ctx.say(&self.name, format_args!("{id} is {} {:?}", status.state, status.cursor.map(|at| at.seq.get())));
+                }
+            }
+            Action::Status(_) => {}
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, ctx: &mut Context, link: LinkNo, request: RequestNo, what: Request) {
+        let Some((_, conn)) = self.process_mut().link.filter(|(own, _)| *own == link) else { return };
+        let what = match what {
+            Request::Follow { slot, pattern } => WireRequest::Follow { slot, pattern: pattern.to_string() },
+            Request::List { pattern, after_no } => WireRequest::ListStreams { pattern: pattern.to_string(), after_no },
+            Request::Page { stream, epoch, after, after_hash, events_max, bytes_max } => WireRequest::ReadPage {
+                stream: stream.as_str().to_owned(),
+                epoch,
+                after,
+                after_hash: after_hash.map(|hash| digest(hash).to_vec()).unwrap_or_default(),
+                max_events: events_max,
+                max_bytes: bytes_max,
+            },
+            Request::Snapshot { stream, epoch } => {
+                WireRequest::ReadSnapshot { stream: stream.as_str().to_owned(), epoch }
+            }
+            Request::Checkpoint { stream, position, client } => WireRequest::Checkpoint {
+                stream: stream.as_str().to_owned(),
+                client,
+                epoch: position.epoch.get(),
+                seq: position.seq.get(),
+            },
+        };
+        // The engine never gives a number twice in a life; the connection makes it unique for the world.
+        let id = request.0;
+        self.process_mut().calls.insert(id, request);
+        ctx.send_up(conn, id, what);
+        ctx.at(ctx.now_ms + CALL_MS, Happening::Node(self.node, self.life, ToNode::CallTimeout(id)));
+    }
+
+    /// The writer takes up what waits: committed now, synced or not when [`ToNode::Written`] comes.
+    fn write_next(&mut self, ctx: &mut Context) {
+        let Some(process) = self.process.as_mut().filter(|process| process.writing.is_none()) else { return };
+        if process.jobs.is_empty() {
+            return;
+        }
+        let jobs = std::mem::take(&mut process.jobs);
+        let mut done = Vec::new();
+        for job in jobs {
+            let result = self.commit(ctx, &job);
+            done.push((job, result));
+        }
+        self.process_mut().writing = Some(done);
+        let (low, high) = ctx.setting.disk_ms;
+        let wait_ms = self.disk_rng.between(low, high);
+        ctx.at(ctx.now_ms + wait_ms, Happening::Node(self.node, self.life, ToNode::Written));
+    }
+
+    fn commit(&mut self, ctx: &mut Context, job: &Job) -> Result<(), ApplyFailure> {
+        let failure = |scope, message: &str| ApplyFailure { scope, is_retryable: true, message: message.to_owned() };
+        let tx = match job {
+            Job::Establish(pattern) => StoreTx::Establish(pattern.clone()),
+            Job::Apply(_, batch) => {
+                let cursor = self.disk.seen().streams.get(batch.stream.as_str()).map(|stream| stream.place.position);
+                if cursor != batch.after {
+                    ctx.coverage.hit("store: batch that does not begin at the cursor refused");
+                    return Err(failure(Scope::Stream, "the batch does not begin at the cursor"));
+                }
+                if self.refusals > 0 {
+                    self.refusals -= 1;
+                    return Err(failure(Scope::Stream, "the application does not take it"));
+                }
+                StoreTx::Apply(batch.clone())
+            }
+        };
+        self.disk.commit(tx).map_err(|_| {
+            ctx.coverage.hit("store refused a write, disk full");
+            failure(Scope::Store, "the disk is full")
+        })
+    }
+
+    fn written(&mut self, ctx: &mut Context) -> Result<Fate, Broken> {
+        let Some(done) = self.process_mut().writing.take() else { return Ok(Fate::Alive) };
+        if self.is_doomed() {
+            return Ok(Fate::Dead);
+        }
+        if ctx.setting.lazy_stores {
+            let wait_ms = self.disk_rng.between(0, 2_000);
+            ctx.at(ctx.now_ms + wait_ms, Happening::Node(self.node, self.life, ToNode::BackgroundSync));
+        } else {
+            self.disk.sync();
+        }
+        for (job, result) in done {
+            let Job::Apply(batch, what) = job else { continue };
+            if result.is_ok() {
+                self.check_batch(ctx, &what)?;
+            }
+            let event = match result {
+                Ok(()) => Event::Applied(batch),
+                Err(failure) => Event::ApplyFailed { batch, failure },
+            };
+            if self.feed(ctx, event)? == Fate::Dead {
+                return Ok(Fate::Dead);
+            }
+        }
+        self.write_next(ctx);
+        Ok(Fate::Alive)
+    }
+
+    /// What was just applied was right, and nothing was given up without a reason.
+    fn check_batch(&self, ctx: &mut Context, batch: &Batch) -> Checked {
+        let id = batch.stream.as_str();
+        match &batch.change {
+            Change::Events(events) => {
+                let last = events.last();
+                ctx.say(&self.name, format_args!("applies {id} {}..={last} in epoch {}", events.first, events.epoch));
+            }
+            Change::Begin(at) => {
+                ctx.say(&self.name, format_args!("begins {id} after {}", at.seq));
+                if self.begin == Begin::Start {
+                    return broken(2, format!("{} skips the beginning of {id}", self.name));
+                }
+            }
+            Change::Reset(reset) => {
+                let snapshot = reset.snapshot.is_some();
+                ctx.say(&self.name, format_args!("clears {id}: {:?}, goes on after {} (snapshot: {snapshot})", reset.reason, reset.at.seq));
+                ctx.coverage.hit(match reset.reason {
+                    None => "subscriber: told that the beginning is gone",
+                    Some(StaleReason::RetentionFloorBreach) => "subscriber: told retention_floor_breach",
+                    Some(StaleReason::ReplayBudgetExceeded) => "subscriber: told replay_budget_exceeded",
+                    Some(StaleReason::EpochChanged) => "subscriber: told epoch_changed",
+                    Some(StaleReason::HeadBehindCursor) => "subscriber: told head_behind_cursor",
+                    Some(_) => "subscriber: told another reason",
+                });
+                if let (Some(was), Some(reason)) = (batch.after, reset.reason)
+                    && reason != StaleReason::ReplayBudgetExceeded
+                    && !ctx.oracle.may_start_again(id, was.epoch.get(), was.seq.get())
+                {
+                    return broken(2, format!("{} gives up {id} at {was:?} without cause: {reason}", self.name));
+                }
+            }
+        }
+        match self.disk.seen().streams.get(id) {
+            Some(stream) => check_stream(&ctx.oracle, id, stream),
+            None => broken(3, format!("{}: {id} was applied and is not in the store", self.name)),
+        }
+    }
+}
+
+/// What a store holds of a stream is what the host had: its rows, and the snapshot before them.
+fn check_stream(oracle: &Oracle, id: &str, stream: &StoreStream) -> Checked {
+    let at = stream.place.position;
+    let life = (id.to_owned(), at.epoch.get());
+    if let Some(snapshot) = &stream.snapshot {
+        let made = |events: &[StoredEvent]| crate::oracle::summary(events, stream.base) == *snapshot;
+        if !oracle.timelines(&life).iter().any(|timeline| made(&timeline.events)) {
+            return broken(2, format!("{id}: began with a snapshot that nobody made: {snapshot}"));
+        }
+    }
+    oracle.check_rows(&life, stream.base, at.seq.get(), &stream.rows)
+}
