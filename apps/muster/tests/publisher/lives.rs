@@ -1,0 +1,97 @@
+//! Streams that are made anew, and hosts that come back from an older copy.
+
+use std::path::Path;
+
+use muster_publisher::{Decision, inspect};
+
+use crate::lane::{Lane, Place};
+use crate::plane::{FLUSH, config, folder, free_port, host_at, open, payloads, publish, stored, stream, until};
+use crate::support::{Sandbox, muster_module};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_was_deleted_begins_anew_with_what_was_not_confirmed() {
+    let lane = Lane::start().await;
+    let (_folder, outbox) = folder();
+    let publisher = open(&outbox);
+    publisher.connect(config(lane.place.endpoint()));
+    for (first, last) in [(1, 10), (11, 11)] {
+        publish(&publisher, "a.x", "p", first..=last).await;
+        publisher.flush(FLUSH).await.expect("all confirmed");
+    }
+    let owner = lane.owner().await;
+    owner.call("delete_stream", &("a.x",)).await.expect("deleted");
+    publish(&publisher, "a.x", "p", 12..=30).await;
+    publisher.flush(FLUSH).await.expect("all confirmed");
+    assert_eq!(stored(&owner, "a.x").await, payloads("p", 12..=30));
+    assert_eq!(publisher.metrics().sender.rebased, 1);
+
+    // Again, with a publisher that was away meanwhile.
+    publisher.close().await;
+    owner.call("delete_stream", &("a.x",)).await.expect("deleted");
+    let publisher = open(&outbox);
+    publish(&publisher, "a.x", "p", 31..=40).await;
+    publisher.connect(config(lane.place.endpoint()));
+    publisher.flush(FLUSH).await.expect("all confirmed");
+    assert_eq!(stored(&owner, "a.x").await, payloads("p", 31..=40));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renewed_epochs_change_nothing_for_a_publisher() {
+    let lane = Lane::start().await;
+    let (_folder, outbox) = folder();
+    let publisher = open(&outbox);
+    publisher.connect(config(lane.place.endpoint()));
+    publish(&publisher, "a.x", "p", 1..=10).await;
+    publisher.flush(FLUSH).await.expect("all confirmed");
+    let owner = lane.owner().await;
+    for round in 1..=3 {
+        publish(&publisher, "a.x", "p", round * 10 + 1..=round * 10 + 5).await;
+        owner.call("renew_epochs", &()).await.expect("renewed");
+        publish(&publisher, "a.x", "p", round * 10 + 6..=round * 10 + 10).await;
+        publisher.flush(FLUSH).await.expect("all confirmed");
+    }
+    assert_eq!(stored(&owner, "a.x").await, payloads("p", 1..=40));
+}
+
+fn copy(from: &Path, to: &Path) {
+    let status = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp runs");
+    assert!(status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_restored_from_an_older_copy_parks_the_stream_until_a_person_accepts_the_loss() {
+    let sandbox = Sandbox::new();
+    let port = free_port();
+    let host = host_at(&sandbox, port);
+    let module = std::fs::read(muster_module()).expect("the module's file");
+    let place = Place::publish(host.url.clone(), module).await;
+    let (folder, outbox) = folder();
+    let publisher = open(&outbox);
+    publisher.connect(config(place.endpoint()));
+    for (first, last) in [(1, 10), (11, 20)] {
+        publish(&publisher, "a.x", "p", first..=last).await;
+        publisher.flush(FLUSH).await.expect("all confirmed");
+    }
+    let data = host.data_dir.clone();
+    host.kill();
+    copy(&data, &folder.path().join("copy"));
+    let host = host_at(&sandbox, port);
+    publish(&publisher, "a.x", "p", 21..=30).await;
+    publisher.flush(FLUSH).await.expect("all confirmed");
+    host.kill();
+    std::fs::remove_dir_all(&data).expect("the host is gone");
+    copy(&folder.path().join("copy"), &data);
+    let _host = host_at(&sandbox, port);
+
+    publish(&publisher, "a.x", "p", 31..=40).await;
+    until(&publisher, |status| status.parked_streams == 1).await;
+    publisher.flush(FLUSH).await.expect("parked events are not waited for");
+    let parked = inspect(&outbox, true, 10).expect("an outbox").streams;
+    assert_eq!(parked[0].parked.as_ref().expect("a reason").code, "host_behind_outbox");
+    let session = place.join(None).await;
+    assert_eq!(stored(&session, "a.x").await, payloads("p", 1..=20), "nothing was sent past the hole");
+
+    publisher.decide(&stream("a.x"), Decision::AcceptLoss).await.expect("accepted");
+    publisher.flush(FLUSH).await.expect("all confirmed");
+    assert_eq!(stored(&session, "a.x").await, [payloads("p", 1..=20), payloads("p", 31..=40)].concat());
+}
