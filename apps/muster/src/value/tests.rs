@@ -88,7 +88,7 @@ fn what_json_has_no_word_for_is_text() {
         clear.to_string(),
         concat!(
             r#"{"bytes":"dead","wide":"340282366920938463463374607431768211455","not_a_number":"NaN","half":0.5,"#,
-            r#""colours":["Red",{"Other":"teal"}],"maybe":{"some":null},"took":"-1.500000s"}"#
+            r#""colours":["red",{"other":"teal"}],"maybe":{"some":null},"took":"-1.500000s"}"#
         )
     );
 }
