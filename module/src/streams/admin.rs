@@ -41,15 +41,15 @@ pub fn renew_epochs(ctx: &ReducerContext) -> Result<(), String> {
 fn delete(ctx: &ReducerContext, stream: &str) -> Result<(), Refusal> {
     grants::must_be_owner(ctx)?;
     let id = parse_id(stream)?;
-    let Some(SyncStream { no, floor, head, .. }) = find(ctx, &id) else {
+    let Some(SyncStream { no, floor_seq, head, .. }) = find(ctx, &id) else {
         return Ok(());
     };
     ctx.db.sync_stream().no().delete(no);
     ctx.db.sync_snapshot().stream().delete(no);
     ctx.db.sync_checkpoint().by_stream_identity().delete(no);
     ctx.db.producer_cursor().by_stream_producer().delete(no);
-    if floor <= head {
-        ctx.db.sync_garbage().insert(SyncGarbage { stream: no, floor, head });
+    if floor_seq <= head {
+        ctx.db.sync_garbage().insert(SyncGarbage { stream: no, floor_seq, head });
         retention::begin_now(ctx);
     }
     follow::signal(ctx, &id, no, Signal::Gone);

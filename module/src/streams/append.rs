@@ -5,8 +5,8 @@
 //! transaction. The payload is stored as the bytes that came, after their hash was checked.
 
 use muster_contract::append::check_batch;
-use muster_contract::hash::PayloadHash;
 use muster_contract::cursor::{Epoch, Seq};
+use muster_contract::hash::PayloadHash;
 use muster_contract::page::{NewEvent, WireHash, wire_hash};
 use muster_contract::producer::{Admit, ProducerId, Run, admit, check_expected};
 use muster_contract::stream::StreamId;
@@ -135,12 +135,7 @@ pub(super) fn check_hash(payload: &str, claimed: WireHash) -> Result<(), Refusal
 }
 
 /// The stream's row with room for these events, made if there is none, and the head before them.
-fn grown(
-    ctx: &ReducerContext,
-    stream: Option<SyncStream>,
-    id: &StreamId,
-    events: &[NewEvent],
-) -> (u64, SyncStream) {
+fn grown(ctx: &ReducerContext, stream: Option<SyncStream>, id: &StreamId, events: &[NewEvent]) -> (u64, SyncStream) {
     let count = events.len() as u64;
     let bytes: usize = events.iter().map(|event| event.kind.len() + event.payload.len()).sum();
     let Some(mut stream) = stream else {
@@ -159,7 +154,7 @@ fn born(ctx: &ReducerContext, id: &StreamId, head: u64, bytes: u64) -> SyncStrea
         id: id.as_str().into(),
         epoch: new_epoch(ctx),
         head,
-        floor: 1,
+        floor_seq: 1,
         bytes,
         snapshot_seq: 0,
         created_at: ctx.timestamp,

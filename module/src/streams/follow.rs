@@ -11,8 +11,8 @@ use muster_contract::stream::StreamId;
 use muster_contract::{Code, Refusal};
 use spacetimedb::{ConnectionId, ReducerContext, Table, reducer};
 
-use super::{grants, parse_pattern};
 use super::tables::{Signal, SyncFollow, SyncSignal, sync_follow, sync_signal};
+use super::{grants, parse_pattern};
 
 /// Follows the streams of a pattern under a number of the session's choice. A slot that is in use changes to the new
 /// pattern. The session hears of changes after this call; what there is, it asks `list_streams`.

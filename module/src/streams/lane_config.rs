@@ -25,7 +25,8 @@ pub fn configure_lane(
     keep_unsnapshotted: bool,
     sweep_every_s: u64,
 ) -> Result<(), String> {
-    let row = LaneConfig { id: 0, retention_age_s, retention_events, retention_bytes, keep_unsnapshotted, sweep_every_s };
+    let row =
+        LaneConfig { id: 0, retention_age_s, retention_events, retention_bytes, keep_unsnapshotted, sweep_every_s };
     configure(ctx, row).map_err(|refusal| refusal.to_wire())
 }
 

@@ -68,7 +68,7 @@ impl SyncStream {
     fn bounds(&self) -> StreamBounds {
         let epoch = Epoch::new(self.epoch).expect("a stream's epoch is never 0");
         let snapshot = Some(self.snapshot_seq).filter(|seq| *seq > 0).map(Seq::new);
-        StreamBounds::new(epoch, self.floor.into(), self.head.into(), snapshot)
+        StreamBounds::new(epoch, self.floor_seq.into(), self.head.into(), snapshot)
             .expect("retention and append keep the floor at most one above the head")
     }
 
@@ -80,7 +80,7 @@ impl SyncStream {
 
     /// What a reader is told whose cursor does not hold.
     fn stale(&self, reason: &str) -> Stale {
-        let SyncStream { epoch, floor, head, snapshot_seq, .. } = *self;
+        let SyncStream { epoch, floor_seq: floor, head, snapshot_seq, .. } = *self;
         Stale { reason: reason.into(), epoch, floor, head, snapshot_seq }
     }
 }

@@ -92,7 +92,7 @@ fn list(ctx: &ReducerContext, pattern: &str, after_no: u64) -> Result<StreamList
 }
 
 fn info(stream: SyncStream) -> StreamInfo {
-    let SyncStream { no, id, epoch, floor, head, snapshot_seq, .. } = stream;
+    let SyncStream { no, id, epoch, floor_seq: floor, head, snapshot_seq, .. } = stream;
     StreamInfo { no, id, epoch, floor, head, snapshot_seq }
 }
 
@@ -112,7 +112,7 @@ fn page(ctx: &ReducerContext, id: &str, cursor: &Cursor<'_>, filling: Filling) -
         return Ok(Answer::Stale(stream.stale(StaleReason::HistoryDiverged.as_str())));
     }
     let events = events_after(ctx, &stream, cursor.after, filling);
-    let SyncStream { epoch, floor, head, .. } = stream;
+    let SyncStream { epoch, floor_seq: floor, head, .. } = stream;
     Ok(Answer::Ok(Page { epoch, floor, head, first: cursor.after + 1, events }))
 }
 
@@ -133,7 +133,7 @@ fn readable(ctx: &ReducerContext, id: &str, epoch: u64, after: u64) -> Result<Re
 /// Whether the reader's last event is held, and is another than the one that is held. A host that was restored from an
 /// older copy and appended to since has the same epoch and a head that may reach past the cursor.
 fn diverged(ctx: &ReducerContext, stream: &SyncStream, cursor: &Cursor<'_>) -> Result<bool, Refusal> {
-    if cursor.hash.is_empty() || cursor.after < stream.floor || cursor.after == 0 {
+    if cursor.hash.is_empty() || cursor.after < stream.floor_seq || cursor.after == 0 {
         return Ok(false);
     }
     let claimed: &[u8; 32] = cursor.hash.try_into().map_err(|_| {

@@ -82,7 +82,7 @@ fn schedule(ctx: &ReducerContext, at: Timestamp, after: u64) {
 /// Removes events of deleted streams.
 fn empty_garbage(ctx: &ReducerContext, work: &mut Work) {
     let rows: Vec<_> = ctx.db.sync_garbage().iter().take(SWEEP_STREAMS_MAX).collect();
-    for SyncGarbage { stream, floor, head } in rows {
+    for SyncGarbage { stream, floor_seq: floor, head } in rows {
         if work.done() {
             return;
         }
@@ -93,7 +93,7 @@ fn empty_garbage(ctx: &ReducerContext, work: &mut Work) {
         if last >= head {
             ctx.db.sync_garbage().stream().delete(stream);
         } else {
-            ctx.db.sync_garbage().stream().update(SyncGarbage { stream, floor: last + 1, head });
+            ctx.db.sync_garbage().stream().update(SyncGarbage { stream, floor_seq: last + 1, head });
         }
     }
 }
@@ -121,7 +121,7 @@ fn sweep_streams(ctx: &ReducerContext, policy: &Policy, after: u64, work: &mut W
 
 /// Deletes what may go of one stream, as far as this sweep may work.
 fn sweep(ctx: &ReducerContext, policy: &Policy, stream: &SyncStream, work: &mut Work) {
-    let SyncStream { floor, head, bytes, snapshot_seq, .. } = *stream;
+    let SyncStream { floor_seq: floor, head, bytes, snapshot_seq, .. } = *stream;
     let held = Held { floor, head, bytes, snapshot_seq };
     let Some(last) = policy.last_candidate(&held) else {
         return;
@@ -141,7 +141,7 @@ fn sweep(ctx: &ReducerContext, policy: &Policy, stream: &SyncStream, work: &mut 
     }
     ctx.db.sync_event().by_stream_seq().delete((stream.no, floor..=new_floor - 1));
     work.events -= (new_floor - floor).min(work.events);
-    ctx.db.sync_stream().no().update(SyncStream { floor: new_floor, bytes: bytes - gone, ..stream.clone() });
+    ctx.db.sync_stream().no().update(SyncStream { floor_seq: new_floor, bytes: bytes - gone, ..stream.clone() });
 }
 
 fn old(event: &SyncEvent) -> Old {

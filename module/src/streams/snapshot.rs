@@ -54,8 +54,7 @@ fn put(ctx: &ReducerContext, stream: &str, epoch: u64, offered: Offered, produce
     check_hash(&offered.payload, offered.hash)?;
     let producer = known.unwrap_or_else(|| new_producer(ctx, producer)).no;
     let Offered { seq, payload, hash } = offered;
-    let row =
-        SyncSnapshot { stream: stream.no, epoch, seq, payload, payload_hash: hash, producer, at: ctx.timestamp };
+    let row = SyncSnapshot { stream: stream.no, epoch, seq, payload, payload_hash: hash, producer, at: ctx.timestamp };
     ctx.db.sync_snapshot().stream().insert_or_update(row);
     ctx.db.sync_stream().no().update(SyncStream { snapshot_seq: seq, ..stream });
     Ok(())
@@ -71,9 +70,9 @@ fn check_reach(stream: &SyncStream, seq: u64) -> Result<(), Refusal> {
         let next = stream.snapshot_seq + 1;
         return conflict(format!("a snapshot up to {seq}, where there is one up to {}", stream.snapshot_seq), next);
     }
-    if seq + 1 < stream.floor {
-        let lowest = stream.floor - 1;
-        return conflict(format!("a snapshot up to {seq} of a stream that begins with {}", stream.floor), lowest);
+    if seq + 1 < stream.floor_seq {
+        let lowest = stream.floor_seq - 1;
+        return conflict(format!("a snapshot up to {seq} of a stream that begins with {}", stream.floor_seq), lowest);
     }
     Ok(())
 }
@@ -90,7 +89,7 @@ mod tests {
             id: "a".into(),
             epoch: 1,
             head,
-            floor,
+            floor_seq: floor,
             bytes: 0,
             snapshot_seq,
             created_at: at,

@@ -28,8 +28,8 @@ pub struct SyncStream {
     pub epoch: u64,
     /// The highest `seq` ever given; 0 for none.
     pub head: u64,
-    /// The lowest `seq` held; `head + 1` when nothing is.
-    pub floor: u64,
+    /// The lowest `seq` held; `head + 1` when nothing is. Not `floor`, which is a function in SQL.
+    pub floor_seq: u64,
     /// Kinds and payloads held, in bytes.
     pub bytes: u64,
     /// Up to which `seq` the newest snapshot reaches; 0 when there is none.
@@ -189,7 +189,8 @@ pub struct SyncSignal {
 
 /// Each identity sees the signals to itself, by every door.
 #[client_visibility_filter]
-const SIGNALS_ARE_FOR_THEIR_RECIPIENTS: Filter = Filter::Sql("SELECT * FROM sync_signal WHERE sync_signal.to = :sender");
+const SIGNALS_ARE_FOR_THEIR_RECIPIENTS: Filter =
+    Filter::Sql("SELECT * FROM sync_signal WHERE sync_signal.to = :sender");
 
 /// What this lane wants of its streams: one row, or none for the defaults.
 #[table(accessor = lane_config)]
@@ -240,7 +241,7 @@ pub struct SyncGarbage {
     #[primary_key]
     pub stream: u64,
     /// The lowest `seq` that is still there.
-    pub floor: u64,
+    pub floor_seq: u64,
     /// The highest.
     pub head: u64,
 }

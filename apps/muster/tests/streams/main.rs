@@ -2,7 +2,14 @@
 //! `muster-wire` over real sockets.
 #![cfg(feature = "host")]
 
+mod appending;
+mod crash;
+mod following;
 mod lane;
+mod lives;
+mod reading;
+mod retention;
+mod summing_up;
 #[path = "../support/mod.rs"]
 mod support;
 mod visibility;

@@ -4,7 +4,7 @@
 use muster_contract::rows::{Row, Signal, SyncSignal};
 use muster_wire::CallError;
 
-use crate::lane::{Lane, Session};
+use crate::lane::{Lane, Session, event};
 
 /// Every table of the streams that sessions must not read.
 const PRIVATE: [&str; 11] = [
@@ -85,6 +85,24 @@ async fn nobody_but_the_owner_reads_a_private_table_by_any_door() {
     assert_eq!(lane.place.count("sync_event").await, 2);
     let held = lane.place.sql("SELECT seq, payload FROM sync_event WHERE seq = 2").await;
     assert_eq!(held, [["2".to_owned(), r#""{\"n\":2}""#.to_owned()]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owner_reads_every_column_with_plain_sql_and_finds_an_event_by_its_hash() {
+    let lane = Lane::start().await;
+    let session = lane.join().await;
+    session.emit("a.x", 1..=9).await;
+    let owner = lane.place.http(Some(lane.place.owner.clone()));
+    for table in PRIVATE {
+        let answer = owner.sql(&format!("SELECT * FROM {table}"), true).await.expect("an answer");
+        // What is a word of SQL would be refused here.
+        for column in &answer.statements[0].columns {
+            lane.place.sql(&format!("SELECT {} FROM {table}", column.name)).await;
+            lane.place.sql(&format!("SELECT t.{} FROM {table} t", column.name)).await;
+        }
+    }
+    let found = lane.place.sql(&format!("SELECT seq FROM sync_event WHERE payload_hash = {}", event(4).hash)).await;
+    assert_eq!(found, [["4"]]);
 }
 
 async fn epoch_of(session: &Session, stream: &str) -> u64 {

@@ -1,0 +1,116 @@
+//! Pages and lists go out: bounded, from a cursor that holds, or not at all.
+
+use muster_contract::Code;
+use muster_contract::page::{NewEvent, digest};
+
+use crate::lane::{Append, Lane, event, hash_of, ok, payloads, refused, stale};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_go_on_from_one_another_without_a_hole() {
+    let lane = Lane::start().await;
+    let session = lane.join().await;
+    session.emit("a", 1..=25).await;
+    session.emit("b", 1..=3).await;
+    let mut seen = Vec::new();
+    let mut after = 0;
+    loop {
+        let page = ok(session.page_with("a", 0, after, &[], 10, 1 << 20).await);
+        assert_eq!((page.first, page.head, page.floor), (after + 1, 25, 1));
+        if page.events.is_empty() {
+            break;
+        }
+        assert!(page.events.len() <= 10);
+        after += page.events.len() as u64;
+        seen.extend(page.events.iter().map(|event| event.number));
+    }
+    assert_eq!(seen, (1..=25).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_is_bounded_in_events_and_bytes_whatever_is_asked_for() {
+    let lane = Lane::start().await;
+    let session = lane.join().await;
+    session.emit("a", 1..=1_000).await;
+    session.emit("a", 1_001..=1_500).await;
+    let page = ok(session.page_with("a", 0, 0, &[], u32::MAX, u32::MAX).await);
+    assert_eq!(page.events.len(), 1_000);
+    // Each event has a kind of 4 bytes and a payload of 7.
+    assert_eq!(ok(session.page_with("a", 0, 0, &[], 100, 33).await).events.len(), 3);
+    assert_eq!(ok(session.page_with("a", 0, 0, &[], 0, 0).await).events.len(), 1);
+    for n in 1..=9 {
+        let payload = format!(r#""{}""#, "x".repeat(250_000));
+        let events = vec![NewEvent { hash: hash_of(&payload), payload, ..event(n) }];
+        session.append(Append { first: n, events, ..Append::of("large", n..=n) }).await.expect("appended");
+    }
+    let page = ok(session.page_with("large", 0, 0, &[], u32::MAX, u32::MAX).await);
+    assert_eq!(page.events.len(), 4, "a mebibyte");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_of_another_life_past_the_head_or_of_no_stream_is_stale() {
+    let lane = Lane::start().await;
+    let session = lane.join().await;
+    let missing = stale(session.page("a", 0, 0).await);
+    assert_eq!((missing.reason.as_str(), missing.epoch), ("stream_missing", 0));
+    session.emit("a", 1..=5).await;
+    let epoch = session.read("a", 0).await.epoch;
+    let other = stale(session.page("a", epoch ^ 1, 3).await);
+    assert_eq!((other.reason.as_str(), other.epoch, other.head), ("epoch_changed", epoch, 5));
+    assert_eq!(stale(session.page("a", epoch, 6).await).reason, "head_behind_cursor");
+    assert_eq!(stale(session.page("a", epoch, u64::MAX).await).reason, "head_behind_cursor");
+    assert!(ok(session.page("a", epoch, 5).await).events.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_whose_last_event_is_another_than_the_one_held_has_another_history() {
+    let lane = Lane::start().await;
+    let session = lane.join().await;
+    session.emit("a", 1..=5).await;
+    let epoch = session.read("a", 0).await.epoch;
+    let ask = async |after, hash: &[u8]| session.page_with("a", epoch, after, hash, 100, 1 << 20).await;
+    assert_eq!(payloads(&ok(ask(3, &digest(event(3).hash)).await)), [r#"{"n":4}"#, r#"{"n":5}"#]);
+    let other = stale(ask(3, &digest(event(4).hash)).await);
+    assert_eq!((other.reason.as_str(), other.epoch, other.floor, other.head), ("history_diverged", epoch, 1, 5));
+    // Before the first event there is nothing to compare.
+    assert_eq!(ok(ask(0, &[7; 32]).await).events.len(), 5);
+    assert_eq!(refused(ask(3, &[7; 31]).await).code, Code::InvalidRequest);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_are_listed_by_pattern_in_the_order_of_their_numbers() {
+    let lane = Lane::start().await;
+    let session = lane.join().await;
+    for stream in ["a.x", "b", "a.y.z", "a", "ab.x"] {
+        session.emit(stream, 1..=2).await;
+    }
+    let ids = async |pattern: &str| {
+        let list = session.streams(pattern).await;
+        assert!(!list.more);
+        list.streams.into_iter().map(|stream| stream.id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids("*").await, ["a.x", "b", "a.y.z", "a", "ab.x"]);
+    assert_eq!(ids("a.*").await, ["a.x", "a.y.z"]);
+    assert_eq!(ids("a").await, ["a"]);
+    assert!(ids("nothing").await.is_empty());
+    let all = session.streams("*").await;
+    let second = all.streams[1].no;
+    let rest = ok(session.ask::<_, muster_contract::page::StreamList>("list_streams", &("*", second)).await);
+    assert_eq!(rest.streams, all.streams[2..]);
+    let info = &all.streams[0];
+    assert_eq!((info.floor, info.head, info.snapshot_seq), (1, 2, 0));
+    for wrong in ["", "a.*.b", "**", "a b"] {
+        let answer = session.ask::<_, muster_contract::page::StreamList>("list_streams", &(wrong, 0u64)).await;
+        assert_eq!(refused(answer).code, Code::BadSubscription);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_ids_and_too_many_questions_are_refused() {
+    let lane = Lane::start().await;
+    let session = lane.join().await;
+    assert_eq!(refused(session.page("a..b", 0, 0).await).code, Code::BadStreamId);
+    let many = vec!["a"; 1_001];
+    assert_eq!(refused(session.states(crate::lane::ADA, &many).await).code, Code::BatchTooLarge);
+    assert_eq!(ok(session.states(crate::lane::ADA, &many[1..]).await).len(), 1_000);
+    assert_eq!(refused(session.states(crate::lane::ADA, &["a b"]).await).code, Code::BadStreamId);
+}
