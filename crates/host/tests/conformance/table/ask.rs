@@ -1,5 +1,7 @@
 //! One HTTP request of the table, and its answer.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::{HeaderMap, Method};
 
 use super::World;
@@ -18,6 +20,8 @@ pub(super) enum Who {
     Stranger,
     /// One that nobody signed.
     Forger,
+    /// One of an issuer elsewhere, which the host was not told to trust.
+    Foreigner,
 }
 
 /// A request to be sent, in words and in fact.
@@ -25,6 +29,7 @@ pub(super) struct Ask {
     method: Method,
     path: String,
     who: Who,
+    token: Option<(String, String)>,
     headers: Vec<(&'static str, &'static str)>,
     body: Option<(Vec<u8>, String)>,
     shown: Vec<&'static str>,
@@ -53,6 +58,7 @@ impl Ask {
             method,
             path: path.into(),
             who: Who::Nobody,
+            token: None,
             headers: vec![],
             body: None,
             shown: vec![],
@@ -67,6 +73,12 @@ impl Ask {
 
     pub(super) fn header(mut self, name: &'static str, value: &'static str) -> Self {
         self.headers.push((name, value));
+        self
+    }
+
+    /// A token that is described instead of shown.
+    pub(super) fn bearer(mut self, token: &str, described: &str) -> Self {
+        self.token = Some((token.into(), described.into()));
         self
     }
 
@@ -106,6 +118,10 @@ impl Ask {
             Who::Owner => words.push_str(", the owner's token"),
             Who::Stranger => words.push_str(", another's token"),
             Who::Forger => words.push_str(", a token that nobody signed"),
+            Who::Foreigner => words.push_str(", a token of `https://issuer.example`"),
+        }
+        if let Some((_, described)) = &self.token {
+            words.push_str(&format!(", {described}"));
         }
         for (name, value) in &self.headers {
             words.push_str(&format!(", {}", code(&format!("{name}: {value}"))));
@@ -176,7 +192,11 @@ pub(super) async fn send(world: &World, ask: &Ask) -> Answer {
         Who::Owner => request.bearer_auth(&world.owner),
         Who::Stranger => request.bearer_auth(&world.stranger),
         Who::Forger => request.bearer_auth(forged(&world.owner)),
+        Who::Foreigner => request.bearer_auth(foreign()),
     };
+    if let Some((token, _)) = &ask.token {
+        request = request.bearer_auth(token);
+    }
     for (name, value) in &ask.headers {
         request = request.header(*name, *value);
     }
@@ -201,4 +221,12 @@ pub(super) async fn send(world: &World, ask: &Ask) -> Answer {
 fn forged(token: &str) -> String {
     let (signed, _) = token.rsplit_once('.').unwrap();
     format!("{signed}.{}", "A".repeat(86))
+}
+
+/// A token of another issuer.
+fn foreign() -> String {
+    let part = |json: &str| BASE64_URL_SAFE_NO_PAD.encode(json);
+    let header = part(r#"{"alg":"ES256","typ":"JWT"}"#);
+    let claims = part(r#"{"iss":"https://issuer.example","sub":"somebody","iat":1,"exp":4102444800}"#);
+    format!("{header}.{claims}.{}", "A".repeat(86))
 }

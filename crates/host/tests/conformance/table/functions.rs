@@ -1,13 +1,13 @@
 //! `call`, `schema`, `sql`, `logs` and `route`.
 
 use super::World;
-use super::ask::{Answer, Who, ask, get, post};
+use super::ask::{Answer, Who, ask, get, post, send};
 use super::page::Page;
 
 pub(super) async fn rows(world: &World, page: &Page) {
     call(world, page).await;
     schema(world, page).await;
-    sql(world, page).await;
+    super::sql::rows(world, page).await;
     logs(world, page).await;
     routes(world, page).await;
 }
@@ -34,6 +34,17 @@ async fn call(world: &World, page: &Page) {
     ask(world, page, by_name, "400: \"a JSON array of arguments\"", |it| it.status(400)).await;
     let procedure = post(url("add_up")).json("[40, 2]");
     ask(world, page, procedure, "200, the procedure's value as JSON", |it| it.with(200, "42")).await;
+    for (function, args, promise, code) in [
+        ("add_up", "[40]", "400: too few arguments for the procedure", 400),
+        ("add_up", "[40, \"two\"]", "400: an argument of another type for the procedure", 400),
+        ("add_task?confirmed=false", "[\"four\"]", "200, without waiting for the disk (the pages are silent)", 200),
+        ("add_task?confirmed=maybe", "[\"five\"]", "400 (the pages are silent)", 400),
+    ] {
+        ask(world, page, post(url(function)).json(args), promise, |it| it.status(code)).await;
+    }
+    let identity = send(world, &get("/v1/database/features/identity")).await.body;
+    let by_identity = post(format!("/v1/database/{identity}/call/add_up")).json("[1, 1]");
+    ask(world, page, by_identity, "200, the same by identity", |it| it.with(200, "2")).await;
     let refused = post(url("announce_and_fail")).json("[1, \"x\"]");
     ask(world, page, refused, "530, the reducer's error (the pages are silent)", |it| it.with(530, "nothing happened"))
         .await;
@@ -49,6 +60,9 @@ async fn call(world: &World, page: &Page) {
     ] {
         ask(world, page, post(url(function)).json(args), promise, |it| it.status(code)).await;
     }
+    let binary = post(url("add_task")).header("content-type", "application/json");
+    let binary = binary.body(vec![b'[', b'"', 0xff, b'"', b']'], "a text that is no UTF-8");
+    ask(world, page, binary, "400", |it| it.status(400)).await;
     let untyped = post(url("add_task")).text("[\"x\"]");
     ask(world, page, untyped, "415 without `content-type: application/json`", |it| it.status(415)).await;
     ask(world, page, get(url("add_task")), "405", |it| it.status(405)).await;
@@ -71,52 +85,37 @@ async fn schema(world: &World, page: &Page) {
     .await;
     let promise = "200, a `RawModuleDef` of version 10 as JSON (the page names 9 as an example)";
     ask(world, page, get(url("?version=10")), promise, |it| it.with(200, "\"sections\"")).await;
+    let anonymous = get(url("?version=10")).showing("spacetime-identity").showing("spacetime-identity-token");
+    let promise = "200: without a token, a new anonymous identity is allocated, which the headers name";
+    let owner = world.owner_identity.clone();
+    ask(world, page, anonymous, promise, |it| it.header("spacetime-identity").is_some_and(|it| it != owner)).await;
+    let identity = send(world, &get("/v1/database/notes/identity")).await.body;
+    let by_identity = get(format!("/v1/database/{identity}/schema?version=9"));
+    ask(world, page, by_identity, "200, the same by identity", is_9).await;
+    let fields = ["typespace", "tables", "reducers", "types", "misc_exports", "row_level_security"];
+    let promise = "200, with `typespace`, `tables`, `reducers`, `types`, `misc_exports`, `row_level_security`";
+    ask(world, page, get("/v1/database/features/schema?version=9"), promise, |it| {
+        let schema: serde_json::Value = serde_json::from_str(&it.body).unwrap_or_default();
+        it.status(200)
+            && fields.iter().all(|field| {
+                schema.get(field).is_some_and(serde_json::Value::is_array)
+                    || *field == "typespace" && schema.get(field).is_some()
+            })
+    })
+    .await;
+    ask(world, page, get(url("?version=9")).by(Who::Forger), "401", |it| it.status(401)).await;
+    ask(world, page, get(url("?version=nine")), "400", |it| it.status(400)).await;
+    ask(world, page, post(url("?version=9")), "405", |it| it.status(405)).await;
     ask(world, page, get(url("?version=8")), "400", |it| it.status(400)).await;
     ask(world, page, get(url("")), "400: the version is required", |it| it.status(400)).await;
     ask(world, page, get("/v1/database/absent/schema?version=9"), "404", |it| it.status(404)).await;
-}
-
-async fn sql(world: &World, page: &Page) {
-    page.section("`POST /v1/database/:name_or_identity/sql`", "");
-    let url = |rest: &str| format!("/v1/database/features/sql{rest}");
-    let one = post(url("")).by(Who::Owner).text("SELECT title, done FROM task WHERE title = 'one'");
-    let promise = "200, a JSON array of `{\"schema\", \"rows\"}`; the owner reads private tables";
-    ask(world, page, one, promise, |it| it.with(200, "\"schema\":") && it.body.contains("\"rows\":[[\"one\",false]]"))
-        .await;
-    let many = post(url("")).text("SELECT * FROM open_task_count; SELECT * FROM ledger");
-    ask(world, page, many, "200, one result for each statement", |it| it.body.matches("\"rows\"").count() == 2).await;
-    let private = post(url("")).text("SELECT * FROM task");
-    ask(world, page, private, "400: only public tables without a token", |it| it.status(400)).await;
-    let private = post(url("")).by(Who::Stranger).text("SELECT * FROM task");
-    ask(world, page, private, "400: a table that is not public", |it| it.status(400)).await;
-    for (statement, promise) in [
-        ("SELEKT", "400: no SQL"),
-        ("SELECT * FROM absent", "400: no such table"),
-        ("SELECT * FROM ledger; SELEKT", "400: the second statement is no SQL"),
-        ("SELECT absent FROM ledger", "400: no such column"),
-    ] {
-        ask(world, page, post(url("")).by(Who::Owner).text(statement), promise, |it| it.status(400)).await;
-    }
-    let insert = "INSERT INTO ledger (id, amount) VALUES (100, 1)";
-    ask(world, page, post(url("")).by(Who::Stranger).text(insert), "400: only the owner writes", |it| it.status(400))
-        .await;
-    let written = post(url("")).by(Who::Owner).text(insert);
-    ask(world, page, written, "200, with what was inserted counted", |it| it.with(200, "\"rows_inserted\":1")).await;
-    let removed = post(url("?confirmed=false")).by(Who::Owner).text("DELETE FROM ledger WHERE id = 100");
-    let promise = "200, without waiting for the disk (the pages are silent)";
-    ask(world, page, removed, promise, |it| it.with(200, "\"rows_deleted\":1")).await;
-    ask(world, page, post(url("")).text(""), "200, no results", |it| it.with(200, "[]")).await;
-    let binary = post(url("")).body(vec![0xff, 0xfe], "two bytes that are no UTF-8");
-    ask(world, page, binary, "400", |it| it.status(400)).await;
-    ask(world, page, get(url("")), "405", |it| it.status(405)).await;
-    ask(world, page, post("/v1/database/absent/sql").text("SELECT 1"), "404", |it| it.status(404)).await;
 }
 
 async fn logs(world: &World, page: &Page) {
     page.section("`GET /v1/database/:name_or_identity/logs`", "");
     let url = |rest: &str| format!("/v1/database/notes/logs{rest}");
     let noted = post("/v1/database/features/call/log_at_every_level").by(Who::Owner).json("[\"said\"]");
-    super::ask::send(world, &noted).await;
+    send(world, &noted).await;
     let few = get("/v1/database/features/logs?num_lines=1").by(Who::Owner).showing("content-type");
     ask(world, page, few, "200, text: that many of the newest lines", |it| {
         it.with(200, "said") && it.body.lines().count() == 1
@@ -129,7 +128,18 @@ async fn logs(world: &World, page: &Page) {
     ask(world, page, follow, "200, streaming text", |it| it.with(200, "said")).await;
     ask(world, page, get(url("")), "rejected: treated as anonymous", |it| it.status(403)).await;
     ask(world, page, get(url("")).by(Who::Stranger), "rejected: logs are the owner's", |it| it.status(403)).await;
-    ask(world, page, get(url("?num_lines=many")).by(Who::Owner), "400", |it| it.status(400)).await;
+    ask(world, page, get(url("")).by(Who::Forger), "401", |it| it.status(401)).await;
+    let none = get("/v1/database/features/logs?num_lines=0").by(Who::Owner);
+    ask(world, page, none, "200, no lines", |it| it.status(200) && it.body.is_empty()).await;
+    let not_followed = get("/v1/database/features/logs?num_lines=1&follow=false").by(Who::Owner);
+    ask(world, page, not_followed, "200, text that ends", |it| it.with(200, "said")).await;
+    let identity = send(world, &get("/v1/database/features/identity")).await.body;
+    let by_identity = get(format!("/v1/database/{identity}/logs?num_lines=1")).by(Who::Owner);
+    ask(world, page, by_identity, "200, the same by identity", |it| it.with(200, "said")).await;
+    for query in ["?num_lines=many", "?num_lines=-1", "?follow=perhaps"] {
+        ask(world, page, get(url(query)).by(Who::Owner), "400", |it| it.status(400)).await;
+    }
+    ask(world, page, post(url("")).by(Who::Owner), "405", |it| it.status(405)).await;
     ask(world, page, get("/v1/database/absent/logs").by(Who::Owner), "404", |it| it.status(404)).await;
 }
 

@@ -1,7 +1,7 @@
 //! `/v1/identity`.
 
 use super::World;
-use super::ask::{Who, ask, get, post};
+use super::ask::{Who, ask, get, post, send};
 use super::page::Page;
 
 pub(super) async fn rows(world: &World, page: &Page) {
@@ -16,6 +16,8 @@ pub(super) async fn rows(world: &World, page: &Page) {
     ask(world, page, post(route), "401: the header is required", |it| it.status(401)).await;
     ask(world, page, post(route).by(Who::Forger), "401", |it| it.status(401)).await;
 
+    short_lived(world, page, route).await;
+
     let key = get("/v1/identity/public-key").showing("content-type");
     ask(world, page, key, "200, of type `application/pem-certificate-chain`", |it| {
         it.with(200, "BEGIN PUBLIC KEY") && it.header("content-type") == Some("application/pem-certificate-chain")
@@ -23,6 +25,17 @@ pub(super) async fn rows(world: &World, page: &Page) {
     .await;
     databases(world, page).await;
     verify(world, page).await;
+}
+
+async fn short_lived(world: &World, page: &Page, route: &str) {
+    let exchanged = send(world, &post(route).by(Who::Owner)).await;
+    let exchanged: serde_json::Value = serde_json::from_str(&exchanged.body).unwrap();
+    let verify = get(format!("/v1/identity/{}/verify", world.owner_identity));
+    let verify = verify.bearer(exchanged["token"].as_str().unwrap(), "that token");
+    ask(world, page, verify, "204: it is the same identity's", |it| it.status(204)).await;
+    let note = "not taken: the authorization page, and every client, sends `Bearer`";
+    let basic = post(route).header("authorization", "Basic dG9rZW46c2VjcmV0").note(note);
+    ask(world, page, basic, "200: \"a Spacetime token encoded as Basic authorization\"", |it| it.status(200)).await;
 }
 
 async fn databases(world: &World, page: &Page) {
@@ -33,6 +46,9 @@ async fn databases(world: &World, page: &Page) {
     let nobody = format!("c200{}", "0".repeat(60));
     let promise = "200, an empty array (field as above)";
     ask(world, page, get(format!("/v1/identity/{nobody}/databases")), promise, |it| it.with(200, ":[]")).await;
+    let asked_by_another = get(format!("/v1/identity/{owner}/databases")).by(Who::Stranger);
+    let promise = "200: anybody may ask (field as above)";
+    ask(world, page, asked_by_another, promise, |it| it.status(200) && it.body.len() > 100).await;
     let promise = "400 (the pages are silent)";
     ask(world, page, get("/v1/identity/nonsense/databases"), promise, |it| it.status(400)).await;
 }

@@ -12,6 +12,7 @@ mod mask;
 mod page;
 mod publish;
 mod socket;
+mod sql;
 mod subscribe;
 mod top;
 
@@ -36,6 +37,8 @@ pub(super) struct World {
     pub(super) owner_identity: String,
     /// Somebody else's token.
     pub(super) stranger: String,
+    /// That one's identity.
+    pub(super) stranger_identity: String,
 }
 
 impl World {
@@ -43,8 +46,8 @@ impl World {
         let host = Host::builder().in_memory().start().await.unwrap();
         let http = http();
         let (owner_identity, owner) = new_identity(&http, &host.url()).await;
-        let (_, stranger) = new_identity(&http, &host.url()).await;
-        let world = Self { host, http, owner, owner_identity, stranger };
+        let (stranger_identity, stranger) = new_identity(&http, &host.url()).await;
+        let world = Self { host, http, owner, owner_identity, stranger, stranger_identity };
         let given = Page::scratch();
         for (name, file) in [("features", "features"), ("notes", "notes_v2")] {
             let publish = put(format!("/v1/database/{name}")).by(Who::Owner).body(module(file), "a module");

@@ -15,16 +15,34 @@ pub(super) async fn rows(world: &World, page: &Page) {
     let created = |it: &Answer| it.with(200, "\"Success\"") && it.body.contains("\"op\":\"created\"");
     let nameless = post("/v1/database").by(Who::Owner).body(v1.clone(), "`v1`");
     ask(world, page, nameless, "200, `{\"Success\": {\"database_identity\", \"op\": \"created\"}}`", created).await;
+    let theirs = post("/v1/database").body(v1.clone(), "`v1`").showing("spacetime-identity");
+    let promise = "200: a new anonymous identity owns it, which the headers name";
+    let owner = world.owner_identity.clone();
+    ask(world, page, theirs, promise, |it| {
+        created(it) && it.header("spacetime-identity").is_some_and(|it| it != owner)
+    })
+    .await;
     let anonymous = put("/v1/database/anonymous").body(v1.clone(), "`v1`").showing("spacetime-identity");
     let promise = "200: a new anonymous identity owns it";
     ask(world, page, anonymous, promise, |it| created(it) && it.header("spacetime-identity").is_some()).await;
     let named = put("/v1/database/moving").by(Who::Owner).body(v1.clone(), "`v1`");
     let promise = "200, `{\"Success\": {\"domain\", \"database_identity\", \"op\": \"created\"}}`";
     ask(world, page, named, promise, |it| created(it) && it.body.contains("\"domain\":\"moving\"")).await;
+    let fresh = put("/v1/database/fresh?clear=true").by(Who::Owner).body(v1.clone(), "`v1`");
+    ask(world, page, fresh, "200: there is nothing to clear, so it is created", created).await;
+    let described = |answer: Answer| serde_json::from_str::<serde_json::Value>(&answer.body).unwrap();
+    let first = described(send(world, &super::ask::get("/v1/database/moving")).await)["initial_program"].clone();
     plan(world, page, &v1, &v2).await;
     let updated = |it: &Answer| it.with(200, "\"op\":\"updated\"");
     let update = put("/v1/database/moving").by(Who::Owner).body(v2.clone(), "`v2`");
     ask(world, page, update, "200, `\"op\": \"updated\"`", updated).await;
+    let still = super::ask::get("/v1/database/moving");
+    let promise = "200, `initial_program`: the module with which the database was initialized, also after an update";
+    ask(world, page, still, promise, |it| it.with(200, first.as_str().unwrap())).await;
+    let identity = send(world, &super::ask::get("/v1/database/moving/identity")).await.body;
+    let by_identity = put(format!("/v1/database/{identity}")).by(Who::Owner).body(v2.clone(), "`v2`");
+    let promise = "200, by identity: `\"domain\": null`";
+    ask(world, page, by_identity, promise, |it| updated(it) && it.body.contains("\"domain\":null")).await;
     let breaking = put("/v1/database/moving").by(Who::Owner).body(v1.clone(), "`v1`, which has a table less");
     ask(world, page, breaking, "400: the change cannot be migrated, or breaks clients", |it| it.status(400)).await;
     let note = "403 in words instead: the official server's own answer to an update by another, and the page's is of an older one";
@@ -74,6 +92,16 @@ async fn refusals(world: &World, page: &Page, v1: &[u8]) {
     ask(world, page, named, "400: no database name", |it| it.status(400)).await;
     let forged = put("/v1/database/moving").by(Who::Forger).body(v1, "`v1`");
     ask(world, page, forged, "401", |it| it.status(401)).await;
+    let clear = put("/v1/database/moving?clear=perhaps").by(Who::Owner).body(v1, "`v1`");
+    ask(world, page, clear, "400: a boolean", |it| it.status(400)).await;
+    for who in [Who::Stranger, Who::Nobody] {
+        let cleared = put("/v1/database/moving?clear=true").by(who).body(v1, "`v1`");
+        ask(world, page, cleared, "rejected: the token must be the owner's", |it| [401, 403].contains(&it.code)).await;
+    }
+    let forged = post("/v1/database").by(Who::Forger).body(v1, "`v1`");
+    ask(world, page, forged, "401", |it| it.status(401)).await;
+    let nothing = post("/v1/database").by(Who::Owner);
+    ask(world, page, nothing, "400: no module", |it| it.status(400)).await;
     let policy = put("/v1/database/moving?policy=BreakClients").by(Who::Owner).body(v1, "`v1`");
     let promise = "400: breaking clients takes the token of a plan (the pages are silent)";
     ask(world, page, policy, promise, |it| it.status(400)).await;

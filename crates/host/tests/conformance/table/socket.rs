@@ -72,7 +72,17 @@ pub(super) struct Socket {
 
 /// Opens a WebSocket to `features`, or says with which status and body that is refused.
 pub(super) async fn open(world: &World, protocol: Protocol, query: &str) -> Result<Socket, (u16, String)> {
-    let (inner, chosen) = dial(world, "features", Some(protocol.name()), query).await?;
+    open_as(world, protocol, query, None).await
+}
+
+/// The same, with a token in the `Authorization` header.
+pub(super) async fn open_as(
+    world: &World,
+    protocol: Protocol,
+    query: &str,
+    token: Option<&str>,
+) -> Result<Socket, (u16, String)> {
+    let (inner, chosen) = dial_as(world, "features", Some(protocol.name()), query, token).await?;
     assert_eq!(chosen.as_deref(), Some(protocol.name()));
     Ok(Socket { protocol, inner, tag: 0 })
 }
@@ -84,10 +94,23 @@ pub(super) async fn dial(
     protocols: Option<&str>,
     query: &str,
 ) -> Result<(Stream, Option<String>), (u16, String)> {
+    dial_as(world, database, protocols, query, None).await
+}
+
+async fn dial_as(
+    world: &World,
+    database: &str,
+    protocols: Option<&str>,
+    query: &str,
+    token: Option<&str>,
+) -> Result<(Stream, Option<String>), (u16, String)> {
     let url = format!("ws://{}/v1/database/{database}/subscribe?{query}", world.host.local_addr());
     let mut request = url.into_client_request().unwrap();
     if let Some(protocols) = protocols {
         request.headers_mut().insert("sec-websocket-protocol", protocols.parse().unwrap());
+    }
+    if let Some(token) = token {
+        request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
     }
     match soon("a WebSocket", connect_async(request)).await {
         Ok((socket, response)) => {

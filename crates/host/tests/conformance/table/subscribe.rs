@@ -6,7 +6,7 @@ use super::World;
 use super::ask::{Who, ask, get};
 use super::mask::mask;
 use super::page::{Page, Row, code};
-use super::socket::{Heard, Protocol, Say, Socket, dial, open};
+use super::socket::{Heard, Protocol, Say, Socket, dial, open, open_as};
 
 const MEMBERS: &str = "SELECT * FROM member";
 
@@ -151,6 +151,12 @@ async fn parameters(world: &World, page: &Page) {
     let kept = heard.text.contains(&world.owner_identity);
     add(page, "`?token=`, the owner's", "`InitialConnection` with the owner's identity", &heard, kept, "");
 
+    let mut by_header = open_as(world, Protocol::V2, "compression=None", Some(&world.owner)).await.unwrap();
+    let heard = by_header.hear().await;
+    let kept = heard.text.contains(&world.owner_identity);
+    let promise = "`InitialConnection` with the owner's identity (the page has this one)";
+    add(page, "an `Authorization` header with the owner's token", promise, &heard, kept, "");
+
     let id = "0123456789abcdef0123456789abcdef";
     let (_, heard) = first(world, Protocol::V2, &format!("compression=None&connection_id={id}")).await;
     let kept = heard.text.contains(id);
@@ -251,6 +257,14 @@ async fn refusals(world: &World, page: &Page) {
     });
     let url = "/v1/database/features/subscribe";
     ask(world, page, get(url).by(Who::Owner), "400: not a WebSocket", |it| it.status(400)).await;
+    let keyless = get(url)
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-protocol", Protocol::V2.name())
+        .header("sec-websocket-version", "13");
+    ask(world, page, keyless, "400: the header `Sec-WebSocket-Key` is required", |it| it.status(400)).await;
+    let forged = get(url).by(Who::Forger);
+    ask(world, page, forged, "401, by the header too", |it| it.status(401)).await;
     let old = get(url)
         .header("connection", "Upgrade")
         .header("upgrade", "websocket")

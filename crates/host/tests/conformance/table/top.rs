@@ -13,6 +13,11 @@ pub(super) async fn rows(world: &World, page: &Page) {
     ask(world, page, get("/v1/ping").by(Who::Owner), "200, no data", empty).await;
     let promise = "401 (the pages are silent on a bad token here)";
     ask(world, page, get("/v1/ping").by(Who::Forger), promise, |it| it.status(401)).await;
+    let note =
+        "401 instead, unless the host was told to trust the issuer: else a token could make it fetch any address";
+    let foreign = get("/v1/ping").by(Who::Foreigner).note(note);
+    let promise = "200: an identity derives from `iss` and `sub` of any OpenID Connect token";
+    ask(world, page, foreign, promise, |it| it.status(200)).await;
     let basic = get("/v1/ping").header("authorization", "Basic dG9rZW46c2VjcmV0");
     ask(world, page, basic, "400: headers are of the form `Authorization: Bearer ${token}`", |it| it.status(400)).await;
     ask(world, page, post("/v1/ping"), "405 (the pages are silent)", |it| it.status(405)).await;
