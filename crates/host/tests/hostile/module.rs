@@ -1,4 +1,4 @@
-//! A module that does what no module should, written as WebAssembly text; see `tests/it/module.rs` for how that works.
+//! A module that does what no module should, written as WebAssembly text; see `tests/common/wat.rs` for how that works.
 //!
 //! It has the public tables `item (text)`, `beat (number)` and `news (text)`, of which the last is an event table, so that
 //! nothing of it stays; the reducers `add (text)`, `beat (number)` and `tell (text)`, which insert into them; and the
@@ -6,12 +6,14 @@
 //! memory until it gets no more and then panics; and `recurse`, which calls itself for ever. The procedure `idle`
 //! spins as well.
 
-use std::fmt::Write;
+#[path = "../common/wat.rs"]
+mod wat_module;
 
 use spacetimedb_lib::db::raw_def::v9::TableAccess;
 use spacetimedb_lib::db::raw_def::v10::RawModuleDefV10Builder;
-use spacetimedb_lib::{AlgebraicType, ProductType, RawModuleDef};
-use spacetimedb_sats::bsatn;
+use spacetimedb_lib::{AlgebraicType, ProductType};
+
+use wat_module::{Text, assemble};
 
 // The order of the definition.
 const ADD: u32 = 0;
@@ -24,15 +26,20 @@ const RECURSE: u32 = 6;
 
 /// The bytes of the module.
 pub(crate) fn module() -> Vec<u8> {
-    wat::parse_str(text(&definition(), "")).expect("the module's text is WebAssembly")
+    made("")
 }
 
 /// The bytes of a module that never gets as far as saying what it is.
 pub(crate) fn module_that_spins_when_asked() -> Vec<u8> {
-    wat::parse_str(text(&definition(), "(loop $again (br $again))")).expect("the module's text is WebAssembly")
+    made("(loop $again (br $again))")
 }
 
-fn definition() -> Vec<u8> {
+fn made(when_asked: &str) -> Vec<u8> {
+    let text = Text { imports: "", pages: 20, args_bytes: 1 << 20, data: DATA, when_asked, functions: &functions() };
+    assemble(definition(), &text)
+}
+
+fn definition() -> RawModuleDefV10Builder {
     let mut builder = RawModuleDefV10Builder::new();
     let row = ProductType::from([("text", AlgebraicType::String)]);
     let number = ProductType::from([("number", AlgebraicType::U64)]);
@@ -47,35 +54,15 @@ fn definition() -> Vec<u8> {
         builder.add_reducer(name, ProductType::unit());
     }
     builder.add_procedure("idle", ProductType::unit(), AlgebraicType::unit());
-    bsatn::to_vec(&RawModuleDef::V10(builder.finish())).expect("a definition can be encoded")
+    builder
 }
 
-/// Memory: 4 length cell, 8 table id cell, 64 texts, 256 definition, 65536 what a caller sent (up to a mebibyte).
-fn text(definition: &[u8], when_asked: &str) -> String {
-    format!(
-        r#"(module
-  (import "spacetime_10.0" "bytes_sink_write" (func $sink_write (param i32 i32 i32) (result i32)))
-  (import "spacetime_10.0" "bytes_source_read" (func $source_read (param i32 i32 i32) (result i32)))
-  (import "spacetime_10.0" "table_id_from_name" (func $table_id (param i32 i32 i32) (result i32)))
-  (import "spacetime_10.0" "datastore_insert_bsatn" (func $insert (param i32 i32 i32) (result i32)))
-  (memory (export "memory") 20)
-  (data (i32.const 64) "item")
-  (data (i32.const 68) "beat")
-  (data (i32.const 72) "news")
-  (data (i32.const 256) "{definition}")
+/// The tables' names, four bytes each.
+const DATA: &str = r#"(data (i32.const 64) "itembeatnews")"#;
 
-  (func $check (param i32) (if (local.get 0) (then unreachable)))
-  ;; Reads what the caller sent to 65536 and returns its length.
-  (func $args (param $source i32) (result i32)
-    (if (i32.eqz (local.get $source)) (then (return (i32.const 0))))
-    (i32.store (i32.const 4) (i32.const 1048576))
-    (drop (call $source_read (local.get $source) (i32.const 65536) (i32.const 4)))
-    (i32.load (i32.const 4)))
-  (func $put (param $table i32) (param $at i32) (param $len i32)
-    (call $check (call $table_id (local.get $table) (i32.const 4) (i32.const 8)))
-    (i32.store (i32.const 4) (local.get $len))
-    (call $check (call $insert (i32.load (i32.const 8)) (local.get $at) (i32.const 4))))
-  (func $spin (loop $again (br $again)))
+fn functions() -> String {
+    format!(
+        r#"(func $spin (loop $again (br $again)))
   ;; Rows of four bytes of length and eight of a number in hexadecimal digits' place.
   (func $flood (local $n i64)
     (i32.store (i32.const 65536) (i32.const 8))
@@ -84,7 +71,7 @@ fn text(definition: &[u8], when_asked: &str) -> String {
       ;; Seven bits in each byte: always UTF-8, and another for each number.
       (i64.store (i32.const 65540) (i64.and (i64.mul (local.get $n) (i64.const 72624976668147841))
         (i64.const 0x7f7f7f7f7f7f7f7f)))
-      (call $put (i32.const 64) (i32.const 65536) (i32.const 12))
+      (call $put (i32.const 64) (i32.const 4) (i32.const 65536) (i32.const 12))
       (br $again)))
   (func $swell (local $page i32)
     (loop $again
@@ -95,16 +82,12 @@ fn text(definition: &[u8], when_asked: &str) -> String {
   (func $recurse (param i32) (result i32)
     (i32.add (i32.const 1) (call $recurse (i32.add (local.get 0) (i32.const 1)))))
 
-  (func (export "__describe_module__") (param $sink i32)
-    {when_asked}
-    (i32.store (i32.const 4) (i32.const {definition_len}))
-    (call $check (call $sink_write (local.get $sink) (i32.const 256) (i32.const 4))))
-
   (func (export "__call_reducer__")
     (param $id i32) (param i64 i64 i64 i64 i64 i64 i64) (param $source i32) (param $errors i32) (result i32)
     (if (i32.le_u (local.get $id) (i32.const {TELL})) (then
       (call $put
         (i32.add (i32.const 64) (i32.mul (i32.const 4) (local.get $id))) ;; {ADD}, {BEAT}, {TELL}, as the names lie
+        (i32.const 4)
         (i32.const 65536)
         (call $args (local.get $source)))))
     (if (i32.eq (local.get $id) (i32.const {SPIN})) (then (call $spin)))
@@ -116,16 +99,6 @@ fn text(definition: &[u8], when_asked: &str) -> String {
   (func (export "__call_procedure__")
     (param $id i32) (param i64 i64 i64 i64 i64 i64 i64) (param i32) (param $result i32) (result i32)
     (call $spin)
-    (i32.const 0)))"#,
-        definition = escaped(definition),
-        definition_len = definition.len(),
+    (i32.const 0))"#
     )
-}
-
-fn escaped(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 3);
-    for byte in bytes {
-        write!(text, "\\{byte:02x}").expect("writing to a string succeeds");
-    }
-    text
 }

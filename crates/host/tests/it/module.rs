@@ -1,21 +1,23 @@
 //! Modules for tests, written as WebAssembly text around a definition that the engine's own types describe.
 //!
-//! They need no compiler and take milliseconds, so that a test can have exactly the module it is about. What they speak
-//! is SpacetimeDB's module ABI (`spacetimedb-bindings-sys`, `spacetime_10.0`): `__describe_module__` writes the
-//! definition, `__call_reducer__` gets a reducer's index in that definition.
+//! They need no compiler and take milliseconds, so that a test can have exactly the module it is about. What they have in
+//! common with others is in `tests/common/wat.rs`.
 //!
 //! The module has: the public table `item (name)` and the public table `session (connection_id)`; a row of the latter
 //! for every connected client, and the log line `goodbye` for every one that left; the reducers `add (name)`, which
 //! inserts an item, `say (text)`, which logs, `fail`, which returns an error, and `crash`, which panics; the procedures
 //! `answer`, which returns 42 at once, and `muse`, which returns it [`MUSING`] after the call began.
 
-use std::fmt::Write;
+#[path = "../common/wat.rs"]
+mod wat_module;
+
 use std::time::Duration;
 
 use spacetimedb_lib::db::raw_def::v9::{Lifecycle, TableAccess};
 use spacetimedb_lib::db::raw_def::v10::RawModuleDefV10Builder;
-use spacetimedb_lib::{AlgebraicType, ProductType, RawModuleDef};
-use spacetimedb_sats::bsatn;
+use spacetimedb_lib::{AlgebraicType, ProductType};
+
+use wat_module::{Text, assemble};
 
 /// What a module is to be besides the above.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,11 +51,20 @@ const MUSE: u32 = 1;
 
 /// The bytes of a module.
 pub(crate) fn module(variant: Variant) -> Vec<u8> {
-    let wat = text(&definition(variant), variant);
-    wat::parse_str(wat).expect("the module's text is WebAssembly")
+    assemble(
+        definition(variant),
+        &Text {
+            imports: IMPORTS,
+            pages: 4,
+            args_bytes: 131_072,
+            data: DATA,
+            when_asked: "",
+            functions: &functions(variant),
+        },
+    )
 }
 
-fn definition(variant: Variant) -> Vec<u8> {
+fn definition(variant: Variant) -> RawModuleDefV10Builder {
     let mut builder = RawModuleDefV10Builder::new();
     let name = match variant {
         Variant::NumberedItems => AlgebraicType::U64,
@@ -74,7 +85,7 @@ fn definition(variant: Variant) -> Vec<u8> {
     builder.add_reducer("crash", ProductType::unit());
     builder.add_procedure("answer", ProductType::unit(), AlgebraicType::U32);
     builder.add_procedure("muse", ProductType::unit(), AlgebraicType::U32);
-    bsatn::to_vec(&RawModuleDef::V10(builder.finish())).expect("a definition can be encoded")
+    builder
 }
 
 fn table(builder: &mut RawModuleDefV10Builder, name: &'static str, column: (&'static str, AlgebraicType)) {
@@ -82,51 +93,30 @@ fn table(builder: &mut RawModuleDefV10Builder, name: &'static str, column: (&'st
     builder.build_table_with_new_type(name, row, true).with_access(TableAccess::Public).finish();
 }
 
-/// Memory (0 is the null pointer): 4 length cell, 8 table id cell, 16 connection id, 64 texts, 256 definition, 65536 what a caller sent.
-fn text(definition: &[u8], variant: Variant) -> String {
+const IMPORTS: &str = r#"
+  (import "spacetime_10.0" "console_log" (func $console_log (param i32 i32 i32 i32 i32 i32 i32 i32)))
+  (import "spacetime_10.0" "datastore_delete_all_by_eq_bsatn" (func $delete (param i32 i32 i32 i32) (result i32)))
+  (import "spacetime_10.3" "procedure_sleep_until" (func $sleep_until (param i64) (result i64)))"#;
+
+/// From 12 on a relation with one row, the connection id at 16; from 64 on texts, and what the procedures return.
+const DATA: &str = r#"
+  (data (i32.const 64) "item")
+  (data (i32.const 72) "session")
+  (data (i32.const 80) "refused on purpose")
+  (data (i32.const 100) "\2a\00\00\00")
+  (data (i32.const 112) "goodbye")"#;
+
+fn functions(variant: Variant) -> String {
     let refuse = "(return (call $fail (local.get $errors)))";
     let on_init = if variant == Variant::FailingInit { refuse } else { "" };
     let on_connect = if variant == Variant::RefusesClients { refuse } else { "" };
     format!(
-        r#"(module
-  (import "spacetime_10.0" "bytes_sink_write" (func $sink_write (param i32 i32 i32) (result i32)))
-  (import "spacetime_10.0" "bytes_source_read" (func $source_read (param i32 i32 i32) (result i32)))
-  (import "spacetime_10.0" "console_log" (func $console_log (param i32 i32 i32 i32 i32 i32 i32 i32)))
-  (import "spacetime_10.0" "table_id_from_name" (func $table_id (param i32 i32 i32) (result i32)))
-  (import "spacetime_10.0" "datastore_insert_bsatn" (func $insert (param i32 i32 i32) (result i32)))
-  (import "spacetime_10.0" "datastore_delete_all_by_eq_bsatn" (func $delete (param i32 i32 i32 i32) (result i32)))
-  (import "spacetime_10.3" "procedure_sleep_until" (func $sleep_until (param i64) (result i64)))
-  (memory (export "memory") 4)
-  (data (i32.const 64) "item")
-  (data (i32.const 72) "session")
-  (data (i32.const 80) "refused on purpose")
-  (data (i32.const 112) "goodbye")
-  (data (i32.const 100) "\2a\00\00\00")
-  (data (i32.const 104) "\01\00\00\00")
-  (data (i32.const 256) "{definition}")
-
-  (func $check (param i32) (if (local.get 0) (then unreachable)))
-  (func $write (param $sink i32) (param $at i32) (param $len i32)
-    (i32.store (i32.const 4) (local.get $len))
-    (call $check (call $sink_write (local.get $sink) (local.get $at) (i32.const 4))))
-  (func $fail (param $errors i32) (result i32)
+        r#"(func $fail (param $errors i32) (result i32)
     (call $write (local.get $errors) (i32.const 80) (i32.const 18))
     (i32.const 1))
-  ;; Reads what the caller sent to 65536 and returns its length.
-  (func $args (param $source i32) (result i32)
-    (if (i32.eqz (local.get $source)) (then (return (i32.const 0))))
-    (i32.store (i32.const 4) (i32.const 131072))
-    (drop (call $source_read (local.get $source) (i32.const 65536) (i32.const 4)))
-    (i32.load (i32.const 4)))
   (func $log (param $at i32) (param $len i32)
     (call $console_log (i32.const 2) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const -1)
       (local.get $at) (local.get $len)))
-  (func $table (param $name i32) (param $len i32) (result i32)
-    (call $check (call $table_id (local.get $name) (local.get $len) (i32.const 8)))
-    (i32.load (i32.const 8)))
-
-  (func (export "__describe_module__") (param $sink i32)
-    (call $write (local.get $sink) (i32.const 256) (i32.const {definition_len})))
 
   (func (export "__call_reducer__")
     (param $id i32) (param i64 i64 i64 i64) (param $conn_0 i64) (param $conn_1 i64) (param i64)
@@ -136,8 +126,7 @@ fn text(definition: &[u8], variant: Variant) -> String {
     (if (i32.eq (local.get $id) (i32.const {CONNECTED})) (then {on_connect}
       (i64.store (i32.const 16) (local.get $conn_0))
       (i64.store (i32.const 24) (local.get $conn_1))
-      (i32.store (i32.const 4) (i32.const 16))
-      (call $check (call $insert (call $table (i32.const 72) (i32.const 7)) (i32.const 16) (i32.const 4)))))
+      (call $put (i32.const 72) (i32.const 7) (i32.const 16) (i32.const 16))))
     (if (i32.eq (local.get $id) (i32.const {DISCONNECTED})) (then
       (call $log (i32.const 112) (i32.const 7))
       ;; A relation is a vector of rows: its length, then the row.
@@ -147,8 +136,7 @@ fn text(definition: &[u8], variant: Variant) -> String {
       (call $check (call $delete (call $table (i32.const 72) (i32.const 7)) (i32.const 12) (i32.const 20) (i32.const 32)))))
     (if (i32.eq (local.get $id) (i32.const {ADD})) (then
       (local.set $len (call $args (local.get $source)))
-      (i32.store (i32.const 4) (local.get $len))
-      (call $check (call $insert (call $table (i32.const 64) (i32.const 4)) (i32.const 65536) (i32.const 4)))))
+      (call $put (i32.const 64) (i32.const 4) (i32.const 65536) (local.get $len))))
     (if (i32.eq (local.get $id) (i32.const {SAY})) (then
       (local.set $len (call $args (local.get $source)))
       (call $log (i32.const 65540) (i32.sub (local.get $len) (i32.const 4)))))
@@ -161,17 +149,7 @@ fn text(definition: &[u8], variant: Variant) -> String {
     (if (i32.eq (local.get $id) (i32.const {MUSE})) (then
       (drop (call $sleep_until (i64.add (local.get $now_us) (i64.const {musing_us}))))))
     (call $write (local.get $result) (i32.const 100) (i32.const 4))
-    (i32.const 0)))"#,
-        definition = escaped(definition),
-        definition_len = definition.len(),
+    (i32.const 0))"#,
         musing_us = MUSING.as_micros(),
     )
-}
-
-fn escaped(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 3);
-    for byte in bytes {
-        write!(text, "\\{byte:02x}").expect("writing to a string succeeds");
-    }
-    text
 }
