@@ -21,7 +21,7 @@ impl Talk {
             batch_events_max: 10,
             stream_calls_max: 3,
             calls_max: 6,
-            in_flight_events_max: 60,
+            in_flight_events_max: 1_000,
             linger: Duration::from_millis(5),
             ..CoreConfig::default()
         };
@@ -164,8 +164,28 @@ fn what_is_under_way_is_bounded_and_streams_take_turns() {
         actions.extend(talk.on(Event::Taken { call, count: 10, bytes: 1 }));
         bounded = bounded.max(talk.core.status().calls);
     }
-    assert_eq!(sent, [1, 2, 3, 4, 1, 2], "six calls, or sixty events");
-    assert_eq!(bounded, 6);
+    assert_eq!((sent, bounded), (vec![1, 2, 3, 4, 1, 2], 6));
+    let streams = |actions: Vec<Action>| -> Vec<StreamNo> {
+        let of = |action: &Action| if let Action::Append { stream, .. } = action { Some(*stream) } else { None };
+        actions.iter().filter_map(of).collect()
+    };
+    // Whoever is answered, the place goes to the stream whose turn it is.
+    let first = talk.core.calls.keys().copied().next().expect("calls are under way");
+    assert_eq!(streams(talk.on(Event::Accepted { call: first })), [3]);
+    assert_eq!(streams(talk.on(Event::Accepted { call: first + 1 })), [4]);
+}
+
+#[test]
+fn events_under_way_are_bounded() {
+    let config = CoreConfig { batch_events_max: 10, in_flight_events_max: 25, ..CoreConfig::default() };
+    let mut talk = Talk { core: Core::new(config), now: NOW };
+    talk.on(Event::Start);
+    talk.on(Event::Connected { connection: 1 });
+    let call = asked(&talk.on(Event::Stored(record(0, 100))));
+    let first = appends(&talk.on(Event::States { call, states: vec![host(5, 0)] }));
+    let second = appends(&talk.on(Event::Taken { call: first[0].0, count: 10, bytes: 1 }));
+    assert_eq!(appends(&talk.on(Event::Taken { call: second[0].0, count: 10, bytes: 1 })), []);
+    assert_eq!(appends(&talk.on(Event::Accepted { call: first[0].0 })).len(), 1);
 }
 
 #[test]
@@ -217,6 +237,19 @@ fn after_a_cut_the_host_is_asked_again_and_sending_goes_on_from_its_answer() {
     let call = asked(&talk.on(Event::Connected { connection: 2 }));
     let actions = talk.on(Event::States { call, states: vec![host(5, 20)] });
     assert_eq!((appends(&actions)[0].1, forgets(&actions)), (21, vec![(7, 20)]));
+}
+
+#[test]
+fn news_of_an_older_connection_is_ignored() {
+    let mut talk = Talk::new();
+    talk.on(Event::Start);
+    talk.on(Event::Stop);
+    assert_eq!(talk.on(Event::Start), [Action::Connect { connection: 2 }]);
+    talk.on(Event::Connected { connection: 1 });
+    assert_eq!(talk.core.status().state, State::Connecting);
+    talk.on(Event::Connected { connection: 2 });
+    talk.on(Event::Disconnected { connection: 1, retryable: false, message: "late".into() });
+    assert_eq!(talk.core.status().state, State::Idle);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Files that are in use, of another kind, of another time, or damaged.
 
-use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 
 use muster_publisher::{OpenError, OutboxConfig, Publisher, inspect};
@@ -91,16 +91,15 @@ async fn a_damaged_outbox_is_refused_and_left_alone() {
     }
     publisher.close().await;
     let whole = std::fs::read(&outbox).unwrap();
-    let mut file = std::fs::OpenOptions::new().write(true).open(&outbox).unwrap();
-    // Pages in the middle; the first one still says that it is an outbox.
-    file.seek(SeekFrom::Start(16_384)).unwrap();
-    file.write_all(&[0xa5; 5 * 16_384]).unwrap();
-    drop(file);
-    let damaged = std::fs::read(&outbox).unwrap();
-    assert_ne!(whole, damaged);
-    let error = Publisher::open(OutboxConfig::new(&outbox)).unwrap_err();
-    assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
-    assert_eq!(std::fs::read(&outbox).unwrap(), damaged);
+    // Among the tables, and in the middle of what events are kept in; the first page still says that it is an outbox.
+    for at in [4 * 4_096, whole.len() / 2 / 4_096 * 4_096] {
+        let mut damaged = whole.clone();
+        damaged[at..at + 5 * 4_096].fill(0xa5);
+        std::fs::write(&outbox, &damaged).unwrap();
+        let error = Publisher::open(OutboxConfig::new(&outbox)).unwrap_err();
+        assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+        assert_eq!(std::fs::read(&outbox).unwrap(), damaged);
+    }
 }
 
 #[test]
