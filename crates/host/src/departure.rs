@@ -2,11 +2,13 @@
 //! and HTTP requests alike.
 //!
 //! Always true: [`Departure::run`] returns only once the client is out of the engine's table `st_client` and the module
-//! has seen `client_disconnected`, or the database is gone, or the engine has not answered for minutes. An update may replace the module at any moment, also in the
-//! middle of asking; whichever module runs then is asked.
+//! has seen `client_disconnected`, or the database is gone, or the engine has not answered for minutes. An update may
+//! replace the module at any moment, also in the middle of asking; whichever module runs then is asked.
 //!
 //! Exactly once: the engine runs `client_disconnected` only for a client that is still in `st_client` and deletes the
 //! row in the same transaction, so that asking twice is harmless.
+
+use std::time::Duration;
 
 use spacetimedb::client::ClientActorId;
 use spacetimedb::host::{HostController, ModuleHost};
@@ -34,9 +36,10 @@ impl Departure {
     /// module; should it do neither within [`DEPARTURE_TIMEOUT`], the row is left to it, or to the next start.
     pub(crate) async fn run(self) {
         let client = self.client;
-        match tokio::time::timeout(DEPARTURE_TIMEOUT, self.ask()).await {
-            Ok(()) => tracing::debug!(%client, "disconnected"),
-            Err(_) => tracing::error!(%client, "the engine did not take a client out; the next start will"),
+        if within(DEPARTURE_TIMEOUT, self.ask()).await {
+            tracing::debug!(%client, "disconnected");
+        } else {
+            tracing::error!(%client, "the engine did not take a client out; the next start will");
         }
     }
 
@@ -57,5 +60,24 @@ impl Departure {
                 },
             }
         }
+    }
+}
+
+/// Whether the engine was done `asking` within the limit: an engine that hangs must not keep a session's place, and a
+/// shutdown, for ever.
+async fn within(limit: Duration, asking: impl Future<Output = ()>) -> bool {
+    tokio::time::timeout(limit, asking).await.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_engine_that_never_answers_is_waited_for_no_longer_than_the_limit() {
+        let soon = Duration::from_millis(10);
+        let asked = tokio::time::timeout(DEPARTURE_TIMEOUT, within(soon, std::future::pending())).await;
+        assert_eq!(asked, Ok(false));
+        assert!(within(soon, std::future::ready(())).await);
     }
 }

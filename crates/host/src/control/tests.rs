@@ -124,3 +124,25 @@ async fn modules_are_needed_while_a_database_lists_them() {
     assert!(!control.program_is_needed(program(1)).unwrap());
     assert!(!control.program_is_needed(program(2)).unwrap());
 }
+
+fn failure(code: i32) -> ControlError {
+    ControlError::Sqlite(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None))
+}
+
+#[test]
+fn only_a_disk_that_is_full_is_called_full() {
+    use rusqlite::ffi::{SQLITE_CORRUPT, SQLITE_FULL, SQLITE_IOERR, SQLITE_IOERR_SHMSIZE};
+    let dir = tempfile::tempdir().unwrap();
+    let control = Control::open(&dir.path().join("control.sqlite")).unwrap();
+    assert!(matches!(control.told_apart(failure(SQLITE_FULL)), ControlError::DiskFull(_)));
+    // There is room here: whatever else the system failed at.
+    for code in [SQLITE_IOERR, SQLITE_IOERR_SHMSIZE, SQLITE_CORRUPT] {
+        assert!(matches!(control.told_apart(failure(code)), ControlError::Sqlite(_)), "{code}");
+    }
+    // A folder that has gone is not full either, and a catalogue in memory has none.
+    drop(dir);
+    assert!(matches!(control.told_apart(failure(SQLITE_IOERR)), ControlError::Sqlite(_)));
+    let control = Control::in_memory().unwrap();
+    assert!(matches!(control.told_apart(failure(SQLITE_IOERR)), ControlError::Sqlite(_)));
+    assert!(matches!(control.told_apart(ControlError::NoSuchDatabase), ControlError::NoSuchDatabase));
+}

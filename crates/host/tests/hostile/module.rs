@@ -9,7 +9,7 @@
 #[path = "../common/wat.rs"]
 mod wat_module;
 
-use spacetimedb_lib::db::raw_def::v9::TableAccess;
+use spacetimedb_lib::db::raw_def::v9::{Lifecycle, TableAccess};
 use spacetimedb_lib::db::raw_def::v10::RawModuleDefV10Builder;
 use spacetimedb_lib::{AlgebraicType, ProductType};
 
@@ -23,20 +23,29 @@ const SPIN: u32 = 3;
 const FLOOD: u32 = 4;
 const SWELL: u32 = 5;
 const RECURSE: u32 = 6;
+/// `client_disconnected`, of the module that has it.
+const GOODBYE: u32 = 7;
 
 /// The bytes of the module.
 pub(crate) fn module() -> Vec<u8> {
-    made("")
+    made(definition(), "")
+}
+
+/// The bytes of the same module with a `client_disconnected` that never returns.
+pub(crate) fn module_that_never_says_goodbye() -> Vec<u8> {
+    let mut definition = definition();
+    definition.add_lifecycle_reducer(Lifecycle::OnDisconnect, "client_disconnected", ProductType::unit());
+    made(definition, "")
 }
 
 /// The bytes of a module that never gets as far as saying what it is.
 pub(crate) fn module_that_spins_when_asked() -> Vec<u8> {
-    made("(loop $again (br $again))")
+    made(definition(), "(loop $again (br $again))")
 }
 
-fn made(when_asked: &str) -> Vec<u8> {
+fn made(definition: RawModuleDefV10Builder, when_asked: &str) -> Vec<u8> {
     let text = Text { imports: "", pages: 20, args_bytes: 1 << 20, data: DATA, when_asked, functions: &functions() };
-    assemble(definition(), &text)
+    assemble(definition, &text)
 }
 
 fn definition() -> RawModuleDefV10Builder {
@@ -91,6 +100,7 @@ fn functions() -> String {
         (i32.const 65536)
         (call $args (local.get $source)))))
     (if (i32.eq (local.get $id) (i32.const {SPIN})) (then (call $spin)))
+    (if (i32.eq (local.get $id) (i32.const {GOODBYE})) (then (call $spin)))
     (if (i32.eq (local.get $id) (i32.const {FLOOD})) (then (call $flood)))
     (if (i32.eq (local.get $id) (i32.const {SWELL})) (then (call $swell)))
     (if (i32.eq (local.get $id) (i32.const {RECURSE})) (then (drop (call $recurse (i32.const 0)))))

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use muster_wire::http::{HttpClient, PublishOptions};
 use muster_wire::{CallOutcome, Endpoint, args};
 
-use crate::module::{module, module_that_spins_when_asked};
+use crate::module::{module, module_that_never_says_goodbye, module_that_spins_when_asked};
 use crate::process::{FRUGAL_CALL_TIME, HostProcess, Temper, soon};
 use crate::witness::Witness;
 
@@ -71,6 +71,32 @@ async fn a_reducer_that_calls_itself_for_ever_overflows_its_own_stack_only() {
     let witness = Witness::of(&host).await;
     call(&hostile, "recurse").await;
     assert!(host.is_alive());
+    witness.testify().await;
+}
+
+/// A departure waits for the module, the module's budget ends it, and the engine takes the client out all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_disconnected_that_never_returns_keeps_nobody_connected() {
+    let (host, _) = two_databases(Temper::Frugal).await;
+    let witness = Witness::of(&host).await;
+    let endpoint = Endpoint::new(&host.url, "clingy").unwrap();
+    let token = HttpClient::new(endpoint.clone(), None).unwrap().create_identity().await.unwrap().token;
+    let owner = HttpClient::new(endpoint.clone(), Some(token)).unwrap();
+    owner.publish(module_that_never_says_goodbye(), &PublishOptions::default()).await.unwrap();
+    let options = muster_wire::ConnectOptions::new(endpoint);
+    let (connection, _incoming) = muster_wire::connect(options).await.unwrap();
+    assert!(connection.call_reducer("beat", args(&(1u64,))).await.unwrap().outcome.is_ok());
+    connection.close().await;
+    // The asker is a client as well, for as long as it asks.
+    let clients = async {
+        loop {
+            let answer = owner.sql("SELECT COUNT(*) AS n FROM st_client", true).await.unwrap();
+            if answer.statements[0].rows[0][0].get() == "1" {
+                break;
+            }
+        }
+    };
+    soon("the session's row goes", clients).await;
     witness.testify().await;
 }
 
