@@ -1,4 +1,4 @@
-//! `muster bench connect --quick`, end to end: that every figure is taken and makes sense. Never how large it is, because
+//! `muster bench connect --quick` and `muster bench streams --quick`, end to end: that every figure is taken and makes sense. Never how large it is, because
 //! machines of CI are slow and shared.
 #![cfg(all(feature = "host", target_os = "linux"))]
 
@@ -54,4 +54,29 @@ fn a_quick_run_takes_every_figure_and_each_makes_sense() {
     }
     let idle: Vec<&str> = systems["memory of an idle session, 32 sessions"].iter().map(String::as_str).collect();
     assert_eq!(idle, ["muster", "websocket echo"]);
+}
+
+#[test]
+fn a_quick_run_of_streams_takes_the_whole_path_and_the_engine_and_each_makes_sense() {
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.command(&["bench", "streams", "--quick", "--json", "--module", &muster_module()]);
+    let document = finish_within(command.spawn().expect("starts"), Duration::from_secs(300)).json();
+
+    assert_eq!(document["schema"], "muster.bench.streams.v1");
+    for row in document["rows"].as_array().expect("rows") {
+        assert!(row["median"].as_f64().expect("measured") > 0.0, "{row}");
+    }
+    let systems = systems(&document);
+    let parts = ["engine in-process", "muster", "of it: confirmed by the host", "of it: into the outbox"];
+    for workload in ["events a second, 1 stream, 256 bytes", "events a second, 8 streams, 256 bytes"] {
+        let measured: Vec<&str> = systems[workload].iter().map(String::as_str).collect();
+        assert_eq!(measured, parts, "{workload}");
+    }
+}
+
+#[test]
+fn events_that_do_not_come_out_even_are_refused() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run(&["bench", "streams", "--quick", "--events", "999", "--module", &muster_module()]);
+    assert!(run.error(2).contains("take a multiple of 500"));
 }

@@ -1,4 +1,4 @@
-//! Measurements of Muster, beside yardsticks taken in the same run: `muster bench connect`.
+//! Measurements of Muster, beside yardsticks taken in the same run: `muster bench connect`, `muster bench streams`.
 //!
 //! What always holds:
 //! - Every server that is measured is a process of its own; what is measured of it is read from `/proc`, so this runs on
@@ -14,6 +14,7 @@
 //! | connections a second, time to the first row | `connecting.rs` |
 //! | calls a second | `calling.rs` |
 //! | memory per idle session | `idle.rs` |
+//! | events a second, from outbox to subscriber | `streams.rs`, `streams/` |
 //! | percentiles, medians, the table | `stats.rs`, `report.rs` |
 //! | the yardstick of the transport | `echo.rs` |
 //! | processes, memory, processor time | `child.rs`, `proc.rs` |
@@ -32,6 +33,7 @@ mod plan;
 mod proc;
 pub mod report;
 pub mod stats;
+pub mod streams;
 mod syncing;
 mod systems;
 

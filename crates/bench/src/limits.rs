@@ -19,6 +19,18 @@ pub const SESSIONS_PER_SOURCE: u32 = 8_000;
 /// How long anything that a measurement waits for may take: a session, an answer, a process to be ready.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Events in one append, of the publisher's as a rule and of the engine's always.
+pub const APPEND_EVENTS: usize = 500;
+
+/// Appends that wait for an answer at one time, of the engine's callers: as many as the publisher has in flight.
+pub const APPENDS_IN_FLIGHT: usize = 8;
+
+/// How long all events of one measurement may take to arrive.
+pub const STREAMS_PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often is looked whether they have: the error of the figure.
+pub const STREAMS_LOOK: Duration = Duration::from_millis(2);
+
 /// How long calls go on before they are counted.
 pub const WARM_UP: Duration = Duration::from_millis(500);
 
@@ -38,6 +50,7 @@ pub const SYNCS: usize = 200;
 pub const SYNC_BYTES: usize = 4_096;
 
 const _: () = {
+    assert!(APPEND_EVENTS <= muster_contract::limits::BATCH_EVENTS_MAX);
     assert!(CALLS_IN_FLIGHT < muster_wire::limits::HOST_QUEUE_LEN);
     assert!(CALLS_IN_FLIGHT.is_multiple_of(SOCKETS_MANY));
     assert!(WARM_UP.as_millis() < PATIENCE.as_millis());

@@ -1,0 +1,177 @@
+//! Events a second through the whole path, beside the engine's own rate: `muster bench streams`.
+//!
+//! What always holds: both store the same events through the same reducer of the same module, with every append
+//! confirmed, and take turns within each repeat. The whole path is timed from before the first event is given to the
+//! publisher until the last one is committed in the subscriber's database: on disk in the outbox, sent, stored by the
+//! host, read back in pages and committed with its cursor. The engine's rate is that of `append_events` called in this
+//! process with batches that were made, hashed and encoded before the clock ran.
+
+#[cfg(feature = "host")]
+mod engine;
+mod path;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use muster_contract::StreamId;
+
+use crate::child::{self, Program};
+use crate::error::BenchError;
+use crate::limits::APPEND_EVENTS;
+use crate::machine::Machine;
+use crate::plan::Step;
+use crate::report::{REFERENCE, Report, Samples};
+use crate::systems::publish;
+
+/// The name of the document's format.
+pub const SCHEMA: &str = "muster.bench.streams.v1";
+
+/// The engine in this process.
+const ENGINE: &str = "engine in-process";
+
+/// How much is measured.
+#[derive(Clone, Debug)]
+pub struct StreamsSize {
+    /// How many times each figure is taken.
+    pub repeats: usize,
+    /// Events of one measurement; a multiple of [`APPEND_EVENTS`] times the largest number of streams.
+    pub events: usize,
+    /// Bytes of each payload.
+    pub payload_bytes: usize,
+    /// Numbers of streams that the events are spread over.
+    pub streams: Vec<usize>,
+}
+
+impl StreamsSize {
+    /// What is worth quoting: a minute or two.
+    #[must_use]
+    pub fn full() -> StreamsSize {
+        StreamsSize { repeats: 5, events: 200_000, payload_bytes: 256, streams: vec![1, 8] }
+    }
+
+    /// Enough to see that everything works, and nothing to be quoted: some seconds.
+    #[must_use]
+    pub fn quick() -> StreamsSize {
+        StreamsSize { repeats: 1, events: 4_000, payload_bytes: 256, streams: vec![1, 8] }
+    }
+}
+
+/// A measurement to be made.
+#[derive(Clone, Debug)]
+pub struct StreamsPlan {
+    /// The program `muster`, whose `host` is started.
+    pub program: PathBuf,
+    /// Muster's module.
+    pub module: Bytes,
+    /// How much.
+    pub size: StreamsSize,
+}
+
+/// One measurement: streams and the payloads for each of them.
+struct Load {
+    streams: Vec<StreamId>,
+    batches: usize,
+    payload_bytes: usize,
+}
+
+impl Load {
+    /// Names that no earlier measurement had, so that each begins with streams that are not there.
+    fn new(size: &StreamsSize, streams: usize, round: usize) -> Result<Load, BenchError> {
+        let batches = size.events / APPEND_EVENTS / streams;
+        if batches == 0 || batches * APPEND_EVENTS * streams != size.events {
+            let (events, of) = (size.events, APPEND_EVENTS * streams);
+            return Err(BenchError::Plan(format!("{events} events over {streams} streams: take a multiple of {of}")));
+        }
+        let name = |stream| format!("bench.{streams}.{round}.{stream}");
+        let streams = (0..streams).map(|stream| StreamId::parse(&name(stream)).expect("a plain id")).collect();
+        Ok(Load { streams, batches, payload_bytes: size.payload_bytes })
+    }
+
+    /// Events of each stream.
+    fn each(&self) -> u64 {
+        (self.batches * APPEND_EVENTS) as u64
+    }
+
+    fn events(&self) -> u64 {
+        self.each() * self.streams.len() as u64
+    }
+}
+
+/// The n-th payload: canonical JSON of so many bytes, none like another.
+fn payload(n: u64, bytes: usize) -> String {
+    let head = format!(r#"{{"n":{n},"text":""#);
+    let filler = bytes.saturating_sub(head.len() + 2);
+    format!("{head}{}\"}}", "x".repeat(filler))
+}
+
+/// Measures. `on_step` hears of each step before it begins.
+///
+/// # Errors
+/// [`BenchError`]: nothing is reported of a run that did not complete.
+pub async fn run(plan: &StreamsPlan, on_step: impl Fn(Step)) -> Result<Report, BenchError> {
+    let size = &plan.size;
+    // Before anything is started.
+    for &streams in &size.streams {
+        Load::new(size, streams, 0)?;
+    }
+    let machine = Machine::here(&child::data_parent())?;
+    let host = Program(plan.program.clone()).host().await?;
+    let (endpoint, _) = publish(&host.url, &plan.module).await?;
+    #[cfg(feature = "host")]
+    let engine = engine::Engine::start(&plan.module).await?;
+    let mut samples = Samples::default();
+    let of = size.repeats * size.streams.len() * 2;
+    let mut done = 0;
+    let mut step = |what: String| {
+        on_step(Step { done, of, what });
+        done += 1;
+    };
+    for round in 0..size.repeats {
+        for &streams in &size.streams {
+            let load = Load::new(size, streams, round)?;
+            let noun = if streams == 1 { "stream" } else { "streams" };
+            let workload = format!("events a second, {streams} {noun}, {} bytes", size.payload_bytes);
+            step(format!("{workload}, {REFERENCE}"));
+            let took = path::run(&endpoint, &load).await?;
+            samples.add(&workload, REFERENCE, "events/s", per_second(&load, took.applied));
+            samples.add(&workload, "of it: into the outbox", "events/s", per_second(&load, took.kept));
+            samples.add(&workload, "of it: confirmed by the host", "events/s", per_second(&load, took.confirmed));
+            step(format!("{workload}, {ENGINE}"));
+            #[cfg(feature = "host")]
+            samples.add(&workload, ENGINE, "events/s", per_second(&load, engine.run(&load).await?));
+        }
+    }
+    #[cfg(feature = "host")]
+    engine.end().await;
+    host.end().await;
+    Ok(Report { schema: SCHEMA, machine: machine.after()?, repeats: size.repeats, rows: samples.rows() })
+}
+
+fn per_second(load: &Load, took: Duration) -> f64 {
+    load.events() as f64 / took.as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_have_the_size_asked_for_and_differ() {
+        assert_eq!(payload(1, 256).len(), 256);
+        assert_eq!(payload(123_456, 256).len(), 256);
+        assert_ne!(payload(1, 64), payload(2, 64));
+        assert_eq!(payload(7, 0), r#"{"n":7,"text":""}"#);
+    }
+
+    #[test]
+    fn events_that_do_not_come_out_even_are_refused() {
+        let size = StreamsSize { events: 999, ..StreamsSize::quick() };
+        assert!(matches!(Load::new(&size, 1, 0), Err(BenchError::Plan(_))));
+        for size in [StreamsSize::quick(), StreamsSize::full()] {
+            for &streams in &size.streams {
+                assert_eq!(Load::new(&size, streams, 0).expect("even").events(), size.events as u64);
+            }
+        }
+    }
+}
