@@ -185,7 +185,14 @@ impl Engine {
         if self.link.proof_ends().is_some_and(|end| end <= self.now) {
             self.link.proof = None;
             self.link.reason = Some(LeaveReason::Network);
-            self.mark_all();
+            // Whatever comes next says that the host is there, and not that nothing has happened in the meantime.
+            for key in self.keys() {
+                let stream = &mut self.streams[key.0];
+                stream.leave_live(LeaveReason::Network);
+                stream.is_verified = false;
+                stream.is_caught_up = false;
+                self.nudge(key);
+            }
         }
     }
 }

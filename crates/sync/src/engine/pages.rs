@@ -4,6 +4,8 @@
 //! the store, so that fetching and applying overlap and nothing piles up. Streams ask in turn. Nothing of a page is
 //! taken unless all of it is right.
 
+use std::time::Duration;
+
 use muster_contract::cursor::{Epoch, Position, Seq};
 use muster_contract::hash::PayloadHash;
 use muster_contract::page::{Answer, Page, Snapshot, StoredEvent, WireHash};
@@ -15,7 +17,7 @@ use super::stream::{Key, Step};
 use super::words::{Request, RequestNo};
 use super::{Engine, Timer};
 use crate::batch::Events;
-use crate::limits::{BEHIND_MS_MAX, ms};
+use crate::limits::{BEHIND_MS_MAX, LIVENESS_MS_MAX, ms};
 
 /// What is wrong with a page.
 #[derive(Debug, PartialEq, Eq)]
@@ -145,18 +147,18 @@ impl Engine {
         }
     }
 
-    pub(super) fn page(&mut self, key: Key, request: RequestNo, answer: Answer<Page>) {
+    pub(super) fn page(&mut self, key: Key, request: RequestNo, asked_at: Duration, answer: Answer<Page>) {
         if !self.answers(key, request) {
             return self.counters.late_answers += 1;
         }
         match answer {
-            Answer::Ok(page) => self.page_came(key, page),
+            Answer::Ok(page) => self.page_came(key, asked_at, page),
             Answer::Stale(stale) => self.stale(key, &stale),
             Answer::Refused(text) => self.stream_refused(key, &text),
         }
     }
 
-    fn page_came(&mut self, key: Key, page: Page) {
+    fn page_came(&mut self, key: Key, asked_at: Duration, page: Page) {
         let Step::Read(at) = self.streams[key.0].step else { return };
         let (floor, head) = (page.floor, page.head);
         let came = page.events.len() as u64;
@@ -165,6 +167,7 @@ impl Engine {
                 self.counters.events += events.len() as u64;
                 self.counters.duplicates += came - events.len() as u64;
                 self.page_is_right(key, at, head, events);
+                self.page_may_be_old(key, asked_at);
             }
             // The host says more when it is asked from the cursor again.
             Err(Flaw::Epoch | Flaw::Head) => {
@@ -206,6 +209,16 @@ impl Engine {
             self.nudge(key);
         } else {
             self.put_events(key, Events { epoch: at.epoch, first: at.seq.next(), events });
+        }
+    }
+
+    /// An answer that was long under way says nothing of now: the stream is asked again before it is called live.
+    fn page_may_be_old(&mut self, key: Key, asked_at: Duration) {
+        let stream = &mut self.streams[key.0];
+        if stream.is_caught_up && asked_at + ms(LIVENESS_MS_MAX) <= self.now {
+            stream.is_caught_up = false;
+            stream.is_live = false;
+            self.nudge(key);
         }
     }
 

@@ -81,7 +81,7 @@ impl Engine {
             (Purpose::Follow(slot), Reply::Refused(text)) => self.follow_refused(slot, &text),
             (Purpose::List(slot, kind), Reply::Listed(answer)) => self.listed(slot, kind, answer),
             (Purpose::List(slot, _), Reply::Refused(text)) => self.follow_refused(slot, &text),
-            (Purpose::Page(key), Reply::Page(answer)) => self.page(key, request, answer),
+            (Purpose::Page(key), Reply::Page(answer)) => self.page(key, request, sent.at, answer),
             (Purpose::Snapshot(key), Reply::Snapshot(answer)) => self.snapshot(key, request, answer),
             (Purpose::Page(key) | Purpose::Snapshot(key), Reply::Refused(text)) => {
                 if self.answers(key, request) {

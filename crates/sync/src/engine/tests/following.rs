@@ -1,0 +1,198 @@
+//! Patterns, refusals, connections.
+
+use muster_contract::Code;
+use muster_contract::refusal::Refusal;
+use muster_contract::state::{ConnectionState, LeaveReason};
+
+use super::world::*;
+use crate::engine::*;
+
+fn refuse_follow(world: &mut World, code: Code) {
+    let at = world.asked.iter().position(|(_, _, what)| matches!(what, Request::Follow { .. })).expect("a follow");
+    let (_, request, _) = world.asked.remove(at).expect("it is there");
+    let reply = Reply::Refused(Refusal::new(code, "no").to_wire());
+    world.feed(Event::Answered { request, reply });
+}
+
+#[test]
+fn new_streams_come_by_their_signal() {
+    let mut world = applied(1);
+    world.append("b.c", &["1", "2"]);
+    world.settle();
+    assert_eq!(world.kept("b.c").payloads.len(), 2);
+}
+
+#[test]
+fn a_pattern_is_followed_before_it_is_listed() {
+    let mut world = World::new();
+    world.connect();
+    assert!(matches!(world.asked[0].2, Request::Follow { .. }));
+    assert_eq!(world.asked.len(), 1, "listing waits for the acknowledgement");
+}
+
+#[test]
+fn streams_beyond_one_answer_are_listed_to_the_end() {
+    let mut world = World::new();
+    world.list_max = 3;
+    for stream in 0..10 {
+        world.append_in_silence(&format!("s{stream}"), &["1"]);
+    }
+    world.settle();
+    assert_eq!(world.overall().streams.of(ConnectionState::Live), 10);
+}
+
+#[test]
+fn a_lost_signal_costs_a_poll() {
+    let mut world = applied(1);
+    world.append_in_silence("a", &["2"]);
+    world.append_in_silence("b", &["1"]);
+    world.pass(limits::ms(limits::POLL_MS));
+    world.settle();
+    assert_eq!((world.kept("a").payloads.len(), world.kept("b").payloads.len()), (2, 1));
+}
+
+#[test]
+fn polls_of_many_streams_take_turns_and_notice_what_is_gone() {
+    let mut world = World::new();
+    world.list_max = 2;
+    for stream in 0..5 {
+        world.append_in_silence(&format!("s{stream}"), &["1"]);
+    }
+    world.settle();
+    world.host.remove(&id("s3"));
+    world.append_in_silence("s4", &["2"]);
+    for _ in 0..3 {
+        world.pass(limits::ms(limits::POLL_MS));
+        world.settle();
+    }
+    assert_eq!(world.state("s3"), ConnectionState::Idle);
+    assert_eq!(world.kept("s4").payloads.len(), 2);
+    assert_eq!(world.overall().streams.of(ConnectionState::Live), 4);
+}
+
+#[test]
+fn a_forbidden_pattern_is_blocked_without_hammering_and_the_others_go_on() {
+    let mut world = World::with(options(&[("a.*", StartAt::Start), ("b.*", StartAt::Start)]));
+    world.append_in_silence("a.x", &["1"]);
+    world.append_in_silence("b.x", &["1"]);
+    world.connect();
+    refuse_follow(&mut world, Code::ForbiddenStream);
+    world.settle();
+    assert_eq!(world.kept("b.x").payloads.len(), 1);
+    assert!(!world.store.contains_key(&id("a.x")));
+    for _ in 0..20 {
+        world.pass(limits::ms(5_000));
+        assert_eq!(world.waiting(|what| matches!(what, Request::Follow { .. })), 0);
+        world.settle();
+    }
+    world.feed(Event::Unblock);
+    world.settle();
+    assert_eq!(world.kept("a.x").payloads.len(), 1);
+}
+
+#[test]
+fn a_forbidden_page_blocks_its_stream_alone() {
+    let mut world = applied(1);
+    world.append("b", &["1"]);
+    world.answer_next();
+    let (request, _) = world.page_request();
+    let reply = Reply::Refused(Refusal::new(Code::ForbiddenStream, "no").to_wire());
+    world.feed(Event::Answered { request, reply });
+    world.settle();
+    assert_eq!(world.streams[&id("b")].state, ConnectionState::Blocked);
+    assert_eq!(world.streams[&id("b")].reason, Some(LeaveReason::Forbidden));
+    assert_eq!(world.state("a"), ConnectionState::Live);
+}
+
+#[test]
+fn a_rate_limited_page_is_asked_for_again_after_a_wait() {
+    let mut world = applied(1);
+    world.append("a", &["2"]);
+    let (request, _) = world.page_request();
+    let reply = Reply::Refused(Refusal::new(Code::RateLimited, "slowly").to_wire());
+    world.feed(Event::Answered { request, reply });
+    assert_eq!(world.state("a"), ConnectionState::Backoff);
+    assert!(world.streams[&id("a")].next_retry.is_some());
+    world.pass(limits::ms(8_000));
+    world.settle();
+    assert_eq!(world.kept("a").payloads.len(), 2);
+}
+
+#[test]
+fn an_ended_follow_is_asked_for_again() {
+    let mut world = applied(1);
+    let link = world.open.expect("open");
+    world.feed(Event::Signal { link, slot: 0, stream: 0, what: Signal::FollowEnded });
+    let status = &world.streams[&id("a")];
+    assert_eq!((status.state, status.reason), (ConnectionState::Backoff, Some(LeaveReason::StreamClosed)));
+    world.pass(limits::ms(8_000));
+    world.settle();
+    assert_eq!(world.state("a"), ConnectionState::Live);
+}
+
+#[test]
+fn a_handshake_error_blocks_and_nothing_is_tried_until_somebody_changed_something() {
+    let mut world = World::new();
+    let link = world.opening.take().expect("opening");
+    let why = Trouble { is_retryable: false, code: Some(Code::SchemaMismatch), message: "other shape".into() };
+    world.feed(Event::Disconnected { link, why });
+    world.pass(limits::ms(600_000));
+    assert_eq!(world.opening, None);
+    assert_eq!(world.overall().state, ConnectionState::Blocked);
+    world.feed(Event::Unblock);
+    assert!(world.opening.is_some());
+}
+
+#[test]
+fn attempts_back_off_until_the_host_answers_and_not_already_when_it_accepts() {
+    let mut world = World::new();
+    for attempt in 1..=10 {
+        world.connect();
+        world.disconnect();
+        assert_eq!(world.overall().attempts, attempt);
+        assert_eq!(world.overall().state, ConnectionState::Backoff);
+        assert!(world.overall().next_retry.expect("a time") <= world.now + limits::ms(8_000));
+        world.pass(limits::ms(8_000));
+    }
+    world.settle();
+    assert_eq!(world.overall().attempts, 0);
+}
+
+#[test]
+fn a_new_token_connects_at_once() {
+    let mut world = applied(1);
+    world.feed(Event::TokenRefreshDue);
+    assert_eq!(world.streams[&id("a")].reason, Some(LeaveReason::TokenRefreshDue));
+    world.settle();
+    assert_eq!(world.state("a"), ConnectionState::Live);
+}
+
+#[test]
+fn a_signal_for_another_connection_changes_nothing() {
+    let mut world = applied(1);
+    world.feed(Event::Signal { link: LinkNo(99), slot: 0, stream: 1, what: Signal::Gone });
+    assert_eq!(world.state("a"), ConnectionState::Live);
+}
+
+#[test]
+fn cursors_are_acknowledged_once_a_second_at_most_and_also_when_nothing_follows() {
+    let mut options = options(&[("*", StartAt::Start)]);
+    options.client = Some("desk".into());
+    let mut world = World::with(options);
+    world.append_in_silence("a", &["1"]);
+    world.settle();
+    for _ in 0..8 {
+        world.append("a", &["n"]);
+        world.settle();
+        world.pass(limits::ms(250));
+        world.settle();
+    }
+    assert!((1..=3).contains(&world.checkpoints.len()), "{:?}", world.checkpoints);
+    world.pass(limits::ms(2_000));
+    world.settle();
+    assert_eq!(world.checkpoints.last(), Some(&(id("a"), 9)));
+    let count = world.checkpoints.len();
+    world.pass(limits::ms(20_000));
+    world.settle();
+    assert_eq!(world.checkpoints.len(), count, "nothing new, nothing said");
+}

@@ -1,0 +1,9 @@
+//! The engine's rules, one by one, and then all of them under random faults.
+
+mod following;
+mod liveness;
+mod pages;
+mod random;
+mod starting_again;
+mod storing;
+mod world;
