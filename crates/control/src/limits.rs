@@ -45,8 +45,9 @@ pub const PATTERN_BYTES_MAX: usize = 4 * 1024;
 pub const ACTORS_MAX: usize = 4;
 /// The most keys and secrets of one client: the one in use and its successor.
 pub const CREDENTIALS_MAX: usize = 2;
-/// The longest life of a client assertion, in seconds: how long its `jti` must be remembered.
-pub const ASSERTION_LIFETIME_MAX_S: i64 = 300;
+/// The longest life of a client assertion, in seconds: how long its `jti` must be remembered. Libraries make them for an
+/// hour (Authlib's default), and one is good once anyway.
+pub const ASSERTION_LIFETIME_MAX_S: i64 = 3_600;
 /// The longest `jti` of a client assertion, in bytes.
 pub const ASSERTION_ID_BYTES_MAX: usize = 128;
 /// The longest credential that is looked at, in bytes: a hash over megabytes is a way to make us work.

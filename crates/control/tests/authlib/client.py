@@ -8,7 +8,7 @@ from authlib.integrations.requests_client import OAuth2Session
 from authlib.oauth2.rfc7523 import PrivateKeyJWT
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 from joserfc import jwt
-from joserfc.jwk import KeySet
+from joserfc.jwk import ECKey, KeySet
 
 ISSUER, AUDIENCE = os.environ["ISSUER"], os.environ["AUDIENCE"]
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -88,7 +88,8 @@ def walk(session):
 for method in ["client_secret_basic", "client_secret_post"]:
     walk(OAuth2Session("by-secret", os.environ["CLIENT_SECRET"], token_endpoint_auth_method=method))
     print(method)
-session = OAuth2Session("by-key", os.environ["CLIENT_KEY"], token_endpoint_auth_method="private_key_jwt")
+key = ECKey.import_key(os.environ["CLIENT_KEY"])
+session = OAuth2Session("by-key", key, token_endpoint_auth_method="private_key_jwt")
 session.register_client_auth_method(PrivateKeyJWT(metadata["token_endpoint"], alg="ES256"))
 walk(session)
 print("private_key_jwt")

@@ -1,5 +1,6 @@
 //! The token service over real HTTP: each test has a state directory, a listener and clients of its own.
 
+mod audit;
 mod authlib;
 mod compatibility;
 mod exchange;

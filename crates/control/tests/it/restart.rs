@@ -114,6 +114,7 @@ async fn a_killed_service_comes_back_with_everything_it_said() {
     process.kill();
 
     let process = Process::start(&state, &address);
+    let caller = Caller { http: http_client(), ..caller };
     assert_eq!(caller.keys().await, keys, "the same keys");
     assert!(caller.is_active(&access).await, "what was good is good");
     assert!(!caller.is_active(&revoked.field("access_token")).await, "what was revoked stays so");

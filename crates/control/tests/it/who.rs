@@ -134,7 +134,7 @@ async fn a_signed_assertion_is_good_once_and_only_as_the_rfc_says() {
         ("aud", json!("https://elsewhere.example")),
         ("aud", json!([service.issuer(), "https://elsewhere.example"])),
         ("exp", json!(now_s)),
-        ("exp", json!(now_s + 3_600)),
+        ("exp", json!(now_s + 7_200)),
         ("nbf", json!(now_s + 600)),
         ("iss", json!("other")),
         ("sub", json!("other")),

@@ -3,10 +3,12 @@
 //! What always holds: every change is in the audit log in the transaction that makes it, with who made it; what takes a
 //! permission away also ends the tokens that have it.
 
+mod keys;
+mod sessions;
+
 use std::collections::BTreeSet;
 
 use rusqlite::Transaction;
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::Control;
@@ -16,16 +18,16 @@ use crate::http::is_client_id;
 use crate::keys::{read_public_jwk, thumbprint};
 use crate::limits::{
     ACCESS_LIFETIME_DEFAULT_S, ACCESS_LIFETIME_MAX_S, ACCESS_LIFETIME_MIN_S, CLOCK_MARGIN_S, CREDENTIALS_MAX,
-    HOST_EXPIRY_LEEWAY_S, LIST_MAX, SESSION_LIFETIME_MAX_S,
+    HOST_EXPIRY_LEEWAY_S, SESSION_LIFETIME_MAX_S,
 };
 use crate::password;
-use crate::schedule::{self, KeyState, Step};
 use crate::secret::Secret;
-use crate::store::audit::{self, AuditEntry, Head};
+use crate::store::audit;
 use crate::store::clients::{self, Client, Permission};
-use crate::store::keys::{self as key_rows, SigningKeyInfo};
-use crate::store::revocations::{self, Revocation, RevokedKind};
-use crate::store::sessions::{self, Session};
+use crate::store::revocations::{self, RevokedKind};
+use crate::store::sessions as session_rows;
+
+pub use keys::Rotation;
 
 /// What client secrets begin with, so that scanners of repositories can find one that got loose.
 const SECRET_PREFIX: &str = "mcs_";
@@ -113,24 +115,12 @@ pub struct AddedClient {
     pub key_id: Option<String>,
 }
 
-/// What a rotation is waiting for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Rotation {
-    /// The key that signs now.
-    pub active: String,
-    /// The key that will sign.
-    pub next: String,
-    /// When it may begin, in seconds since 1970; `None` while no service runs in this process, and then a running one
-    /// knows.
-    pub not_before_s: Option<i64>,
-}
-
 impl Control {
-    fn now_s(&self) -> i64 {
+    pub(super) fn now_s(&self) -> i64 {
         self.inner.config.clock.now_s()
     }
 
-    fn change<T>(
+    pub(super) fn change<T>(
         &self,
         work: impl FnOnce(&Transaction<'_>, i64) -> Result<T, ControlError>,
     ) -> Result<T, ControlError> {
@@ -272,153 +262,16 @@ impl Control {
             Ok(audit::append(tx, now_s, actor, "client.remove-key", id, &json!({ "kid": kid }))?)
         })
     }
-
-    /// All signing keys, oldest first, without their private halves.
-    ///
-    /// # Errors
-    /// The database.
-    pub fn keys_list(&self) -> Result<Vec<SigningKeyInfo>, ControlError> {
-        self.inner.store.read(|connection| Ok(key_rows::all(connection)?))
-    }
-
-    /// Asks that the announced key sign as soon as every host knows it. The running service does it; asking twice is
-    /// asking once.
-    ///
-    /// # Errors
-    /// The database.
-    pub fn keys_rotate(&self, actor: &str) -> Result<Rotation, ControlError> {
-        let phases = self.inner.config.phases;
-        self.change(|tx, now_s| {
-            key_rows::want(tx)?;
-            let keys = key_rows::all(tx)?;
-            let find = |state| keys.iter().find(|key| key.facts.state == state).ok_or(ControlError::NoKey);
-            let (active, next) = (find(KeyState::Active)?, find(KeyState::Announced)?);
-            audit::append(tx, now_s, actor, "key.rotate", &next.facts.kid, &json!({ "active": active.facts.kid }))?;
-            Ok(Rotation {
-                active: active.facts.kid.clone(),
-                next: next.facts.kid.clone(),
-                not_before_s: schedule::may_sign_at(&next.facts, phases, self.inner.serving_since_s()),
-            })
-        })
-    }
-
-    /// Takes a key whose private half got loose out of the key set at once, and with it every token that it signed. Where
-    /// it signed, its successor takes over at once, announced or not: until hosts have fetched the key set again (five
-    /// minutes) some may refuse new tokens, and may still take what a thief signs.
-    ///
-    /// # Errors
-    /// No such key, or it is gone already.
-    pub fn keys_compromised(&self, actor: &str, kid: &str) -> Result<(), ControlError> {
-        self.change(|tx, now_s| {
-            let keys = key_rows::all(tx)?;
-            let published = keys.iter().find(|key| key.facts.kid == kid && key.facts.state.is_published());
-            let state = published.ok_or(ControlError::NoKey)?.facts.state;
-            let mut steps = vec![Step::Remove(kid.to_owned())];
-            if state == KeyState::Active {
-                let next = keys.iter().find(|key| key.facts.state == KeyState::Announced).ok_or(ControlError::NoKey)?;
-                steps.push(Step::Activate(next.facts.kid.clone()));
-            }
-            if state != KeyState::Retiring {
-                steps.push(Step::Announce);
-            }
-            for step in &steps {
-                self.inner.keys.apply(tx, step, now_s, None)?;
-            }
-            for client in clients::all(tx)? {
-                end_tokens(tx, &client.id, now_s, "key-compromised")?;
-            }
-            Ok(audit::append(tx, now_s, actor, "key.compromised", kid, &Value::Null)?)
-        })
-    }
-
-    /// Live sessions, newest first, at most [`LIST_MAX`]; of one client, if it is named.
-    ///
-    /// # Errors
-    /// The database.
-    pub fn sessions_list(&self, client: Option<&str>) -> Result<Vec<Session>, ControlError> {
-        let now_s = self.now_s();
-        self.inner.store.read(|connection| Ok(sessions::live(connection, client, now_s, LIST_MAX)?))
-    }
-
-    /// Ends a session, and all that were exchanged from it. Returns how many ended.
-    ///
-    /// # Errors
-    /// No live session has this id.
-    pub fn session_revoke(&self, actor: &str, id: &str) -> Result<usize, ControlError> {
-        self.change(|tx, now_s| {
-            let ended = sessions::revoke(tx, id, now_s, "operator")?;
-            if ended.is_empty() {
-                return Err(ControlError::NoSession(id.into()));
-            }
-            audit::append(tx, now_s, actor, "session.revoke", id, &json!({ "ended": ended }))?;
-            Ok(ended.len())
-        })
-    }
-
-    /// Ends every session of a client, which may begin new ones.
-    ///
-    /// # Errors
-    /// No such client.
-    pub fn client_revoke_sessions(&self, actor: &str, id: &str) -> Result<usize, ControlError> {
-        self.change(|tx, now_s| {
-            find(tx, id)?;
-            let ended = end_tokens(tx, id, now_s, "operator")?;
-            audit::append(tx, now_s, actor, "client.revoke-sessions", id, &json!({ "ended": ended }))?;
-            Ok(ended)
-        })
-    }
-
-    /// Revocations after a place in the feed, oldest first.
-    ///
-    /// # Errors
-    /// The database.
-    pub fn revocations_after(&self, after: i64, limit: usize) -> Result<Vec<Revocation>, ControlError> {
-        self.inner.store.read(|connection| Ok(revocations::after(connection, after, limit)?))
-    }
-
-    /// Revocations that were not confirmed to be delivered, oldest first.
-    ///
-    /// # Errors
-    /// The database.
-    pub fn revocations_waiting(&self, limit: usize) -> Result<Vec<Revocation>, ControlError> {
-        self.inner.store.read(|connection| Ok(revocations::waiting(connection, limit)?))
-    }
-
-    /// Confirms that these were delivered.
-    ///
-    /// # Errors
-    /// The database.
-    pub fn revocations_delivered(&self, seqs: &[i64]) -> Result<(), ControlError> {
-        let now_s = self.now_s();
-        self.inner.store.write(|tx| Ok(revocations::delivered(tx, seqs, now_s)?))
-    }
-
-    /// The audit log after an entry, oldest first, at most [`LIST_MAX`].
-    ///
-    /// # Errors
-    /// The database.
-    pub fn audit(&self, after: i64) -> Result<Vec<AuditEntry>, ControlError> {
-        self.inner.store.read(|connection| Ok(audit::list(connection, after, LIST_MAX)?))
-    }
-
-    /// Checks the audit log's chain of hashes from its beginning, and returns its end.
-    ///
-    /// # Errors
-    /// [`ControlError::AuditBroken`] with the first entry that does not follow.
-    pub fn audit_verify(&self) -> Result<Head, ControlError> {
-        let verified = self.inner.store.read(audit::verify)?;
-        verified.map_err(ControlError::AuditBroken)
-    }
 }
 
-fn find(tx: &Transaction<'_>, id: &str) -> Result<Client, ControlError> {
+pub(super) fn find(tx: &Transaction<'_>, id: &str) -> Result<Client, ControlError> {
     clients::find(tx, id)?.ok_or_else(|| ControlError::NoClient(id.into()))
 }
 
 /// Ends all that a client has. One revocation names the client, so that the module ends what it has of it also where a
 /// session is not in this database any more; those that were exchanged from its tokens are named one by one.
-fn end_tokens(tx: &Transaction<'_>, id: &str, now_s: i64, reason: &str) -> Result<usize, ControlError> {
+pub(super) fn end_tokens(tx: &Transaction<'_>, id: &str, now_s: i64, reason: &str) -> Result<usize, ControlError> {
     let until_s = now_s + ACCESS_LIFETIME_MAX_S + HOST_EXPIRY_LEEWAY_S + CLOCK_MARGIN_S;
     revocations::append(tx, RevokedKind::Client, id, now_s, until_s, reason)?;
-    Ok(sessions::revoke_of_client(tx, id, now_s, reason)?)
+    Ok(session_rows::revoke_of_client(tx, id, now_s, reason)?)
 }

@@ -1,0 +1,92 @@
+//! Sessions, revocations and the audit log, as an administrator sees and ends them.
+
+use serde_json::json;
+
+use super::{end_tokens, find};
+use crate::Control;
+use crate::error::ControlError;
+use crate::limits::LIST_MAX;
+use crate::store::audit::{self, AuditEntry, Head};
+use crate::store::revocations::{self, Revocation};
+use crate::store::sessions::{self, Session};
+
+impl Control {
+    /// Live sessions, newest first, at most [`LIST_MAX`]; of one client, if it is named.
+    ///
+    /// # Errors
+    /// The database.
+    pub fn sessions_list(&self, client: Option<&str>) -> Result<Vec<Session>, ControlError> {
+        let now_s = self.now_s();
+        self.inner.store.read(|connection| Ok(sessions::live(connection, client, now_s, LIST_MAX)?))
+    }
+
+    /// Ends a session, and all that were exchanged from it. Returns how many ended.
+    ///
+    /// # Errors
+    /// No live session has this id.
+    pub fn session_revoke(&self, actor: &str, id: &str) -> Result<usize, ControlError> {
+        self.change(|tx, now_s| {
+            let ended = sessions::revoke(tx, id, now_s, "operator")?;
+            if ended.is_empty() {
+                return Err(ControlError::NoSession(id.into()));
+            }
+            audit::append(tx, now_s, actor, "session.revoke", id, &json!({ "ended": ended }))?;
+            Ok(ended.len())
+        })
+    }
+
+    /// Ends every session of a client, which may begin new ones.
+    ///
+    /// # Errors
+    /// No such client.
+    pub fn client_revoke_sessions(&self, actor: &str, id: &str) -> Result<usize, ControlError> {
+        self.change(|tx, now_s| {
+            find(tx, id)?;
+            let ended = end_tokens(tx, id, now_s, "operator")?;
+            audit::append(tx, now_s, actor, "client.revoke-sessions", id, &json!({ "ended": ended }))?;
+            Ok(ended)
+        })
+    }
+
+    /// Revocations after a place in the feed, oldest first.
+    ///
+    /// # Errors
+    /// The database.
+    pub fn revocations_after(&self, after: i64, limit: usize) -> Result<Vec<Revocation>, ControlError> {
+        self.inner.store.read(|connection| Ok(revocations::after(connection, after, limit)?))
+    }
+
+    /// Revocations that were not confirmed to be delivered, oldest first.
+    ///
+    /// # Errors
+    /// The database.
+    pub fn revocations_waiting(&self, limit: usize) -> Result<Vec<Revocation>, ControlError> {
+        self.inner.store.read(|connection| Ok(revocations::waiting(connection, limit)?))
+    }
+
+    /// Confirms that these were delivered.
+    ///
+    /// # Errors
+    /// The database.
+    pub fn revocations_delivered(&self, seqs: &[i64]) -> Result<(), ControlError> {
+        let now_s = self.now_s();
+        self.inner.store.write(|tx| Ok(revocations::delivered(tx, seqs, now_s)?))
+    }
+
+    /// The audit log after an entry, oldest first, at most [`LIST_MAX`].
+    ///
+    /// # Errors
+    /// The database.
+    pub fn audit(&self, after: i64) -> Result<Vec<AuditEntry>, ControlError> {
+        self.inner.store.read(|connection| Ok(audit::list(connection, after, LIST_MAX)?))
+    }
+
+    /// Checks the audit log's chain of hashes from its beginning, and returns its end.
+    ///
+    /// # Errors
+    /// [`ControlError::AuditBroken`] with the first entry that does not follow.
+    pub fn audit_verify(&self) -> Result<Head, ControlError> {
+        let verified = self.inner.store.read(audit::verify)?;
+        verified.map_err(ControlError::AuditBroken)
+    }
+}

@@ -1,0 +1,84 @@
+//! The audit log: every change is in it, and what is changed in it shows.
+
+use muster_control::{ControlError, Permission};
+use rusqlite::Connection;
+
+use crate::support::{Service, grant};
+
+/// The database as somebody with other tools opens it.
+fn by_other_means(service: &Service) -> Connection {
+    Connection::open(service.dir.path().join("state/control.sqlite")).unwrap()
+}
+
+#[tokio::test]
+async fn every_change_is_in_the_log_with_who_made_it() {
+    let service = Service::start().await;
+    service.client("one", "sync.read", "a.*", &[Permission::Refresh]);
+    let control = &service.control;
+    control.client_new_secret("ada", "one", 0).unwrap();
+    control.client_set_grant("ada", "one", grant("sync.read", "a.b")).unwrap();
+    control.client_set_disabled("ada", "one", true).unwrap();
+    control.client_set_disabled("ada", "one", false).unwrap();
+    control.client_revoke_sessions("ada", "one").unwrap();
+    control.keys_rotate("ada").unwrap();
+    let actions: Vec<_> =
+        control.audit(0).unwrap().into_iter().filter(|entry| entry.actor == "ada").map(|entry| entry.action).collect();
+    let expected = [
+        "client.new-secret",
+        "client.set-grant",
+        "client.disable",
+        "client.enable",
+        "client.revoke-sessions",
+        "key.rotate",
+    ];
+    assert_eq!(actions, expected);
+    let head = control.audit_verify().unwrap();
+    assert_eq!(head.seq, control.audit(0).unwrap().last().unwrap().seq);
+    let (before, last) = (head.seq - 1, control.audit(head.seq - 1).unwrap());
+    assert_eq!((last.len(), last[0].seq, &last[0].hash), (1, before + 1, &head.hash));
+}
+
+#[tokio::test]
+async fn an_entry_is_neither_changed_nor_deleted_nor_replaced() {
+    let service = Service::start().await;
+    service.client("one", "sync.read", "a.*", &[]);
+    let database = by_other_means(&service);
+    for sql in [
+        "UPDATE audit SET actor = 'nobody'",
+        "DELETE FROM audit WHERE seq = 1",
+        "INSERT OR REPLACE INTO audit SELECT seq, at_s, 'nobody', action, subject, detail, hash FROM audit WHERE seq = 1",
+        "INSERT INTO audit SELECT 99, at_s, 'nobody', action, subject, detail, hash FROM audit WHERE seq = 1",
+    ] {
+        let refused = database.execute(sql, []).unwrap_err().to_string();
+        assert!(refused.contains("append-only"), "{sql}: {refused}");
+    }
+    service.control.audit_verify().unwrap();
+}
+
+#[tokio::test]
+async fn an_entry_that_was_changed_by_force_breaks_the_chain() {
+    let service = Service::start().await;
+    service.client("one", "sync.read", "a.*", &[]);
+    service.client("two", "sync.read", "a.*", &[]);
+    let database = by_other_means(&service);
+    database.execute_batch("DROP TRIGGER audit_is_not_updated; DROP TRIGGER audit_is_not_deleted").unwrap();
+    let (first, last): (i64, i64) =
+        database.query_row("SELECT min(seq), max(seq) FROM audit", [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let broken_at = || match service.control.audit_verify() {
+        Err(ControlError::AuditBroken(seq)) => seq,
+        other => panic!("not broken: {other:?}"),
+    };
+    for column in ["at_s", "actor", "action", "subject", "detail"] {
+        database.execute(&format!("UPDATE audit SET {column} = {column} || '1' WHERE seq = ?"), [first + 1]).unwrap();
+        assert_eq!(broken_at(), first + 1, "{column}");
+        database
+            .execute(
+                &format!("UPDATE audit SET {column} = substr({column}, 1, length({column}) - 1) WHERE seq = ?"),
+                [first + 1],
+            )
+            .unwrap();
+        service.control.audit_verify().unwrap();
+    }
+    database.execute("DELETE FROM audit WHERE seq = ?", [last - 1]).unwrap();
+    assert_eq!(broken_at(), last);
+}
