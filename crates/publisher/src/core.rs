@@ -39,7 +39,9 @@ mod tests;
 mod words;
 
 use stream::{Phase, Stream};
-pub use words::{Action, CallId, Counters, Event, HostState, Refusal, State, Status, StreamNo, StreamRecord};
+pub use words::{
+    Action, CallId, Counters, Event, HostState, Refusal, State, Status, StreamNo, StreamRecord, producer_of,
+};
 
 /// How a core batches and how much it has under way. The defaults are in [`crate::limits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! confirmed it or a person throws it away. Everything that waits for the disk shares a commit. Nothing here knows a
 //! host.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -94,6 +95,11 @@ impl Outbox {
     /// A connection of its own, to read.
     pub(crate) fn connection_to_read(&self) -> Result<Connection, OpenError> {
         file::open_read_only(&self.path).map(|(connection, _)| connection)
+    }
+
+    pub(crate) fn numbers(&self) -> Result<BTreeMap<StreamId, u64>, OpenError> {
+        let connection = self.connection_to_read()?;
+        reader::numbers(&connection).map_err(|error| file::refusal(&self.path, &error))
     }
 
     /// Stores events of one stream: all of them or none.

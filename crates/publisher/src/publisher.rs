@@ -3,6 +3,7 @@
 //! What always holds: a payload is made canonical and hashed once, here, in the caller's task; from then on it is bytes
 //! that nobody parses.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -196,6 +197,15 @@ impl Publisher {
     /// What was counted since the outbox was opened.
     pub fn metrics(&self) -> Metrics {
         self.outbox.meters().snapshot(now_ms())
+    }
+
+    /// The last number given in every stream that ever had an event here, whether the host has confirmed it or not: where
+    /// a source that is read again goes on.
+    ///
+    /// # Errors
+    /// [`OpenError`], where the file cannot be read.
+    pub fn numbers(&self) -> Result<BTreeMap<StreamId, u64>, OpenError> {
+        self.outbox.numbers()
     }
 
     /// Carries out what a person decides about a parked stream; returns how many events it concerned.

@@ -166,8 +166,8 @@ impl Core {
             self.drain(no, first, Refusal { code: "outbox_unwritable".into(), message });
             return self.settle(now, random, no);
         }
-        let is_another = stream.record.epoch != 0 && stream.record.epoch != record.epoch;
-        self.counters.rebased += u64::from(is_another || stream.record.base != record.base);
+        self.counters.rebased += u64::from(stream.record.generation != record.generation);
+        self.counters.epochs += u64::from(stream.record.epoch != 0 && stream.record.epoch != record.epoch);
         let (last, confirmed) = (stream.record.last, stream.record.confirmed);
         stream.record = super::StreamRecord { last, confirmed, ..record };
         // What the host said holds on the connection on which it said so.

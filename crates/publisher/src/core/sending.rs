@@ -24,9 +24,13 @@ impl Core {
             return;
         }
         let mut streams = Vec::new();
+        let mut generation = None;
         for &no in &self.to_ask {
-            let alone = self.streams.get(&no).is_some_and(|stream| stream.alone);
-            if streams.is_empty() || !alone {
+            let Some(stream) = self.streams.get(&no) else { continue };
+            let alone = stream.alone;
+            // One question is about one producer.
+            let fits = *generation.get_or_insert(stream.record.generation) == stream.record.generation;
+            if streams.is_empty() || (!alone && fits) {
                 streams.push(no);
             }
             if streams.len() == ASK_STREAMS_MAX || (alone && streams.len() == 1) {
@@ -42,7 +46,7 @@ impl Core {
         let call = self.fresh_call();
         self.asking = true;
         self.calls.insert(call, Call::Ask { streams: streams.clone() });
-        actions.push(Action::Ask { call, streams });
+        actions.push(Action::Ask { call, generation: generation.unwrap_or(0), streams });
     }
 
     /// Sends batches, stream by stream in turn, while there is room.
@@ -79,7 +83,9 @@ impl Core {
             return false;
         }
         let first = stream.next;
-        let (epoch, number) = (stream.record.epoch, stream.record.wire_number(first).unwrap_or(0));
+        let (epoch, generation) = (stream.record.epoch, stream.record.generation);
+        // `base` is at most what is confirmed, so there is one.
+        let number = stream.record.wire_number(first).unwrap_or(0);
         stream.reading = true;
         stream.calls += 1;
         self.in_flight_events += events;
@@ -88,7 +94,7 @@ impl Core {
         let call = self.fresh_call();
         self.calls.insert(call, Call::Append { stream: no, first, count: None, events, bytes });
         let bytes_max = config.batch_bytes_max;
-        actions.push(Action::Append { call, stream: no, epoch, first, number, events_max, bytes_max });
+        actions.push(Action::Append { call, stream: no, generation, epoch, first, number, events_max, bytes_max });
         self.index(now, no);
         true
     }

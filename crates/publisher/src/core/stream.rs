@@ -139,7 +139,7 @@ impl Refusal {
 pub(super) enum Numbers {
     /// The host has everything up to this local number.
     Confirmed(u64),
-    /// The numbers are to be counted from another base, in another epoch or in one that is known now.
+    /// Another counting begins, or the same one goes on in an epoch that was not known.
     Renumbered(StreamRecord),
     /// They contradict each other, and only a person can say what to do.
     Contradicted(Refusal),
@@ -147,31 +147,31 @@ pub(super) enum Numbers {
 
 /// Compares what the outbox holds of a stream with the host's word.
 pub(super) fn compare(record: &StreamRecord, host: HostState) -> Numbers {
+    // The host knows nothing of the next counting, so it begins behind what is confirmed, with 1.
     let renumbered = StreamRecord {
         epoch: host.epoch,
-        // Numbers in use are far below 2^63: they count events that were written to a disk.
-        base: i64::try_from(i128::from(record.confirmed) - i128::from(host.number)).unwrap_or(record.base),
+        generation: record.generation.wrapping_add(1),
+        base: record.confirmed,
         renumber: false,
         ..*record
     };
     if record.renumber {
         return Numbers::Renumbered(renumbered);
     }
-    let known = i128::from(host.number) + i128::from(record.base);
-    if known > i128::from(record.last) {
+    let known = record.base.saturating_add(host.number);
+    if known > record.last {
         return Numbers::Contradicted(ahead(record, host));
     }
-    if known < i128::from(record.confirmed) {
+    if known < record.confirmed {
         // Another stream of the same name counts anew; so does one whose epoch nobody had learnt yet.
         let is_another = record.epoch == 0 || record.epoch != host.epoch;
         return if is_another { Numbers::Renumbered(renumbered) } else { Numbers::Contradicted(behind(record, host)) };
     }
-    let confirmed = u64::try_from(known).unwrap_or(record.confirmed);
     if host.epoch == record.epoch {
-        return Numbers::Confirmed(confirmed);
+        return Numbers::Confirmed(known);
     }
     // The stream was given another epoch and kept what it knew of its producers, or its first epoch is known now.
-    Numbers::Renumbered(StreamRecord { epoch: host.epoch, confirmed, ..*record })
+    Numbers::Renumbered(StreamRecord { epoch: host.epoch, confirmed: known, ..*record })
 }
 
 fn behind(record: &StreamRecord, host: HostState) -> Refusal {

@@ -116,7 +116,7 @@ fn parks(actions: &[Action]) -> Vec<String> {
 fn nothing_is_sent_before_the_host_was_asked() {
     let mut talk = Talk::connected();
     let actions = talk.on(Event::Stored(record(0, 5)));
-    assert_eq!(actions, [Action::Ask { call: 1, streams: vec![7] }]);
+    assert_eq!(actions, [Action::Ask { call: 1, generation: 0, streams: vec![7] }]);
     let actions = talk.on(Event::States { call: 1, states: vec![host(5, 2)] });
     assert_eq!(appends(&actions), [(2, 3)]);
     assert_eq!(forgets(&actions), [(7, 2)], "what the host has is confirmed");
@@ -291,7 +291,7 @@ fn a_refused_stream_stops_waits_for_what_is_under_way_and_asks() {
     assert_eq!(talk.refused(2, "sequence_conflict"), []);
     assert_eq!(talk.refused(3, "producer_hole"), []);
     let actions = talk.refused(4, "producer_hole");
-    assert_eq!(actions, [Action::Ask { call: 5, streams: vec![7] }], "nothing else before the answer");
+    assert_eq!(actions, [Action::Ask { call: 5, generation: 0, streams: vec![7] }], "nothing else before the answer");
     assert_eq!(talk.core.status().refused, [(7, refusal("sequence_conflict"))], "the others follow from the first");
 }
 
@@ -385,10 +385,13 @@ fn a_stream_made_anew_is_counted_from_one_and_nothing_goes_out_before_that_is_on
     talk.refused(2, "epoch_changed");
     let call = asked(&talk.refused(3, "epoch_changed"));
     let actions = talk.on(Event::States { call, states: vec![host(9, 0)] });
-    assert_eq!(saves(&actions), [StreamRecord { epoch: 9, base: 40, ..record(40, 60) }]);
+    assert_eq!(saves(&actions), [StreamRecord { epoch: 9, generation: 1, base: 40, ..record(40, 60) }]);
     assert_eq!(appends(&actions), []);
     let actions = talk.on(Event::Saved { stream: 7, ok: true });
-    assert!(matches!(actions[..], [Action::Append { epoch: 9, first: 41, number: 1, .. }]), "{actions:?}");
+    assert!(
+        matches!(actions[..], [Action::Append { epoch: 9, generation: 1, first: 41, number: 1, .. }]),
+        "{actions:?}"
+    );
     assert_eq!(talk.core.counters().rebased, 1);
 }
 
@@ -396,7 +399,25 @@ fn a_stream_made_anew_is_counted_from_one_and_nothing_goes_out_before_that_is_on
 fn a_stream_with_a_new_epoch_that_kept_its_producers_keeps_its_count() {
     // Event 41 was stored, its acknowledgement lost, and then every epoch renewed.
     let (_, actions) = Talk::with(record(40, 60), host(9, 41));
-    assert_eq!(saves(&actions), [StreamRecord { epoch: 9, base: 0, confirmed: 41, ..record(40, 60) }]);
+    assert_eq!(saves(&actions), [StreamRecord { epoch: 9, confirmed: 41, ..record(40, 60) }]);
+}
+
+#[test]
+fn a_number_of_an_earlier_counting_is_never_taken_for_one_of_this() {
+    use muster_contract::producer::ProducerId;
+    let outbox = ProducerId::from_random(0xabc0);
+    assert_eq!(producer_of(outbox, 0), outbox);
+    assert_ne!(producer_of(outbox, 1), producer_of(outbox, 2));
+    // Streams of two countings are not asked about in one question.
+    let mut talk = Talk::new();
+    for (no, generation) in [(1, 0), (2, 3), (3, 0)] {
+        talk.on(Event::Stored(StreamRecord { no, generation, ..record(0, 5) }));
+    }
+    talk.on(Event::Start);
+    let actions = talk.on(Event::Connected { connection: 1 });
+    assert_eq!(actions, [Action::Ask { call: 1, generation: 0, streams: vec![1, 3] }]);
+    let actions = talk.on(Event::States { call: 1, states: vec![host(5, 5), host(5, 5)] });
+    assert!(actions.contains(&Action::Ask { call: 2, generation: 3, streams: vec![2] }), "{actions:?}");
 }
 
 #[test]
@@ -441,9 +462,9 @@ fn a_host_that_lost_what_it_confirmed_parks_the_stream_until_the_loss_is_accepte
     assert_eq!(parks(&actions), ["host_behind_outbox"]);
     let call = asked(&talk.on(Event::Reset(StreamRecord { renumber: true, ..record(40, 60) })));
     let actions = talk.on(Event::States { call, states: vec![host(5, 30)] });
-    assert_eq!(saves(&actions), [StreamRecord { base: 10, ..record(40, 60) }]);
+    assert_eq!(saves(&actions), [StreamRecord { generation: 1, base: 40, ..record(40, 60) }]);
     let actions = talk.on(Event::Saved { stream: 7, ok: true });
-    assert!(matches!(actions[..], [Action::Append { first: 41, number: 31, .. }]), "{actions:?}");
+    assert!(matches!(actions[..], [Action::Append { generation: 1, first: 41, number: 1, .. }]), "{actions:?}");
 }
 
 #[test]
@@ -470,11 +491,11 @@ fn a_question_that_is_refused_for_one_stream_is_asked_for_each_alone() {
     }
     talk.on(Event::Start);
     let mut actions = talk.on(Event::Connected { connection: 1 });
-    assert_eq!(actions, [Action::Ask { call: 1, streams: vec![1, 2, 3] }]);
+    assert_eq!(actions, [Action::Ask { call: 1, generation: 0, streams: vec![1, 2, 3] }]);
     actions = talk.refused(1, "bad_stream_id");
-    assert_eq!(actions, [Action::Ask { call: 2, streams: vec![1] }]);
+    assert_eq!(actions, [Action::Ask { call: 2, generation: 0, streams: vec![1] }]);
     let actions = talk.on(Event::States { call: 2, states: vec![host(5, 0)] });
-    assert!(actions.contains(&Action::Ask { call: 3, streams: vec![2] }), "{actions:?}");
+    assert!(actions.contains(&Action::Ask { call: 3, generation: 0, streams: vec![2] }), "{actions:?}");
 }
 
 #[test]

@@ -5,29 +5,39 @@
 
 use std::time::Duration;
 
+use muster_contract::producer::ProducerId;
+
 /// The outbox's own number of a stream.
 pub type StreamNo = u64;
 
 /// The core's own number of a call to the host.
 pub type CallId = u64;
 
+/// Who counts: the producer of an outbox, in one of its countings of a stream. A counting has an id of its own, so that a
+/// number that the host gives always means the same event, whatever was deleted, made anew or restored since.
+pub fn producer_of(outbox: ProducerId, generation: u32) -> ProducerId {
+    ProducerId::from_random(outbox.to_u128() ^ u128::from(generation))
+}
+
 /// What the outbox keeps of a stream. Events have *local* numbers, given when they are published: 1, 2, 3, … for each
-/// stream of an outbox, for ever. The host counts each producer's events of one epoch from 1 on; `local - base` is the
-/// number there.
+/// stream of an outbox, for ever. The host counts each producer's events of a stream from 1 on; `local - base` is the
+/// number there, for the producer of this `generation` ([`producer_of`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StreamRecord {
     /// The outbox's number of the stream.
     pub no: StreamNo,
-    /// The epoch that `base` is for; 0 while it is not known.
+    /// The epoch in which the stream was last seen; 0 while it is not known.
     pub epoch: u64,
-    /// What a local number has more than the host's.
-    pub base: i64,
+    /// How many countings there were before this one.
+    pub generation: u32,
+    /// What a local number has more than the host's. It never changes within a generation.
+    pub base: u64,
     /// The last local number that the host has confirmed; 0 for none.
     pub confirmed: u64,
     /// The last local number given; 0 for none.
     pub last: u64,
-    /// Whether a person accepted that the host has lost events or knows others: the next answer of the host decides
-    /// `base`, whatever it was.
+    /// Whether a person accepted that the host has lost events or knows others: the next
+    /// answer of the host begins another counting.
     pub renumber: bool,
     /// Whether the stream waits for a person.
     pub parked: bool,
@@ -36,7 +46,7 @@ pub struct StreamRecord {
 impl StreamRecord {
     /// The host's number of a local one, where it has one.
     pub fn wire_number(&self, local: u64) -> Option<u64> {
-        u64::try_from(i128::from(local) - i128::from(self.base)).ok()
+        local.checked_sub(self.base).filter(|number| *number > 0)
     }
 
     /// How many events are not confirmed.
@@ -59,7 +69,7 @@ pub struct Refusal {
 pub struct HostState {
     /// The stream's epoch; 0 if there is no such stream.
     pub epoch: u64,
-    /// The last number accepted of this producer in that epoch; 0 for none.
+    /// The last number accepted of this producer; 0 for none.
     pub number: u64,
 }
 
@@ -160,6 +170,8 @@ pub enum Action {
     Ask {
         /// The call.
         call: CallId,
+        /// The counting of all these streams.
+        generation: u32,
         /// The streams, at most [`crate::limits::ASK_STREAMS_MAX`].
         streams: Vec<StreamNo>,
     },
@@ -171,6 +183,8 @@ pub enum Action {
         call: CallId,
         /// The stream.
         stream: StreamNo,
+        /// Its counting.
+        generation: u32,
         /// The stream's epoch as far as known, or 0.
         epoch: u64,
         /// The local number of the first event.
@@ -182,11 +196,11 @@ pub enum Action {
         /// At most so many bytes of kinds and payloads, unless the first event alone has more.
         bytes_max: usize,
     },
-    /// Write epoch, base and confirmed number of a stream to disk, and `renumber` as false; answered by
+    /// Write epoch, generation, base and confirmed number of a stream to disk, and `renumber` as false; answered by
     /// [`Event::Saved`]. Nothing is sent under the new numbers before.
     Save(StreamRecord),
-    /// Write to disk that the stream waits for a person. Not answered: where it is lost, the stream is parked again after
-    /// the next start.
+    /// Write to disk that the stream waits for a person. Not answered: the driver repeats it until it is written, and a
+    /// stream for which it was lost is parked again after the next start.
     Park {
         /// The stream.
         stream: StreamNo,
@@ -250,8 +264,10 @@ pub struct Counters {
     pub refused_calls: u64,
     /// Connections that were made.
     pub connections: u64,
-    /// Streams whose numbers began anew, because the stream did.
+    /// Countings that began anew, because the stream did or a person said so.
     pub rebased: u64,
+    /// Streams that were seen in another epoch than before.
+    pub epochs: u64,
     /// Streams parked.
     pub parked: u64,
 }

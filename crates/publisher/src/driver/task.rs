@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use super::calls::{self, Ended};
 use super::reading::Reader;
 use super::{Command, ConnectConfig, PublisherStatus, Sender, TokenSource};
-use crate::core::{Action, CallId, Core, Event, Refusal, StreamNo, StreamRecord};
+use crate::core::{Action, CallId, Core, Event, Refusal, StreamNo, StreamRecord, producer_of};
 use crate::limits::{ASK_STREAMS_MAX, FORGET_RETRY_MS, ms};
 use crate::outbox::reader::{Batch, ReadError, Wanted};
 use crate::outbox::{Control, Outbox};
@@ -25,7 +25,7 @@ enum Done {
     Connected { connection: u64, result: Box<Result<Connection, Lost>> },
     Closed { connection: u64, reason: ClosedReason },
     Read { call: CallId, result: Result<Batch, ReadError> },
-    Named { call: CallId, result: Result<Vec<String>, ReadError> },
+    Named { call: CallId, generation: u32, result: Result<Vec<String>, ReadError> },
     Call { connection: u64, ended: Ended },
     Event(Event),
     Pending(Result<Vec<StreamRecord>, ReadError>),
@@ -165,7 +165,7 @@ impl Task {
                 self.lost(connection, lost).await;
             }
             Done::Read { call, result } => self.read(call, result).await,
-            Done::Named { call, result } => self.named(call, result).await,
+            Done::Named { call, generation, result } => self.named(call, generation, result).await,
             Done::Call { connection, ended } => self.call_ended(connection, ended).await,
             Done::Event(event) => self.feed(event).await,
             Done::Pending(Ok(records)) => {
@@ -245,7 +245,7 @@ impl Task {
         }
     }
 
-    async fn named(&mut self, call: CallId, result: Result<Vec<String>, ReadError>) {
+    async fn named(&mut self, call: CallId, generation: u32, result: Result<Vec<String>, ReadError>) {
         let meant_for = self.reading.remove(&call);
         let streams = match result {
             Ok(streams) => streams,
@@ -257,7 +257,7 @@ impl Task {
         let Some((connection, wire)) = self.connection.clone().filter(|(number, _)| Some(*number) == meant_for) else {
             return;
         };
-        let question = args(&(self.outbox.producer().to_string(), streams));
+        let question = args(&(producer_of(self.outbox.producer(), generation).to_string(), streams));
         self.work.push(Box::pin(async move {
             let ended = calls::ask_ended(call, wire.call_procedure("producer_state", question).await);
             Done::Call { connection, ended }
@@ -307,13 +307,14 @@ impl Task {
                     self.close(wire);
                 }
             }
-            Action::Ask { call, streams } => {
+            Action::Ask { call, generation, streams } => {
                 let reader = self.reader.clone();
                 self.note_reading(call);
-                self.work.push(Box::pin(async move { Done::Named { call, result: reader.ids(streams).await } }));
+                self.work
+                    .push(Box::pin(async move { Done::Named { call, generation, result: reader.ids(streams).await } }));
             }
-            Action::Append { call, stream, epoch, first, number, events_max, bytes_max } => {
-                let wanted = Wanted { stream, epoch, first, number, events_max, bytes_max };
+            Action::Append { call, stream, generation, epoch, first, number, events_max, bytes_max } => {
+                let wanted = Wanted { stream, generation, epoch, first, number, events_max, bytes_max };
                 let reader = self.reader.clone();
                 self.note_reading(call);
                 self.work.push(Box::pin(async move { Done::Read { call, result: reader.batch(wanted).await } }));
@@ -331,8 +332,7 @@ impl Task {
                 if refusal.code.starts_with("outbox_") || refusal.code.starts_with("host_") {
                     self.outbox.meters().failed(&refusal.code);
                 }
-                // Before anything else, so that a person who sees it can decide about it.
-                outbox.control(Control::Park { stream, refusal }).await;
+                self.park(stream, refusal).await;
             }
             Action::Forget(up_to) => {
                 let (reply, answer) = oneshot::channel();
@@ -342,6 +342,27 @@ impl Task {
                 }));
             }
         }
+    }
+
+    /// Has a stream marked as parked, again and again until it is. The first time before anything else, so that a person
+    /// who sees it can decide about it.
+    async fn park(&mut self, stream: StreamNo, refusal: Refusal) {
+        let outbox = self.outbox.clone();
+        let (reply, mut answer) = oneshot::channel();
+        if !outbox.control(Control::Park { stream, refusal: refusal.clone(), reply }).await {
+            return;
+        }
+        self.work.push(Box::pin(async move {
+            while !answer.await.unwrap_or(false) {
+                tokio::time::sleep(ms(FORGET_RETRY_MS)).await;
+                let (reply, next) = oneshot::channel();
+                answer = next;
+                if !outbox.control(Control::Park { stream, refusal: refusal.clone(), reply }).await {
+                    break;
+                }
+            }
+            Done::Nothing
+        }));
     }
 
     fn note_reading(&mut self, call: CallId) {

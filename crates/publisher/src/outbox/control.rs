@@ -26,7 +26,7 @@ pub enum Decision {
 /// A request that is no publishing.
 pub(crate) enum Control {
     Save { record: StreamRecord, reply: oneshot::Sender<bool> },
-    Park { stream: StreamNo, refusal: Refusal },
+    Park { stream: StreamNo, refusal: Refusal, reply: oneshot::Sender<bool> },
     Forget { up_to: Vec<(StreamNo, u64)>, reply: oneshot::Sender<bool> },
     KeepToken { host: String, token: Token, reply: oneshot::Sender<bool> },
     Decide { stream: StreamId, decision: Decision, reply: oneshot::Sender<Result<u64, OperateError>> },
@@ -47,7 +47,7 @@ pub(super) fn apply(
 ) -> rusqlite::Result<Answer> {
     match control {
         Control::Save { record, .. } => save(record, connection, changes)?,
-        Control::Park { stream, refusal } => {
+        Control::Park { stream, refusal, .. } => {
             record::park(connection, *stream, refusal, now_ms)?;
             if let Some(mut record) = current(connection, changes, *stream)? {
                 record.parked = true;
@@ -75,11 +75,17 @@ pub(super) fn apply(
 pub(super) fn reply(controls: Vec<Control>, answers: Vec<Answer>) {
     for (control, answer) in controls.into_iter().zip(answers) {
         match (control, answer) {
-            (Control::Save { reply, .. } | Control::Forget { reply, .. } | Control::KeepToken { reply, .. }, _) => {
+            (
+                Control::Save { reply, .. }
+                | Control::Forget { reply, .. }
+                | Control::Park { reply, .. }
+                | Control::KeepToken { reply, .. },
+                _,
+            ) => {
                 let _ = reply.send(true);
             }
             (Control::Decide { reply, .. }, Answer::Decided(result)) => drop(reply.send(result)),
-            (Control::Decide { .. } | Control::Park { .. }, _) => {}
+            (Control::Decide { .. }, _) => {}
         }
     }
 }
@@ -87,13 +93,15 @@ pub(super) fn reply(controls: Vec<Control>, answers: Vec<Answer>) {
 pub(super) fn refuse(controls: Vec<Control>, error: &rusqlite::Error) {
     for control in controls {
         match control {
-            Control::Save { reply, .. } | Control::Forget { reply, .. } | Control::KeepToken { reply, .. } => {
+            Control::Save { reply, .. }
+            | Control::Forget { reply, .. }
+            | Control::Park { reply, .. }
+            | Control::KeepToken { reply, .. } => {
                 let _ = reply.send(false);
             }
             Control::Decide { reply, .. } => {
                 drop(reply.send(Err(OperateError::Disk { detail: crate::error::words(error) })));
             }
-            Control::Park { .. } => {}
         }
     }
 }
@@ -107,7 +115,7 @@ fn current(connection: &Connection, changes: &Changes, no: StreamNo) -> rusqlite
 
 fn save(record: &StreamRecord, connection: &Connection, changes: &mut Changes) -> rusqlite::Result<()> {
     let Some(mut row) = current(connection, changes, record.no)? else { return Ok(()) };
-    (row.epoch, row.base, row.renumber) = (record.epoch, record.base, false);
+    (row.epoch, row.generation, row.base, row.renumber) = (record.epoch, record.generation, record.base, false);
     changes.records.insert(row.no, row);
     forget(connection, changes, record.no, record.confirmed)
 }

@@ -31,7 +31,7 @@ const TABLES: &str = "
     CREATE TABLE token (host TEXT PRIMARY KEY, token TEXT NOT NULL) STRICT;
     CREATE TABLE stream (
         no INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, epoch INTEGER NOT NULL DEFAULT 0,
-        base INTEGER NOT NULL DEFAULT 0, confirmed INTEGER NOT NULL DEFAULT 0, last INTEGER NOT NULL DEFAULT 0,
+        generation INTEGER NOT NULL DEFAULT 0,        base INTEGER NOT NULL DEFAULT 0, confirmed INTEGER NOT NULL DEFAULT 0, last INTEGER NOT NULL DEFAULT 0,
         renumber INTEGER NOT NULL DEFAULT 0, parked_code TEXT, parked_message TEXT, parked_ms INTEGER
     ) STRICT;
     CREATE INDEX stream_pending ON stream (no) WHERE last > confirmed;

@@ -13,8 +13,7 @@ use crate::error::OpenError;
 /// The lock on an outbox: on a file beside it, because SQLite locks the file itself in ways of its own.
 #[derive(Debug)]
 pub(crate) struct OutboxLock {
-    /// Keeps the lock as long as it is open.
-    _file: File,
+    file: File,
 }
 
 fn lock_path(outbox: &Path) -> PathBuf {
@@ -49,6 +48,13 @@ impl OutboxLock {
         // For people only; that it cannot be written is no reason not to publish.
         let _ = file.set_len(0).and_then(|()| file.rewind());
         let _ = writeln!(file, "process {}", std::process::id());
-        Ok(OutboxLock { _file: file })
+        Ok(OutboxLock { file })
+    }
+}
+
+impl Drop for OutboxLock {
+    /// Closing alone would leave the lock to a process that this one is just starting, until that has begun.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
     }
 }

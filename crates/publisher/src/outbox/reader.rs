@@ -3,13 +3,15 @@
 //! What always holds: what is read is copied once, from the file into the arguments; a gap in the numbers or an event
 //! that is cut off is damage, never passed over.
 
+use std::collections::BTreeMap;
+
 use muster_contract::producer::ProducerId;
 use muster_contract::stream::StreamId;
 use rusqlite::{Connection, OptionalExtension};
 use spacetimedb_sats::bsatn;
 
 use super::record;
-use crate::core::{StreamNo, StreamRecord};
+use crate::core::{StreamNo, StreamRecord, producer_of};
 use crate::error::{is_damage, words};
 use crate::frame::{self, Room};
 use crate::limits::EVENT_OVERHEAD_BYTES;
@@ -18,6 +20,7 @@ use crate::limits::EVENT_OVERHEAD_BYTES;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
     pub(crate) stream: StreamNo,
+    pub(crate) generation: u32,
     pub(crate) epoch: u64,
     pub(crate) first: u64,
     pub(crate) number: u64,
@@ -95,6 +98,7 @@ fn missing(wanted: &Wanted, next: u64, found: u64) -> ReadError {
 fn header(id: &str, producer: ProducerId, wanted: &Wanted) -> Vec<u8> {
     // No particular `seq` is expected: other producers may write to the stream.
     let expected_next_seq = 0u64;
+    let producer = producer_of(producer, wanted.generation);
     let head = (id.to_string(), wanted.epoch, producer.to_string(), wanted.number, expected_next_seq, 0u32);
     bsatn::to_vec(&head).expect("plain data encodes")
 }
@@ -129,6 +133,21 @@ pub(crate) fn token(connection: &Connection, host: &str) -> Result<Option<String
 pub(crate) fn pending_events(connection: &Connection) -> rusqlite::Result<u64> {
     let sql = "SELECT coalesce(sum(last - confirmed), 0) FROM stream WHERE last > confirmed AND parked_code IS NULL";
     connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0)).map(i64::cast_unsigned)
+}
+
+/// The last local number of every stream.
+pub(crate) fn numbers(connection: &Connection) -> rusqlite::Result<BTreeMap<StreamId, u64>> {
+    let mut statement = connection.prepare_cached("SELECT id, last FROM stream")?;
+    let rows = statement.query_map([], |row| {
+        let id: String = row.get(0)?;
+        Ok((parsed(&id)?, row.get::<_, i64>(1)?.cast_unsigned()))
+    })?;
+    rows.collect()
+}
+
+fn parsed(id: &str) -> rusqlite::Result<StreamId> {
+    StreamId::parse(id)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error)))
 }
 
 /// A stream as people see it.
@@ -176,11 +195,8 @@ pub(crate) fn views(connection: &Connection, parked_only: bool, limit: usize) ->
             }),
             None => None,
         };
-        let stream = StreamId::parse(&id).map_err(|error| {
-            rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
-        })?;
         Ok(StreamView {
-            stream,
+            stream: parsed(&id)?,
             pending: row.get::<_, i64>(1)?.cast_unsigned(),
             confirmed: row.get::<_, i64>(2)?.cast_unsigned(),
             epoch: row.get::<_, i64>(3)?.cast_unsigned(),

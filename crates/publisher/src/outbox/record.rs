@@ -6,17 +6,18 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use crate::core::{Refusal, StreamNo, StreamRecord};
 
 /// The columns that [`read`] reads, in its order.
-const COLUMNS: &str = "no, epoch, base, confirmed, last, renumber, parked_code IS NOT NULL";
+const COLUMNS: &str = "no, epoch, base, confirmed, last, renumber, parked_code IS NOT NULL, generation";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<StreamRecord> {
     Ok(StreamRecord {
         no: row.get::<_, i64>(0)?.cast_unsigned(),
         epoch: row.get::<_, i64>(1)?.cast_unsigned(),
-        base: row.get(2)?,
+        base: row.get::<_, i64>(2)?.cast_unsigned(),
         confirmed: row.get::<_, i64>(3)?.cast_unsigned(),
         last: row.get::<_, i64>(4)?.cast_unsigned(),
         renumber: row.get(5)?,
         parked: row.get(6)?,
+        generation: row.get(7)?,
     })
 }
 
@@ -40,15 +41,17 @@ pub(super) fn insert(connection: &Connection, id: &StreamId) -> rusqlite::Result
 pub(super) fn write(connection: &Connection, record: &StreamRecord) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "UPDATE stream SET epoch = ?2, base = ?3, confirmed = ?4, last = ?5, renumber = ?6 WHERE no = ?1",
+            "UPDATE stream SET epoch = ?2, base = ?3, confirmed = ?4, last = ?5, renumber = ?6, generation = ?7 \
+             WHERE no = ?1",
         )?
         .execute((
             record.no.cast_signed(),
             record.epoch.cast_signed(),
-            record.base,
+            record.base.cast_signed(),
             record.confirmed.cast_signed(),
             record.last.cast_signed(),
             record.renumber,
+            record.generation,
         ))?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The core against a model of an outbox and a host, in any order of events: whatever is cut, killed, made anew or
 //! renumbered, each event is stored once, in order, in the stream's present life, or still in the outbox.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use muster_contract::producer::{Admit, Run, admit};
@@ -31,6 +31,10 @@ enum Step {
     Delete(u8),
     /// Every epoch is renewed; producers stay known.
     Renew,
+    /// A copy of the host is made.
+    Copy,
+    /// The host is replaced by its copy, and every epoch renewed.
+    Restore,
     Wait,
 }
 
@@ -45,21 +49,24 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Kill),
         1 => (0u8..3).prop_map(Step::Delete),
         1 => Just(Step::Renew),
+        1 => Just(Step::Copy),
+        1 => Just(Step::Restore),
         6 => Just(Step::Wait),
     ]
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct HostStream {
     epoch: u64,
-    number: u64,
+    /// The last number accepted, by counting.
+    numbers: BTreeMap<u32, u64>,
     /// Local numbers of the events in it: what the events are.
     events: Vec<u64>,
 }
 
 enum Sent {
-    Append { call: CallId, stream: StreamNo, epoch: u64, number: u64, first: u64, count: u32 },
-    Ask { call: CallId, streams: Vec<StreamNo> },
+    Append { call: CallId, stream: StreamNo, generation: u32, epoch: u64, number: u64, first: u64, count: u32 },
+    Ask { call: CallId, generation: u32, streams: Vec<StreamNo> },
 }
 
 struct World {
@@ -68,9 +75,15 @@ struct World {
     /// The outbox: rows, of which `confirmed` says what is forgotten.
     rows: BTreeMap<StreamNo, StreamRecord>,
     host: BTreeMap<StreamNo, HostStream>,
+    copy: BTreeMap<StreamNo, HostStream>,
+    /// Streams deleted since the copy was made.
+    deleted: BTreeSet<StreamNo>,
+    /// Streams whose deletion a copy has undone: what they stored before it without a word may be stored again. Nothing
+    /// is lost in them either.
+    undone: BTreeSet<StreamNo>,
     last_epoch: u64,
-    /// The last local number that was stored when the stream was last deleted: those before it need not be in it.
-    gone: BTreeMap<StreamNo, u64>,
+    /// Events that were stored and that a deletion or a restored copy took away.
+    gone: BTreeMap<StreamNo, BTreeSet<u64>>,
     sent: VecDeque<Sent>,
     answers: VecDeque<Event>,
     disk: VecDeque<Action>,
@@ -97,6 +110,9 @@ impl World {
             now: Duration::ZERO,
             rows: (1..=3).map(|no| (no, StreamRecord { no, ..StreamRecord::default() })).collect(),
             host: BTreeMap::new(),
+            copy: BTreeMap::new(),
+            deleted: BTreeSet::new(),
+            undone: BTreeSet::new(),
             last_epoch: 0,
             gone: BTreeMap::new(),
             sent: VecDeque::new(),
@@ -118,7 +134,9 @@ impl World {
                     self.answers.push_back(Event::Connected { connection });
                 }
                 Action::Disconnect { .. } => panic!("nobody stops"),
-                Action::Ask { call, streams } => self.sent.push_back(Sent::Ask { call, streams }),
+                Action::Ask { call, generation, streams } => {
+                    self.sent.push_back(Sent::Ask { call, generation, streams })
+                }
                 action @ Action::Append { .. } => self.reads.push(action),
                 Action::Park { .. } => self.parked += 1,
                 action @ (Action::Save(_) | Action::Forget(_)) => self.disk.push_back(action),
@@ -147,15 +165,21 @@ impl World {
             Step::Delete(stream) => {
                 let no = u64::from(stream) + 1;
                 if let Some(stream) = self.host.remove(&no) {
-                    let last = stream.events.last().copied().unwrap_or(0);
-                    self.gone.entry(no).and_modify(|gone| *gone = last.max(*gone)).or_insert(last);
+                    self.gone.entry(no).or_default().extend(stream.events);
+                    self.deleted.insert(no);
                 }
             }
-            Step::Renew => {
-                for stream in self.host.values_mut() {
-                    self.last_epoch += 1;
-                    stream.epoch = self.last_epoch;
+            Step::Renew => self.renew(),
+            Step::Copy => {
+                self.copy = self.host.clone();
+                self.deleted.clear();
+            }
+            Step::Restore => {
+                for (no, stream) in std::mem::replace(&mut self.host, self.copy.clone()) {
+                    self.gone.entry(no).or_default().extend(stream.events);
                 }
+                self.undone.append(&mut self.deleted);
+                self.renew();
             }
             Step::Wait => {
                 self.now += Duration::from_secs(8);
@@ -164,18 +188,27 @@ impl World {
         }
     }
 
+    fn renew(&mut self) {
+        for stream in self.host.values_mut() {
+            self.last_epoch += 1;
+            stream.epoch = self.last_epoch;
+        }
+    }
+
     fn read(&mut self, which: u8) {
         if self.reads.is_empty() {
             return;
         }
         let which = usize::from(which) % self.reads.len();
-        let Action::Append { call, stream, epoch, first, number, events_max, .. } = self.reads.remove(which) else {
+        let Action::Append { call, stream, generation, epoch, first, number, events_max, .. } =
+            self.reads.remove(which)
+        else {
             panic!("only appends are read")
         };
         let row = self.rows[&stream];
         assert!(first > row.confirmed, "an event that was forgotten is wanted again");
         let count = events_max.min(u32::try_from(row.last - first + 1).expect("few"));
-        self.sent.push_back(Sent::Append { call, stream, epoch, number, first, count });
+        self.sent.push_back(Sent::Append { call, stream, generation, epoch, number, first, count });
         self.feed(Event::Taken { call, count, bytes: 1 });
     }
 
@@ -206,7 +239,7 @@ impl World {
         match self.disk.pop_front() {
             Some(Action::Save(record)) => {
                 let row = self.rows.get_mut(&record.no).expect("a row");
-                (row.epoch, row.base) = (record.epoch, record.base);
+                (row.epoch, row.generation, row.base) = (record.epoch, record.generation, record.base);
                 row.confirmed = row.confirmed.max(record.confirmed);
                 self.feed(Event::Saved { stream: record.no, ok: true });
             }
@@ -224,15 +257,17 @@ impl World {
     fn host_takes_one(&mut self) {
         let answer = match self.sent.pop_front() {
             None => return,
-            Some(Sent::Ask { call, streams }) => {
+            Some(Sent::Ask { call, generation, streams }) => {
                 let state = |no: &StreamNo| match self.host.get(no) {
-                    Some(stream) => HostState { epoch: stream.epoch, number: stream.number },
+                    Some(stream) => {
+                        HostState { epoch: stream.epoch, number: stream.numbers.get(&generation).copied().unwrap_or(0) }
+                    }
                     None => HostState { epoch: 0, number: 0 },
                 };
                 Event::States { call, states: streams.iter().map(state).collect() }
             }
-            Some(Sent::Append { call, stream: no, epoch, number, first, count }) => {
-                match self.append(no, epoch, number, first, count) {
+            Some(Sent::Append { call, stream: no, generation, epoch, number, first, count }) => {
+                match self.append(no, (generation, epoch), number, first, count) {
                     Ok(()) => Event::Accepted { call },
                     Err(code) => {
                         Event::Refused { call, refusal: Refusal { code: code.into(), message: String::new() } }
@@ -243,7 +278,14 @@ impl World {
         self.answers.push_back(answer);
     }
 
-    fn append(&mut self, no: StreamNo, epoch: u64, number: u64, first: u64, count: u32) -> Result<(), &'static str> {
+    fn append(
+        &mut self,
+        no: StreamNo,
+        (generation, epoch): (u32, u64),
+        number: u64,
+        first: u64,
+        count: u32,
+    ) -> Result<(), &'static str> {
         let run = Run::new(number, count).expect("a run");
         if let Some(stream) = self.host.get(&no) {
             if epoch != 0 && epoch != stream.epoch {
@@ -258,10 +300,11 @@ impl World {
             self.host.insert(no, HostStream { epoch: self.last_epoch, ..HostStream::default() });
         }
         let stream = self.host.get_mut(&no).expect("there or made");
-        match admit(stream.number, run) {
+        let last = stream.numbers.entry(generation).or_default();
+        match admit(*last, run) {
             Admit::Append { skip } => {
                 stream.events.extend(first + u64::from(skip)..first + u64::from(count));
-                stream.number = run.last();
+                *last = run.last();
                 Ok(())
             }
             Admit::Duplicate => Ok(()),
@@ -271,17 +314,22 @@ impl World {
 
     fn check(&self) {
         for (no, row) in &self.rows {
-            let gone = self.gone.get(no).copied().unwrap_or(0);
+            let none = BTreeSet::new();
+            let gone = self.gone.get(no).unwrap_or(&none);
             let events = self.host.get(no).map_or(&[][..], |stream| &stream.events);
             assert!(
-                events.windows(2).all(|pair| pair[0] < pair[1]),
+                self.undone.contains(no) || events.windows(2).all(|pair| pair[0] < pair[1]),
                 "stream {no} has an event twice or out of order: {events:?}"
             );
-            // Whatever was forgotten is in the stream, or was when the stream was deleted.
-            for forgotten in gone + 1..=row.confirmed {
-                assert!(events.contains(&forgotten), "event {forgotten} of stream {no} is lost: {events:?}");
+            // Whatever was forgotten is in the stream, or was in it and is taken away; and so is what a hole is of.
+            let held: BTreeSet<u64> = events.iter().copied().collect();
+            let last = events.iter().copied().max().unwrap_or(0).max(row.confirmed);
+            for event in 1..=last {
+                assert!(
+                    held.contains(&event) || gone.contains(&event),
+                    "event {event} of stream {no} is lost: {events:?}"
+                );
             }
-            assert!(events.windows(2).all(|pair| pair[1] == pair[0] + 1), "stream {no} has a hole: {events:?}");
         }
     }
 
