@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use muster_contract::pattern::StreamPattern;
 use muster_contract::stream::StreamId;
-use muster_wire::{ConnectOptions, Endpoint, Token};
+use muster_wire::{ConnectOptions, Endpoint, Timeouts, Token};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -77,6 +77,12 @@ impl Builder {
     /// Starts from a snapshot, where there is one, rather than replay more events than this.
     pub fn replay_budget(mut self, events: u64) -> Builder {
         self.replay_budget = Some(events);
+        self
+    }
+
+    /// How long the connection waits for what. A host that is silent for `idle` counts as gone.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Builder {
+        self.connect.timeouts = timeouts;
         self
     }
 
