@@ -15,6 +15,7 @@ use crate::limits::{CLOSE_MS_MAX, ms};
 use crate::outbox::Outbox;
 
 mod calls;
+mod greeting;
 mod reading;
 mod task;
 

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use muster_wire::{ClosedReason, ConnectError, Connection, Token, args, connect};
+use muster_wire::{ClosedReason, Connection, args};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::calls::{self, Ended};
+use super::greeting::{Lost, greet};
 use super::reading::Reader;
-use super::{Command, ConnectConfig, PublisherStatus, Sender, TokenSource};
+use super::{Command, ConnectConfig, PublisherStatus, Sender};
 use crate::core::{Action, CallId, Core, Event, Refusal, StreamNo, StreamRecord, producer_of};
 use crate::limits::{ASK_STREAMS_MAX, FORGET_RETRY_MS, ms};
 use crate::outbox::reader::{Batch, ReadError, Wanted};
@@ -30,18 +31,6 @@ enum Done {
     Event(Event),
     Pending(Result<Vec<StreamRecord>, ReadError>),
     Nothing,
-}
-
-/// Why there is no connection.
-struct Lost {
-    retryable: bool,
-    message: String,
-}
-
-impl From<ConnectError> for Lost {
-    fn from(error: ConnectError) -> Self {
-        Lost { retryable: error.is_retryable(), message: error.to_string() }
-    }
 }
 
 type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -380,37 +369,4 @@ impl Task {
             Done::Connected { connection, result: Box::new(result) }
         }));
     }
-}
-
-/// Connects as whom the outbox, or its owner, says.
-async fn greet(
-    options: muster_wire::ConnectOptions,
-    source: TokenSource,
-    outbox: &Outbox,
-    reader: Reader,
-) -> Result<Connection, Lost> {
-    let passing = |message: String| Lost { retryable: true, message };
-    let (token, host) = match source {
-        TokenSource::Given(token) => (Some(token), None),
-        TokenSource::Outbox => {
-            let host = format!("{}/{}", options.endpoint.authority(), options.endpoint.database());
-            let kept = reader.token(host.clone()).await.map_err(|error| passing(format!("{error:?}")))?;
-            // A kept token that is none is as good as no token.
-            let kept = kept.and_then(|text| Token::new(text).ok());
-            let is_kept = kept.is_some();
-            (kept, (!is_kept).then_some(host))
-        }
-    };
-    // Updates are not asked for; whatever comes is thrown away.
-    let (wire, _) = connect(options.token(token)).await?;
-    if let Some(host) = host {
-        let (reply, answer) = oneshot::channel();
-        let control = Control::KeepToken { host, token: wire.token().clone(), reply };
-        if !outbox.control(control).await || !answer.await.unwrap_or(false) {
-            wire.close().await;
-            // Without it, the events that go out now could not be told from somebody else's later.
-            return Err(passing("the outbox could not keep the token that the host gave".into()));
-        }
-    }
-    Ok(wire)
 }

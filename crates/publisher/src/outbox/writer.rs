@@ -60,6 +60,9 @@ pub(super) struct Writer {
     freed: bool,
 }
 
+/// What a commit came to: for each control, and for each publishing.
+type Committed = (Vec<control::Answer>, Vec<Result<Receipt, PublishError>>);
+
 /// What a commit changes, until it is one.
 #[derive(Default)]
 pub(super) struct Changes {
@@ -109,9 +112,22 @@ impl Writer {
                 group.push(next);
             }
             self.serve(group);
-            while self.freed && requests.is_empty() {
-                self.freed = self.give_back().unwrap_or(false);
+            if self.freed {
+                self.tidy(&requests);
             }
+        }
+    }
+
+    /// Gives room back to the file system, while nobody waits.
+    fn tidy(&mut self, requests: &mpsc::Receiver<Request>) {
+        let mut gave_any = false;
+        while self.freed && requests.is_empty() {
+            self.freed = self.give_back().unwrap_or(false);
+            gave_any |= self.freed;
+        }
+        if gave_any && requests.is_empty() {
+            // The file becomes shorter once the log is written back to it; whoever reads is not waited for.
+            let _ = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         }
     }
 
@@ -176,11 +192,7 @@ impl Writer {
     }
 
     /// One commit: controls first, so that events that came after a person's word are not touched by it.
-    fn commit(
-        &mut self,
-        controls: &[Control],
-        publishes: Vec<(StreamId, Vec<Chunk>)>,
-    ) -> rusqlite::Result<(Vec<control::Answer>, Vec<Result<Receipt, PublishError>>)> {
+    fn commit(&mut self, controls: &[Control], publishes: Vec<(StreamId, Vec<Chunk>)>) -> rusqlite::Result<Committed> {
         let began = Instant::now();
         let now_ms = now_ms();
         let mut changes = Changes { totals: self.totals, ..Changes::default() };

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use muster_contract::stream::StreamId;
-use muster_publisher::{Draft, inspect};
+use muster_publisher::{Decision, Draft, OperateError, inspect};
 
-use crate::support::{events, folder, open};
+use crate::support::{PATIENCE, events, folder, open};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_publishers_share_commits() {
@@ -64,4 +64,37 @@ async fn a_large_publish_is_kept_in_chunks_no_larger_than_a_batch() {
     assert_eq!((inspection.events, inspection.streams.len()), (2_500, 1));
     assert!(inspection.oldest_ms.is_some());
     assert_eq!(inspect(&outbox, true, 10).unwrap().streams, []);
+}
+
+#[tokio::test]
+async fn a_file_that_was_emptied_gives_its_room_back() {
+    let (_folder, outbox) = folder();
+    let publisher = open(&outbox);
+    let stream = StreamId::parse("muster.test.a").unwrap();
+    let payload = format!("\"{}\"", "x".repeat(20_000));
+    for _ in 0..4 {
+        publisher.publish_many(&stream, vec![Draft::new("k", &payload); 500]).await.unwrap();
+    }
+    let not_parked = publisher.decide(&stream, Decision::Drop).await;
+    assert_eq!(not_parked, Err(OperateError::NotParked { stream: stream.clone() }));
+    let unknown = StreamId::parse("muster.test.b").unwrap();
+    let no_such = publisher.decide(&unknown, Decision::Drop).await;
+    assert_eq!(no_such, Err(OperateError::NoSuchStream { stream: unknown }));
+    publisher.close().await;
+    assert!(std::fs::metadata(&outbox).unwrap().len() > 40_000_000);
+    rusqlite::Connection::open(&outbox).unwrap().execute("UPDATE stream SET parked_code = 'x'", []).unwrap();
+
+    let publisher = open(&outbox);
+    assert_eq!(publisher.decide(&stream, Decision::Drop).await, Ok(2_000));
+    let metrics = publisher.metrics();
+    assert_eq!((metrics.depth_events, metrics.depth_bytes), (0, 0));
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while std::fs::metadata(&outbox).unwrap().len() > 20_000_000 {
+        assert!(std::time::Instant::now() < deadline, "the file never becomes smaller");
+        // Between two looks of a deadline-bound wait; nothing depends on its length.
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    // Numbers go on.
+    assert_eq!(publisher.publish_many(&stream, [Draft::new("k", "1")]).await.unwrap().first, 2_001);
+    assert_eq!(publisher.numbers().unwrap()[&stream], 2_001);
 }

@@ -13,7 +13,8 @@ async fn payloads_without_a_canonical_form_are_refused() {
     let publisher = open(&outbox);
     let stream = StreamId::parse("muster.test.a").unwrap();
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
-    let cases: [(&[u8], fn(&PayloadError) -> bool); 8] = [
+    type Check = fn(&PayloadError) -> bool;
+    let cases: [(&[u8], Check); 8] = [
         (b"{", |error| matches!(error, PayloadError::Syntax { .. })),
         (b"NaN", |error| matches!(error, PayloadError::Syntax { .. })),
         (b"{\"a\":Infinity}", |error| matches!(error, PayloadError::Syntax { .. })),

@@ -1,0 +1,99 @@
+//! How numbers are counted where a stream is made anew, renewed, restored or given up.
+
+use super::*;
+
+#[test]
+fn a_stream_made_anew_is_counted_from_one_and_nothing_goes_out_before_that_is_on_disk() {
+    let (mut talk, _) = Talk::with(record(40, 60), host(5, 40));
+    talk.taken(2, 10);
+    talk.taken(3, 10);
+    talk.refused(2, "epoch_changed");
+    let call = asked(&talk.refused(3, "epoch_changed"));
+    let actions = talk.on(Event::States { call, states: vec![host(9, 0)] });
+    assert_eq!(saves(&actions), [StreamRecord { epoch: 9, generation: 1, base: 40, ..record(40, 60) }]);
+    assert_eq!(appends(&actions), []);
+    let actions = talk.on(Event::Saved { stream: 7, ok: true });
+    assert!(
+        matches!(actions[..], [Action::Append { epoch: 9, generation: 1, first: 41, number: 1, .. }]),
+        "{actions:?}"
+    );
+    assert_eq!(talk.core.counters().rebased, 1);
+}
+
+#[test]
+fn a_stream_with_a_new_epoch_that_kept_its_producers_keeps_its_count() {
+    // Event 41 was stored, its acknowledgement lost, and then every epoch renewed.
+    let (_, actions) = Talk::with(record(40, 60), host(9, 41));
+    assert_eq!(saves(&actions), [StreamRecord { epoch: 9, confirmed: 41, ..record(40, 60) }]);
+}
+
+#[test]
+fn a_number_of_an_earlier_counting_is_never_taken_for_one_of_this() {
+    use muster_contract::producer::ProducerId;
+    let outbox = ProducerId::from_random(0xabc0);
+    assert_eq!(producer_of(outbox, 0), outbox);
+    assert_ne!(producer_of(outbox, 1), producer_of(outbox, 2));
+    // Streams of two countings are not asked about in one question.
+    let mut talk = Talk::new();
+    for (no, generation) in [(1, 0), (2, 3), (3, 0)] {
+        talk.on(Event::Stored(StreamRecord { no, generation, ..record(0, 5) }));
+    }
+    talk.on(Event::Start);
+    let actions = talk.on(Event::Connected { connection: 1 });
+    assert_eq!(actions, [Action::Ask { call: 1, generation: 0, streams: vec![1, 3] }]);
+    let actions = talk.on(Event::States { call: 1, states: vec![host(5, 5), host(5, 5)] });
+    assert!(actions.contains(&Action::Ask { call: 2, generation: 3, streams: vec![2] }), "{actions:?}");
+}
+
+#[test]
+fn new_numbers_that_cannot_be_written_are_not_used() {
+    let (mut talk, actions) = Talk::with(record(40, 60), host(9, 0));
+    assert_eq!(saves(&actions).len(), 1);
+    assert_eq!(talk.on(Event::Saved { stream: 7, ok: false }), []);
+    let call = asked(&talk.after(Duration::from_millis(250)));
+    assert_eq!(
+        saves(&talk.on(Event::States { call, states: vec![host(9, 0)] })).len(),
+        1,
+        "it begins with the question"
+    );
+}
+
+#[test]
+fn new_numbers_written_after_their_connection_ended_are_asked_about_again() {
+    let (mut talk, _) = Talk::with(record(40, 60), host(9, 0));
+    talk.on(Event::Disconnected { connection: 1, retryable: true, message: "cut".into() });
+    talk.after(Duration::from_millis(250));
+    assert_eq!(talk.on(Event::Connected { connection: 2 }), []);
+    assert!(matches!(talk.on(Event::Saved { stream: 7, ok: true })[..], [Action::Ask { .. }]));
+}
+
+#[test]
+fn the_epoch_of_a_stream_that_the_publisher_made_is_learnt_after_the_first_success() {
+    let (mut talk, actions) = Talk::with(StreamRecord { epoch: 0, ..record(0, 15) }, host(0, 0));
+    assert!(matches!(actions[..], [Action::Append { epoch: 0, number: 1, .. }]));
+    assert_eq!(appends(&talk.taken(2, 10)), [], "a rest waits for company");
+    let more = appends(&talk.after(Duration::from_millis(5)));
+    talk.taken(more[0].0, 5);
+    assert_eq!(forgets(&talk.on(Event::Accepted { call: 2 })), [(7, 10)]);
+    assert_eq!(talk.on(Event::Accepted { call: more[0].0 }), [], "with nothing to send there is nothing to ask");
+    let call = asked(&talk.on(Event::Stored(record(15, 16))));
+    let actions = talk.on(Event::States { call, states: vec![host(3, 15)] });
+    assert_eq!(saves(&actions), [StreamRecord { epoch: 3, ..record(15, 16) }]);
+}
+
+#[test]
+fn a_host_that_lost_what_it_confirmed_parks_the_stream_until_the_loss_is_accepted() {
+    let (mut talk, actions) = Talk::with(record(40, 60), host(5, 30));
+    assert_eq!(parks(&actions), ["host_behind_outbox"]);
+    let call = asked(&talk.on(Event::Reset(StreamRecord { renumber: true, ..record(40, 60) })));
+    let actions = talk.on(Event::States { call, states: vec![host(5, 30)] });
+    assert_eq!(saves(&actions), [StreamRecord { generation: 1, base: 40, ..record(40, 60) }]);
+    let actions = talk.on(Event::Saved { stream: 7, ok: true });
+    assert!(matches!(actions[..], [Action::Append { generation: 1, first: 41, number: 1, .. }]), "{actions:?}");
+}
+
+#[test]
+fn an_outbox_older_than_what_the_host_has_parks_the_stream() {
+    let (_, actions) = Talk::with(record(40, 60), host(5, 61));
+    assert_eq!(parks(&actions), ["outbox_behind_host"]);
+}

@@ -1,0 +1,123 @@
+//! What a refusal does to its stream, and to no other.
+
+use super::*;
+
+#[test]
+fn a_refused_stream_stops_waits_for_what_is_under_way_and_asks() {
+    let (mut talk, _) = Talk::with(record(0, 100), host(5, 0));
+    talk.taken(2, 10);
+    talk.taken(3, 10);
+    talk.taken(4, 10);
+    assert_eq!(talk.refused(2, "sequence_conflict"), []);
+    assert_eq!(talk.refused(3, "producer_hole"), []);
+    let actions = talk.refused(4, "producer_hole");
+    assert_eq!(actions, [Action::Ask { call: 5, generation: 0, streams: vec![7] }], "nothing else before the answer");
+    assert_eq!(talk.core.status().refused, [(7, refusal("sequence_conflict"))], "the others follow from the first");
+}
+
+#[test]
+fn a_stream_is_parked_when_a_final_refusal_comes_again_for_the_only_call() {
+    let (mut talk, _) = Talk::with(record(0, 20), host(5, 0));
+    talk.taken(2, 10);
+    talk.taken(3, 10);
+    talk.refused(2, "sequence_conflict");
+    let call = asked(&talk.refused(3, "producer_hole"));
+    let actions = talk.on(Event::States { call, states: vec![host(5, 0)] });
+    let [(call, 1)] = appends(&actions)[..] else { panic!("not one batch from 1 on: {actions:?}") };
+    assert_eq!(appends(&talk.taken(call, 10)), [], "one call at a time now");
+    assert_eq!(parks(&talk.refused(call, "sequence_conflict")), ["sequence_conflict"]);
+    assert_eq!(talk.core.status().parked_streams, 1);
+    assert_eq!(talk.on(Event::Stored(record(0, 101))), [], "it waits for a person");
+    let actions = talk.on(Event::Reset(record(0, 101)));
+    assert!(matches!(actions[..], [Action::Ask { .. }]));
+}
+
+#[test]
+fn a_refusal_that_a_crash_took_back_parks_nothing() {
+    let (mut talk, _) = Talk::with(record(0, 10), host(5, 0));
+    talk.taken(2, 10);
+    let call = asked(&talk.refused(2, "sequence_conflict"));
+    let (probe, _) = appends(&talk.on(Event::States { call, states: vec![host(5, 0)] }))[0];
+    talk.taken(probe, 10);
+    assert_eq!(forgets(&talk.on(Event::Accepted { call: probe })), [(7, 10)]);
+    // Another one, much later, is the first again.
+    let mut later = record(10, 20);
+    later.epoch = 5;
+    let (call, _) = appends(&talk.on(Event::Stored(later)))[0];
+    talk.taken(call, 10);
+    assert_eq!(parks(&talk.refused(call, "sequence_conflict")), [""; 0]);
+}
+
+#[test]
+fn final_refusals_of_changing_codes_park_in_the_end() {
+    let (mut talk, mut actions) = Talk::with(record(0, 10), host(5, 0));
+    for code in ["producer_hole", "sequence_conflict", "payload_hash_mismatch"] {
+        let (call, _) = appends(&actions)[0];
+        talk.taken(call, 10);
+        let mut answer = talk.refused(call, code);
+        assert_eq!(parks(&answer), [""; 0], "{code}");
+        if answer.is_empty() {
+            answer = talk.after(Duration::from_secs(8));
+        }
+        actions = talk.on(Event::States { call: asked(&answer), states: vec![host(5, 0)] });
+    }
+    let (call, _) = appends(&actions)[0];
+    talk.taken(call, 10);
+    assert_eq!(parks(&talk.refused(call, "producer_hole")), ["producer_hole"]);
+}
+
+#[test]
+fn a_parked_stream_holds_up_no_other() {
+    let (mut talk, _) = Talk::with(record(0, 10), host(5, 0));
+    talk.taken(2, 10);
+    let call = asked(&talk.refused(2, "payload_hash_mismatch"));
+    let (call, _) = appends(&talk.on(Event::States { call, states: vec![host(5, 0)] }))[0];
+    talk.taken(call, 10);
+    talk.refused(call, "payload_hash_mismatch");
+    let call = asked(&talk.on(Event::Stored(StreamRecord { no: 8, ..record(0, 5) })));
+    assert_eq!(appends(&talk.on(Event::States { call, states: vec![host(5, 0)] })).len(), 1);
+}
+
+#[test]
+fn passing_refusals_are_tried_again_ever_more_slowly_and_never_park() {
+    let (mut talk, mut actions) = Talk::with(record(0, 10), host(5, 0));
+    let mut waits = Vec::new();
+    for code in
+        ["rate_limited", "forbidden_stream", "internal", "code_of_tomorrow", "unauthorized", "internal", "internal"]
+    {
+        let (call, _) = appends(&actions)[0];
+        talk.taken(call, 10);
+        assert_eq!(talk.refused(call, code), []);
+        let due = talk.core.next_deadline().expect("a wait");
+        waits.push((due - talk.now).as_millis());
+        talk.now = due;
+        let call = asked(&talk.on(Event::Tick));
+        actions = talk.on(Event::States { call, states: vec![host(5, 0)] });
+    }
+    assert_eq!(waits, [250, 500, 1_000, 2_000, 4_000, 8_000, 8_000]);
+}
+
+#[test]
+fn a_damaged_outbox_parks_the_stream_and_an_unreadable_one_is_tried_again() {
+    let (mut talk, _) = Talk::with(record(0, 10), host(5, 0));
+    let actions = talk.on(Event::NotTaken { call: 2, damaged: true, message: "cut off".into() });
+    assert_eq!(parks(&actions), ["outbox_damaged"]);
+    let (mut talk, _) = Talk::with(record(0, 10), host(5, 0));
+    assert_eq!(talk.on(Event::NotTaken { call: 2, damaged: false, message: "busy".into() }), []);
+    assert!(talk.core.next_deadline().is_some());
+}
+
+#[test]
+fn a_question_that_is_refused_for_one_stream_is_asked_for_each_alone() {
+    let mut talk = Talk::new();
+    for no in 1..=3 {
+        talk.on(Event::Stored(StreamRecord { no, ..record(0, 5) }));
+    }
+    talk.on(Event::Start);
+    let mut actions = talk.on(Event::Connected { connection: 1 });
+    assert_eq!(actions, [Action::Ask { call: 1, generation: 0, streams: vec![1, 2, 3] }]);
+    actions = talk.refused(1, "bad_stream_id");
+    assert_eq!(actions, [Action::Ask { call: 2, generation: 0, streams: vec![1] }]);
+    let actions = talk.on(Event::States { call: 2, states: vec![host(5, 0)] });
+    assert!(actions.contains(&Action::Ask { call: 3, generation: 0, streams: vec![2] }), "{actions:?}");
+}
