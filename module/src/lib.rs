@@ -41,6 +41,7 @@ pub fn client_connected(ctx: &ReducerContext) -> Result<(), String> {
     // Before anything a client could read: SpacetimeDB has no hook for "the module was updated", and the first
     // connection after an update is the first that could see an old contract.
     contract_info::refresh(ctx);
+    streams::retention::keep_going(ctx);
     presence::connected(ctx)
 }
 

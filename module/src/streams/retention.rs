@@ -3,7 +3,8 @@
 //! What always holds: what may go is decided by `muster_contract::retention`; the events and the floor go in one
 //! transaction, so a stream holds exactly `floor..=head` at any moment. A sweep does a bounded amount of work and then
 //! lets others have the host before it goes on: a backlog of a million events takes many sweeps and holds up no append
-//! for longer than one. There is a row in `retention_sweep` for as long as there is something that a sweep could find.
+//! for longer than one. There is a row in `retention_sweep` for as long as there is something that a sweep could find; each connection
+//! sees to it.
 
 use std::time::Duration;
 
@@ -73,6 +74,15 @@ pub(super) fn begin_now(ctx: &ReducerContext) {
         ctx.db.retention_sweep().scheduled_id().delete(scheduled_id);
     }
     schedule(ctx, ctx.timestamp, 0);
+}
+
+/// Sweeps again if nothing is scheduled and something should be: the host takes a schedule's row away also when its
+/// reducer failed, and retention must not end with one bad sweep.
+pub(crate) fn keep_going(ctx: &ReducerContext) {
+    let wanted = || lane_config::current(ctx).policy().deletes() || ctx.db.sync_garbage().count() > 0;
+    if ctx.db.retention_sweep().count() == 0 && wanted() {
+        schedule(ctx, ctx.timestamp, 0);
+    }
 }
 
 fn schedule(ctx: &ReducerContext, at: Timestamp, after: u64) {

@@ -100,6 +100,19 @@ async fn more_than_one_sweep_takes_is_swept_bit_by_bit_over_many_streams() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_that_was_lost_begins_again_with_the_next_connection() {
+    let lane = Lane::start().await;
+    let session = lane.join().await;
+    session.emit("a", 1..=9).await;
+    // Written past the module, the wishes are there and no sweep is.
+    lane.place
+        .sql("INSERT INTO lane_config (id, retention_age_s, retention_events, retention_bytes, keep_unsnapshotted, sweep_every_s) VALUES (0, 0, 2, 0, false, 1)")
+        .await;
+    lane.join().await;
+    until_floor(&lane, "a", 8).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_the_owner_configures_and_without_limits_nothing_is_scheduled() {
     let lane = Lane::start().await;
     let session = lane.join().await;
