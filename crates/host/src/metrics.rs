@@ -19,6 +19,8 @@ pub(crate) struct HostMetrics {
     pub(crate) connections_refused: IntCounter,
     /// Databases in the catalogue.
     pub(crate) databases: IntGauge,
+    /// Modules that are being tried out before they are published.
+    pub(crate) trials: IntGauge,
 }
 
 impl HostMetrics {
@@ -35,11 +37,13 @@ impl HostMetrics {
                 "Connections that were refused because all places were taken",
             )?,
             databases: IntGauge::new("muster_host_databases", "Databases that this host holds")?,
+            trials: IntGauge::new("muster_host_trials", "Modules that are being tried out before they are published")?,
         };
         let registry = &this.registry;
         registry.register(Box::new(this.connections.clone()))?;
         registry.register(Box::new(this.connections_refused.clone()))?;
         registry.register(Box::new(this.databases.clone()))?;
+        registry.register(Box::new(this.trials.clone()))?;
         registry.register(Box::new(&*WORKER_METRICS))?;
         registry.register(Box::new(&*DB_METRICS))?;
         registry.register(Box::new(&*DATA_SIZE_METRICS))?;
@@ -50,5 +54,23 @@ impl HostMetrics {
     /// All counters, in Prometheus' text format.
     pub(crate) fn text(&self) -> Result<String, prometheus::Error> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+/// One of what a gauge counts, for as long as it is.
+#[derive(Debug)]
+pub(crate) struct Counted(IntGauge);
+
+impl Counted {
+    /// One more.
+    pub(crate) fn in_gauge(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }

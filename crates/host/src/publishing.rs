@@ -25,6 +25,7 @@ use crate::control::{ControlError, DatabaseRecord, ProgramRecord};
 use crate::engine::ENGINE_VERSION;
 use crate::http_error::{ApiError, causes};
 use crate::limits::TRIAL_TIMEOUT;
+use crate::metrics::Counted;
 use crate::state::{AppState, HostState};
 
 /// A new database to be.
@@ -289,8 +290,9 @@ async fn trial<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> Result<T, ApiError> {
     let place = state.publishing.trial().await?;
+    let counted = Counted::in_gauge(&state.metrics.trials);
     let work = tokio::spawn(async move {
-        let _place = place;
+        let _held_until_it_ends = (place, counted);
         work.await
     });
     match tokio::time::timeout(TRIAL_TIMEOUT, work).await {

@@ -19,7 +19,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use prometheus::IntGauge;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -29,7 +28,7 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use crate::limits::{ACCEPT_RETRY_PAUSE, HostLimits, LAST_REQUEST_GRACE, REFUSAL_TIMEOUT, REFUSALS_AT_ONCE};
-use crate::metrics::HostMetrics;
+use crate::metrics::{Counted, HostMetrics};
 
 /// What a connection above the limit is told, whatever it asked for.
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
@@ -102,7 +101,7 @@ impl Server {
 
     fn admit(&self, stream: TcpStream) {
         if let Ok(place) = self.places.clone().try_acquire_owned() {
-            let place = Place::new(place, self.metrics.connections.clone());
+            let place = Place { _permit: place, _taken: Counted::in_gauge(&self.metrics.connections) };
             // Answers are written whole: waiting to fill packets only delays them.
             let _ = stream.set_nodelay(true);
             let stream = Placed { stream, _place: place };
@@ -194,20 +193,7 @@ struct Placed {
 /// A place, counted among the taken ones for as long as it is.
 struct Place {
     _permit: OwnedSemaphorePermit,
-    taken: IntGauge,
-}
-
-impl Place {
-    fn new(permit: OwnedSemaphorePermit, taken: IntGauge) -> Self {
-        taken.inc();
-        Self { _permit: permit, taken }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.taken.dec();
-    }
+    _taken: Counted,
 }
 
 impl AsyncRead for Placed {

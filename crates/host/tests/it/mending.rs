@@ -6,7 +6,7 @@ use muster_host::{Host, StartError};
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::client::{Client, answer, host};
+use crate::client::{Client, PATIENCE, answer, host};
 use crate::module::{Variant, module};
 
 #[tokio::test]
@@ -100,8 +100,12 @@ fn a_module_that_loops_while_it_is_described_holds_up_nobody() {
         let request = nobody.post("/v1/database").body(looping()).timeout(Duration::from_secs(100));
         let started = Instant::now();
         let looping = tokio::spawn(answer(request));
-        // Until the host has it.
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        let is_tried = async || {
+            let (_, metrics) = answer(nobody.get("/v1/metrics")).await;
+            metrics.lines().any(|line| line == "muster_host_trials 1")
+        };
+        let begun = async { while !is_tried().await {} };
+        tokio::time::timeout(PATIENCE, begun).await.expect("the host has it");
         let owner = Client::new(host.url()).await;
         owner.publish("brisk", module(Variant::Plain)).await;
         owner.publish("brisk", module(Variant::WithNotes)).await;
