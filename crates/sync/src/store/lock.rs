@@ -10,7 +10,15 @@ use super::error::StoreError;
 
 /// Held while it lives.
 #[derive(Debug)]
-pub(super) struct Lock(#[allow(dead_code, reason = "held for what the system does when it is closed")] File);
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // By name: a child of this process that has not become another program yet would hold it a moment longer.
+        // Where that fails, the system unlocks it with the file.
+        let _ = self.0.unlock();
+    }
+}
 
 impl Lock {
     pub(super) fn take(store: &Path) -> Result<Lock, StoreError> {

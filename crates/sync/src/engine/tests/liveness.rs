@@ -64,6 +64,18 @@ fn nothing_is_live_before_it_is_committed() {
 }
 
 #[test]
+fn nothing_is_live_while_its_last_page_waits_for_the_store() {
+    let mut world = World::new();
+    world.append("a", &["1", "2", "3", "4", "5", "6"]);
+    world.connect();
+    while world.answer_next() {}
+    world.commit_next();
+    assert_eq!(world.state("a"), ConnectionState::Replaying);
+    world.commit_next();
+    assert_eq!(world.state("a"), ConnectionState::Live);
+}
+
+#[test]
 fn a_tail_that_keeps_up_stays_live() {
     let mut world = applied(2);
     for _ in 0..50 {
