@@ -7,7 +7,8 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    bench, call, completions, delete, demo, describe, handshake, host, lane, logs, publish, sql, subscribe,
+    bench, call, completions, delete, demo, describe, emit, handshake, host, lane, logs, outbox, publish, sql, streams,
+    subscribe, tail,
 };
 use crate::outcome::{Failure, one_line};
 
@@ -21,7 +22,9 @@ Examples:
   muster host --in-memory
   muster publish --server http://127.0.0.1:3000 --database presence
   muster sql --lane dev 'SELECT * FROM active_connection'
-  muster subscribe --lane dev --json 'SELECT * FROM presence_summary'";
+  muster subscribe --lane dev --json 'SELECT * FROM presence_summary'
+  muster emit --lane dev --flush events.ndjson
+  muster tail --lane dev --store copy.db 'runtime.run.*'";
 
 /// Muster's command line.
 #[derive(Debug, Parser)]
@@ -72,11 +75,19 @@ pub(crate) enum Command {
     Call(call::CallArgs),
     /// Follow the rows of queries
     Subscribe(subscribe::SubscribeArgs),
+    /// Send events to their streams, through an outbox that loses none
+    Emit(emit::EmitArgs),
+    /// Follow streams, from any event on
+    Tail(tail::TailArgs),
+    /// List streams
+    Streams(streams::StreamsArgs),
+    /// Show what waits in an outbox, and decide about parked streams
+    Outbox(outbox::OutboxArgs),
     /// Delete a database and all its data
     Delete(delete::DeleteArgs),
     /// Let N clients meet, and count them: does this database work?
     Handshake(handshake::HandshakeArgs),
-    /// Start a host, publish the module and run the handshake, all in one
+    /// Start a host, let clients meet, then break things while events flow, all in one
     Demo(demo::DemoArgs),
     /// Measure this machine with Muster, beside yardsticks
     #[command(subcommand)]

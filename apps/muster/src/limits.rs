@@ -39,6 +39,35 @@ pub(crate) const NAME_DISTANCE_MAX: usize = 3;
 /// How long any one state of a handshake may take to come about, in milliseconds, unless `--patience` says otherwise.
 pub(crate) const HANDSHAKE_PATIENCE_MS: u64 = 30_000;
 
+/// The longest line that `emit` reads, in bytes: a payload's limit is on its canonical form, which white space and escapes
+/// can be several times longer than.
+pub(crate) const EMIT_LINE_BYTES_MAX: usize = 4 * 1_024 * 1_024;
+
+/// How much of its input `emit` reads at a time, in bytes.
+pub(crate) const EMIT_READ_BYTES: usize = 1_024 * 1_024;
+
+/// How many events `emit` stores at a time at most.
+pub(crate) const EMIT_WINDOW_EVENTS_MAX: usize = 2_000;
+
+/// From how many bytes of payloads on `emit` stores what it has read.
+pub(crate) const EMIT_WINDOW_BYTES: usize = 1_024 * 1_024;
+
+/// How long `emit` waits, in milliseconds, until a full outbox has room for more, before it looks again.
+pub(crate) const EMIT_ROOM_POLL_MS: u64 = 100;
+
+/// How long `emit` without `--flush` goes on sending when everything is stored, in milliseconds.
+pub(crate) const EMIT_SEND_MS: u64 = 2_000;
+
+/// How long `emit --flush`, and a full outbox, wait for the host, and `tail --until-idle` until it is live, in
+/// milliseconds, unless `--patience` says otherwise.
+pub(crate) const STREAMS_PATIENCE_MS: u64 = 60_000;
+
+/// How many streams of an outbox `muster outbox` shows.
+pub(crate) const OUTBOX_STREAMS_MAX: usize = 10_000;
+
+/// How often a parked or blocked stream is looked for, while there is one, in milliseconds.
+pub(crate) const STREAMS_LOOK_MS: u64 = 200;
+
 /// How long the demonstration's host may take until it answers, in milliseconds.
 #[cfg(feature = "host")]
 pub(crate) const DEMO_HOST_READY_MS_MAX: u64 = 60_000;
@@ -47,6 +76,26 @@ pub(crate) const DEMO_HOST_READY_MS_MAX: u64 = 60_000;
 #[cfg(feature = "host")]
 pub(crate) const DEMO_HOST_STOP_MS_MAX: u64 = 30_000;
 
+/// How many events the demonstration lets out beyond the point where its next fault is due.
+#[cfg(feature = "host")]
+pub(crate) const DEMO_LEAD_EVENTS: usize = 1_500;
+
+/// How many events the demonstration stores at a time.
+#[cfg(feature = "host")]
+pub(crate) const DEMO_WINDOW_EVENTS: usize = 500;
+
+/// How long the demonstration's network is silent when it is frozen, in milliseconds.
+#[cfg(feature = "host")]
+pub(crate) const DEMO_FREEZE_MS: u64 = 700;
+
+/// How long each byte takes on the demonstration's slow network, in milliseconds.
+#[cfg(feature = "host")]
+pub(crate) const DEMO_DELAY_MS: u64 = 15;
+
+/// How long the demonstration waits for the next of its events to be applied, in milliseconds.
+#[cfg(feature = "host")]
+pub(crate) const DEMO_STREAMS_MS_MAX: u64 = 60_000;
+
 const KIB: u64 = 1_024;
 const MIB: u64 = 1_024 * KIB;
 
@@ -54,3 +103,12 @@ const _: () = assert!(TOKEN_FILE_BYTES_MAX < CONFIG_FILE_BYTES_MAX && CONFIG_FIL
 // Who holds the lock asks which tokens are taken, then for a new one, and then perhaps the first again.
 const _: () = assert!(TOKEN_LOCK_MS_MAX > 3 * CHECK_MS_MAX && TOKEN_LOCK_POLL_MS < TOKEN_LOCK_MS_MAX);
 const _: () = assert!(SAVED_TOKENS_MAX > 0);
+// A line must fit into what is read at once several times, and the largest payload into a line.
+const _: () = assert!(EMIT_LINE_BYTES_MAX >= 4 * muster_contract::limits::PAYLOAD_BYTES_MAX);
+// What is read at a time must fit into one publish.
+const _: () = assert!(EMIT_WINDOW_EVENTS_MAX <= muster_publisher::limits::PUBLISH_EVENTS_MAX);
+const _: () = assert!(
+    EMIT_WINDOW_BYTES + muster_contract::limits::PAYLOAD_BYTES_MAX + EMIT_WINDOW_EVENTS_MAX * 128
+        <= muster_publisher::limits::PUBLISH_BYTES_MAX
+);
+const _: () = assert!(EMIT_SEND_MS < STREAMS_PATIENCE_MS && EMIT_ROOM_POLL_MS < STREAMS_PATIENCE_MS);

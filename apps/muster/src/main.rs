@@ -7,6 +7,9 @@
 mod cli;
 mod commands;
 mod confirm;
+#[cfg(feature = "host")]
+mod demo;
+mod emit;
 mod handshake;
 mod limits;
 mod logging;
@@ -15,6 +18,7 @@ mod outcome;
 mod schema;
 mod signals;
 mod table;
+mod tail;
 mod target;
 mod ui;
 mod value;

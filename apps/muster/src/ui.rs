@@ -37,6 +37,11 @@ impl Ui {
         }
     }
 
+    /// What is wrong with one of many things, where the others go on: one line on stderr, `--quiet` or not.
+    pub(crate) fn complain(&self, line: impl AsRef<str>) {
+        to_stderr(&one_line(line.as_ref()));
+    }
+
     /// Whether nothing but errors is to be said.
     pub(crate) const fn is_quiet(&self) -> bool {
         self.quiet
@@ -60,7 +65,6 @@ impl Ui {
     ///
     /// # Panics
     /// Never: the template is a constant that is known to be right.
-    #[cfg(feature = "host")]
     pub(crate) fn progress_bar(&self) -> indicatif::ProgressBar {
         if self.quiet {
             return indicatif::ProgressBar::hidden();

@@ -1,8 +1,8 @@
-//! `muster demo`: a host, the module, and clients that meet, in one command.
+//! `muster demo`: a host, the module, clients that meet, and events that arrive whatever breaks, in one command.
 //!
 //! What always holds: nothing in it is pretended. The host is a process of its own on a temporary folder, the module is
 //! published over HTTP, the clients connect over the network; the host is stopped and the folder removed at the end,
-//! whatever happened in between.
+//! whatever happened in between. What breaks, and how it is judged, stands in [`crate::demo`].
 
 use std::num::NonZeroU16;
 use std::path::PathBuf;
@@ -14,8 +14,14 @@ use crate::ui::Ui;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Starts an embedded host on a temporary folder and a free port, publishes the module, runs the
-handshake, says what it saw, and stops the host. The evidence file stays. Exit codes are those
-of `muster handshake`.
+handshake, and says what it saw. Then events go through an outbox to a subscriber's database, while
+the host is killed and started again and the network is cut, made silent and slowed, each at a point
+of the events' progress. The table at the end compares that database with what was emitted, byte for
+byte. The evidence file stays. Exit code 1 if the handshake fails, or an event is lost, there twice,
+out of order or altered.
+
+The events are those of --events, newline-delimited JSON as `muster emit` reads it, also compressed
+(gzip); else of ../shared/data/agent-events.ndjson.gz, if that is there; else 400 that are built in.
 
 Example:
   muster demo --clients 50")]
@@ -29,6 +35,9 @@ pub(crate) struct DemoArgs {
     /// Where to leave the evidence, made if missing
     #[arg(long, value_name = "DIR", default_value = "evidence")]
     evidence_dir: PathBuf,
+    /// Which events to send
+    #[arg(long, value_name = "FILE", env = "MUSTER_DEMO_EVENTS", hide_env_values = true)]
+    events: Option<PathBuf>,
 }
 
 /// This build has no host.
@@ -49,20 +58,16 @@ pub(crate) async fn run(ui: &Ui, args: DemoArgs) -> Outcome {
 #[cfg(feature = "host")]
 mod embedded {
     use std::path::Path;
-    use std::process::Stdio;
     use std::time::Duration;
 
     use muster_wire::Endpoint;
     use muster_wire::http::{HttpClient, PublishOptions};
-    use serde::Deserialize;
-    use tokio::io::{AsyncBufReadExt, BufReader};
-    use tokio::process::{Child, Command};
-    use tokio::time::timeout;
 
     use super::DemoArgs;
     use crate::commands::handshake::{progress, summary};
+    use crate::demo::{Drill, Events, HostProcess};
     use crate::handshake::{self, Plan};
-    use crate::limits::{DEMO_HOST_READY_MS_MAX, DEMO_HOST_STOP_MS_MAX, HANDSHAKE_PATIENCE_MS};
+    use crate::limits::HANDSHAKE_PATIENCE_MS;
     use crate::module_file::ModuleFile;
     use crate::outcome::{Exit, Failure, Outcome};
     use crate::ui::Ui;
@@ -70,6 +75,7 @@ mod embedded {
     const DATABASE: &str = "muster-demo";
 
     pub(super) async fn run(ui: &Ui, args: DemoArgs) -> Outcome {
+        let events = Events::load(args.events.as_deref())?;
         let module = ModuleFile::find(ui, args.module.as_deref()).await?;
         let folder = tempfile::tempdir().map_err(|error| {
             Failure::could_not(
@@ -77,16 +83,30 @@ mod embedded {
                 "free some space, or set TMPDIR to a folder that can be written",
             )
         })?;
-        let mut host = HostProcess::start(folder.path()).await?;
-        let outcome = meet(ui, &args, &host, module).await;
+        let mut host = HostProcess::start(&folder.path().join("host")).await?;
+        let outcome = both(ui, &args, &mut host, module, &events, folder.path()).await;
         let stopped = host.stop().await;
         let outcome = outcome?;
         stopped?;
         Ok(outcome)
     }
 
-    async fn meet(ui: &Ui, args: &DemoArgs, host: &HostProcess, module: ModuleFile) -> Outcome {
-        let endpoint = Endpoint::new(&host.ready.url, DATABASE)?;
+    async fn both(
+        ui: &Ui,
+        args: &DemoArgs,
+        host: &mut HostProcess,
+        module: ModuleFile,
+        events: &Events,
+        folder: &Path,
+    ) -> Outcome {
+        let met = meet(ui, args, host, module).await?;
+        let streamed = stream(ui, host, events, folder).await?;
+        Ok(if met && streamed { Exit::Done } else { Exit::No })
+    }
+
+    /// Clients meet. Whether all of them did.
+    async fn meet(ui: &Ui, args: &DemoArgs, host: &HostProcess, module: ModuleFile) -> Result<bool, Failure> {
+        let endpoint = Endpoint::new(host.url(), DATABASE)?;
         let owner = HttpClient::new(endpoint.clone(), None)?.create_identity().await?;
         let http = HttpClient::new(endpoint.clone(), Some(owner.token.clone()))?;
         let sha256 = module.sha256();
@@ -104,79 +124,21 @@ mod embedded {
         let path = handshake::write_to(&args.evidence_dir, &evidence)?;
 
         let host_name = evidence.host.as_deref().unwrap_or("a SpacetimeDB host that does not say its version");
-        ui.print(format!("host       {host_name} at {}", host.ready.url))?;
+        ui.print(format!("host       {host_name} at {}", host.url()))?;
         ui.print(format!("database   {}", evidence.report.database))?;
         ui.print(format!("module     sha256 {sha256}"))?;
         ui.print(format!("           module hash {}", evidence.report.module_hash))?;
         ui.print(summary(&evidence))?;
         ui.print(format!("evidence   {}", path.display()))?;
-        Ok(if evidence.report.passed { Exit::Done } else { Exit::No })
+        Ok(evidence.report.passed)
     }
 
-    /// What the host says once it answers.
-    #[derive(Debug, Deserialize)]
-    struct Ready {
-        url: String,
-    }
-
-    /// A host in a process of its own, killed at the latest when this is dropped.
-    struct HostProcess {
-        child: Child,
-        ready: Ready,
-    }
-
-    impl HostProcess {
-        async fn start(folder: &Path) -> Result<HostProcess, Failure> {
-            let program = std::env::current_exe().map_err(|error| cannot_start(&error))?;
-            let mut child = Command::new(program)
-                .args(["--quiet", "host", "--json", "--listen", "127.0.0.1:0", "--data-dir"])
-                .arg(folder)
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .kill_on_drop(true)
-                .spawn()
-                .map_err(|error| cannot_start(&error))?;
-            let stdout = child.stdout.take().expect("stdout was asked to be a pipe");
-            let mut lines = BufReader::new(stdout).lines();
-            let line = timeout(Duration::from_millis(DEMO_HOST_READY_MS_MAX), lines.next_line()).await;
-            match line {
-                Ok(Ok(Some(line))) => match serde_json::from_str(&line) {
-                    Ok(ready) => Ok(HostProcess { child, ready }),
-                    Err(error) => Err(cannot_start(&std::io::Error::other(error))),
-                },
-                // It said why on stderr, which is this program's own.
-                Ok(Ok(None)) => Err(Failure::could_not("the host did not start", "see the line above")),
-                Ok(Err(error)) => Err(cannot_start(&error)),
-                Err(_) => Err(Failure::could_not(
-                    format!("the host was not ready within {} s", DEMO_HOST_READY_MS_MAX / 1_000),
-                    "try again on a machine with less to do",
-                )),
-            }
-        }
-
-        /// Asks the host to end, and waits until it has.
-        async fn stop(&mut self) -> Result<(), Failure> {
-            #[cfg(unix)]
-            if let Some(pid) = self.child.id().and_then(|pid| i32::try_from(pid).ok()) {
-                let pid = nix::unistd::Pid::from_raw(pid);
-                // If it is gone already, the wait below says how.
-                let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
-            }
-            match timeout(Duration::from_millis(DEMO_HOST_STOP_MS_MAX), self.child.wait()).await {
-                Ok(Ok(status)) if status.success() => Ok(()),
-                Ok(Ok(status)) => {
-                    Err(Failure::could_not(format!("the host ended with {status}"), "please report this"))
-                }
-                Ok(Err(error)) => Err(cannot_start(&error)),
-                Err(_) => Err(Failure::could_not("the host did not stop in time and was killed", "please report this")),
-            }
-        }
-    }
-
-    fn cannot_start(error: &std::io::Error) -> Failure {
-        Failure::could_not(
-            format!("cannot run the host as a process of its own ({error})"),
-            "try `muster host` by itself",
-        )
+    /// Events flow while things break. Whether each arrived once, unchanged and in order.
+    async fn stream(ui: &Ui, host: &mut HostProcess, events: &Events, folder: &Path) -> Result<bool, Failure> {
+        ui.say(format!("streams    {} events from {}", events.events.len(), events.from));
+        let report = Drill::prepare(ui, host, DATABASE, folder).await?.run(events).await?;
+        ui.print(report.table())?;
+        ui.say(report.remark());
+        Ok(report.tally.is_clean())
     }
 }

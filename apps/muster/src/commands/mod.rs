@@ -9,13 +9,19 @@ pub(crate) mod completions;
 pub(crate) mod delete;
 pub(crate) mod demo;
 pub(crate) mod describe;
+pub(crate) mod emit;
 pub(crate) mod handshake;
 pub(crate) mod host;
 pub(crate) mod lane;
 pub(crate) mod logs;
+pub(crate) mod outbox;
 pub(crate) mod publish;
 pub(crate) mod sql;
+pub(crate) mod streams;
 pub(crate) mod subscribe;
+pub(crate) mod tail;
+
+use std::time::Duration;
 
 use crate::cli::Command;
 use crate::outcome::Outcome;
@@ -31,6 +37,10 @@ pub(crate) async fn run(ui: &Ui, command: Command) -> Outcome {
         Command::Sql(args) => sql::run(ui, args).await,
         Command::Call(args) => call::run(ui, args).await,
         Command::Subscribe(args) => subscribe::run(ui, args).await,
+        Command::Emit(args) => emit::run(ui, args).await,
+        Command::Tail(args) => tail::run(ui, args).await,
+        Command::Streams(args) => streams::run(ui, args).await,
+        Command::Outbox(args) => outbox::run(ui, args).await,
         Command::Delete(args) => delete::run(ui, args).await,
         Command::Handshake(args) => handshake::run(ui, args).await,
         Command::Demo(args) => demo::run(ui, args).await,
@@ -38,4 +48,10 @@ pub(crate) async fn run(ui: &Ui, command: Command) -> Outcome {
         Command::Lane(command) => lane::run(ui, command).await,
         Command::Completions(args) => completions::run(ui, &args),
     }
+}
+
+/// A number of seconds, as it is typed: `5`, `0.5`.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number of seconds".to_string())?;
+    Duration::try_from_secs_f64(number).map_err(|error| error.to_string())
 }

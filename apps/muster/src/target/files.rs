@@ -48,6 +48,13 @@ pub(crate) fn config_home() -> Option<PathBuf> {
     given.or_else(|| std::env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".config")))
 }
 
+/// The folder of what programs keep between runs: `$XDG_STATE_HOME`, or `~/.local/state` (the same specification; one that
+/// is no absolute path is ignored here too).
+pub(crate) fn state_home() -> Option<PathBuf> {
+    let given = variable_text("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    given.or_else(|| std::env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".local/state")))
+}
+
 /// Writes a secret into a new file, so that at no time anybody else can read it, and a crash leaves all of it or
 /// nothing.
 ///

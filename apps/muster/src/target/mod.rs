@@ -7,6 +7,7 @@ mod cli_toml;
 mod files;
 mod lanes;
 mod names;
+mod outbox;
 mod saved;
 mod tokens;
 
@@ -23,6 +24,7 @@ use crate::ui::Ui;
 
 pub(crate) use files::read_limited;
 pub(crate) use names::check_new_name;
+pub(crate) use outbox::outbox_of;
 use saved::Owner;
 use tokens::{TokenOrigin, TokenPlace};
 
@@ -103,6 +105,14 @@ impl TargetArgs {
         let (token, origin) = self.find_token(&place.endpoint, ui).await?;
         ui.detail(format!("{} on {}, {origin}", place.endpoint.database(), place.endpoint.base()));
         Ok(Target { place, token, origin })
+    }
+
+    /// As whom, where a person says it outright: `--token-file`, or `MUSTER_TOKEN`. Sends nothing.
+    ///
+    /// # Errors
+    /// [`Failure::CouldNot`] if that is no token, or cannot be read.
+    pub(crate) fn token_said_outright(&self) -> Result<Option<Token>, Failure> {
+        if self.anonymous { Ok(None) } else { tokens::said_outright(self.token_file.as_deref()) }
     }
 
     async fn find_token(&self, endpoint: &Endpoint, ui: &Ui) -> Result<(Option<Token>, TokenOrigin), Failure> {

@@ -185,7 +185,7 @@ fn slots(endpoint: &Endpoint) -> Option<Vec<PathBuf>> {
 
 /// Scheme, host and port as a file name: what is not a letter, digit, dot or hyphen becomes an underscore
 /// (`[::1]:3000`). With the scheme, a token saved for `https` never goes out in the clear.
-fn file_stem(endpoint: &Endpoint) -> String {
+pub(super) fn file_stem(endpoint: &Endpoint) -> String {
     let scheme = if endpoint.is_encrypted() { "https" } else { "http" };
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') { c } else { '_' };
     format!("{scheme}_{}", endpoint.authority().chars().map(plain).collect::<String>())

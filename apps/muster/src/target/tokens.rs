@@ -65,6 +65,20 @@ impl fmt::Display for TokenOrigin {
     }
 }
 
+/// The token that a person says outright.
+///
+/// # Errors
+/// [`Failure::CouldNot`] if it cannot be used.
+pub(super) fn said_outright(file: Option<&Path>) -> Result<Option<Token>, Failure> {
+    match (file, variable_text("MUSTER_TOKEN")) {
+        (Some(path), _) => from_file(path).map(Some),
+        (None, Some(text)) => {
+            Token::new(text).map(Some).map_err(|error| Failure::CouldNot(format!("MUSTER_TOKEN: {error}")))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
 /// Finds a token for the host of `endpoint`.
 ///
 /// What is found on the machine is tried in this order: the official CLI's token, where its file lists this host, since
@@ -79,12 +93,9 @@ pub(super) async fn find(
     endpoint: &Endpoint,
     ui: &Ui,
 ) -> Result<(Option<Token>, TokenOrigin), Failure> {
-    if let Some(path) = file {
-        return Ok((Some(from_file(path)?), TokenPlace::File(path.into()).into()));
-    }
-    if let Some(text) = variable_text("MUSTER_TOKEN") {
-        let token = Token::new(text).map_err(|error| Failure::CouldNot(format!("MUSTER_TOKEN: {error}")))?;
-        return Ok((Some(token), TokenPlace::Variable.into()));
+    if let Some(token) = said_outright(file)? {
+        let place = file.map_or(TokenPlace::Variable, |path| TokenPlace::File(path.into()));
+        return Ok((Some(token), place.into()));
     }
     let login = cli_toml::find(endpoint)?;
     let saved = saved::all(endpoint)?;

@@ -1,0 +1,317 @@
+//! `muster emit [FILE]`: events out of newline-delimited JSON, through an outbox, to their streams.
+//!
+//! What always holds: an event counts as emitted once it is on the disk; a line that is no event costs no other; an
+//! event that was stored is sent, by this run or a later one, and never twice; what a killed run has stored of a file
+//! is left out when the file is emitted again.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+use muster_contract::topic::Topic;
+use muster_publisher::{ConnectConfig, FlushError, OutboxConfig, Publisher, SenderState};
+use serde::Serialize;
+
+use crate::emit::bookmark::{Bookmark, Numbers, Source};
+use crate::emit::input::{Window, windows};
+use crate::emit::store::store;
+use crate::limits::EMIT_SEND_MS;
+use crate::outcome::{Exit, Failure, Outcome};
+use crate::target::{TargetArgs, outbox_of};
+use crate::ui::Ui;
+
+/// [`crate::limits::STREAMS_PATIENCE_MS`], as it is typed.
+pub(super) const PATIENCE_S: &str = "60";
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A line is {\"topic\"?: TEXT, \"kind\": TEXT, \"payload\": JSON, \"at\"?: RFC 3339}. A line that is not is
+reported with its number, the others go on, and the exit code is 1. Events are kept on disk first, in
+the outbox: $XDG_STATE_HOME/muster/outboxes/<host>_<database>.outbox, below ~/.local/state where that
+is not set. From there they are sent until the host has confirmed them, by this run or the next one:
+the host may be away, and a killed run loses nothing. A FILE whose emit was killed goes on where it
+was when it is emitted again; of stdin, that cannot be known.
+
+To a host an outbox is always the same identity: that of --token-file or MUSTER_TOKEN, or one that
+the outbox keeps for itself. Tokens that are merely found on the machine are not used.
+
+With --flush: {\"emitted\":400,\"confirmed\":400,\"duplicates\":0,\"parked\":0}, all of this run; confirmed
+may be more than emitted, if the outbox held others; duplicates are those of them that an earlier run
+had sent already; parked ones are refused for good and wait for `muster outbox`. Exit code 1 if a
+line was bad or an event is parked, 2 if not all is confirmed within the patience.
+
+Examples:
+  muster emit --lane dev --flush events.ndjson
+  journalctl -f -o json | jq -c '{kind: \"log\", payload: .}' | muster emit --lane dev --topic logs
+  muster emit --outbox here.outbox --store-only --topic run:7:events events.ndjson
+  muster emit --lane dev --flush < /dev/null    # sends what earlier runs have left")]
+pub(crate) struct EmitArgs {
+    /// Newline-delimited JSON; `-` or nothing is stdin
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The topic of lines that name none
+    #[arg(long)]
+    topic: Option<String>,
+    /// Keep the events in this outbox, made if missing
+    #[arg(long, value_name = "FILE")]
+    outbox: Option<PathBuf>,
+    /// Wait until the host has confirmed everything, and print one JSON object
+    #[arg(long)]
+    flush: bool,
+    /// Only keep the events; a later run sends them
+    #[arg(long, conflicts_with = "flush")]
+    store_only: bool,
+    /// How long to wait for the host
+    #[arg(long, value_name = "SECONDS", value_parser = crate::commands::seconds, default_value = PATIENCE_S)]
+    patience: Duration,
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+/// What `--flush` prints.
+#[derive(Debug, Default, Serialize)]
+struct Summary {
+    emitted: u64,
+    confirmed: u64,
+    duplicates: u64,
+    parked: u64,
+}
+
+/// What came of the input.
+#[derive(Debug, Default)]
+struct Taken {
+    emitted: u64,
+    bad: u64,
+    failed: Option<Failure>,
+}
+
+/// Emits.
+pub(crate) async fn run(ui: &Ui, args: EmitArgs) -> Outcome {
+    let topic = args.topic.as_deref().map(Topic::parse).transpose();
+    let topic = topic.map_err(|error| Failure::CouldNot(format!("--topic: {error}")))?;
+    let (input, source) = input(args.file.as_deref())?;
+    let connect = if args.store_only { None } else { Some(connection(&args.target)?) };
+    let path = outbox_of(args.outbox.as_ref(), &args.target)?;
+    ui.detail(format!("the outbox is {}", path.display()));
+    let publisher = open(path.clone()).await?;
+    let sends = connect.is_some();
+    if let Some(config) = connect {
+        publisher.connect(config);
+    }
+    let taken = take_all(ui, &args, &publisher, &path, input, source, topic, sends).await;
+    let outcome = match taken {
+        Ok(taken) => end(ui, &args, &publisher, &path, taken).await,
+        Err(failure) => Err(failure),
+    };
+    publisher.close().await;
+    outcome
+}
+
+fn connection(target: &TargetArgs) -> Result<ConnectConfig, Failure> {
+    let config = ConnectConfig::new(target.place()?.endpoint);
+    Ok(match target.token_said_outright()? {
+        Some(token) => config.token(token),
+        None => config,
+    })
+}
+
+/// Opens an outbox on a thread that may wait for the disk.
+///
+/// # Errors
+/// [`Failure::CouldNot`] with the outbox's own words.
+pub(super) async fn open(path: PathBuf) -> Result<Publisher, Failure> {
+    let opened = tokio::task::spawn_blocking(move || Publisher::open(OutboxConfig::new(path))).await;
+    let opened =
+        opened.map_err(|error| Failure::could_not(format!("opening the outbox failed ({error})"), "try again"))?;
+    opened.map_err(|error| Failure::CouldNot(error.to_string()))
+}
+
+type Input = Box<dyn Read + Send>;
+
+fn input(file: Option<&Path>) -> Result<(Input, Option<Source>), Failure> {
+    let Some(path) = file.filter(|path| *path != Path::new("-")) else {
+        return Ok((Box::new(io::stdin()), None));
+    };
+    let failed = |error: io::Error| {
+        Failure::could_not(format!("{} cannot be read ({error})", path.display()), "check the path and its rights")
+    };
+    let file = File::open(path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.is_dir() {
+        return Err(Failure::could_not(format!("{} is a folder", path.display()), "give a file of events"));
+    }
+    Ok((Box::new(file), Source::of(path).map_err(failed)?))
+}
+
+/// Stores the whole input.
+#[allow(clippy::too_many_arguments, reason = "each is one thing of the command line's, and this is called once")]
+async fn take_all(
+    ui: &Ui,
+    args: &EmitArgs,
+    publisher: &Publisher,
+    outbox: &Path,
+    input: Input,
+    source: Option<Source>,
+    topic: Option<Topic>,
+    sends: bool,
+) -> Result<Taken, Failure> {
+    let bytes = args.file.as_ref().and_then(|path| std::fs::metadata(path).ok()).map_or(0, |data| data.len());
+    let numbers = publisher.numbers().map_err(|error| Failure::CouldNot(error.to_string()))?;
+    let (bookmark, mut skip) =
+        Bookmark::begin(outbox, source, &numbers).map_err(|error| Failure::CouldNot(error.to_string()))?;
+    let known: u64 = skip.values().sum();
+    if known > 0 {
+        ui.say(format!("an emit of this file was interrupted: its first {known} events are in the outbox already"));
+    }
+    let bar = ui.progress_bar();
+    bar.set_length(bytes);
+    bar.set_message("bytes read");
+    let patience = if sends { args.patience } else { Duration::ZERO };
+    let mut windows = windows(input, topic);
+    let mut taken = Taken::default();
+    while let Some(mut window) = windows.recv().await {
+        bar.set_position(window.read);
+        bar.suspend(|| complain(ui, &window));
+        taken.bad += window.bad.len() as u64;
+        window.events.retain(|event| !is_known(&mut skip, event.topic.stream()));
+        let stored = store(publisher, &window.events, patience).await;
+        taken.emitted += stored.events;
+        if let Some(error) = stored.failed {
+            taken.failed = Some(Failure::CouldNot(format!("{error} ({} events are stored)", taken.emitted)));
+        } else if let Some(error) = window.failed {
+            let cause = format!("the input cannot be read any further ({error}); {} events are stored", taken.emitted);
+            taken.failed = Some(Failure::could_not(cause, "check it, and emit the rest"));
+        }
+        if taken.failed.is_some() {
+            break;
+        }
+    }
+    bar.finish_and_clear();
+    if taken.failed.is_none() {
+        bookmark.finish().map_err(|error| Failure::CouldNot(error.to_string()))?;
+    }
+    Ok(taken)
+}
+
+fn complain(ui: &Ui, window: &Window) {
+    for (number, bad) in &window.bad {
+        ui.complain(format!("line {number}: {bad}"));
+    }
+}
+
+/// Whether an event of this stream is one of those that are stored already.
+fn is_known(skip: &mut Numbers, stream: &muster_contract::stream::StreamId) -> bool {
+    match skip.get_mut(stream) {
+        Some(left) if *left > 0 => {
+            *left -= 1;
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Sends what is to be sent, says what came of it, and decides the exit code.
+async fn end(ui: &Ui, args: &EmitArgs, publisher: &Publisher, outbox: &Path, taken: Taken) -> Outcome {
+    let waits = if args.store_only {
+        Duration::ZERO
+    } else if args.flush {
+        args.patience
+    } else {
+        Duration::from_millis(EMIT_SEND_MS)
+    };
+    let flushed = flush(ui, publisher, waits).await;
+    let parked = parked(outbox).await?;
+    let metrics = publisher.metrics();
+    if args.flush {
+        ui.print_json(&Summary {
+            emitted: taken.emitted,
+            confirmed: metrics.sender.confirmed,
+            duplicates: metrics.sender.duplicates,
+            parked,
+        })?;
+    } else {
+        let left = metrics.depth_events.saturating_sub(parked);
+        ui.say(format!("{} events are stored; {left} in the outbox are not confirmed yet", taken.emitted));
+    }
+    if let Some(failure) = taken.failed {
+        return Err(failure);
+    }
+    if args.flush {
+        flushed?;
+    }
+    let remedy = format!("`muster outbox --outbox {} --parked` says why", outbox.display());
+    match (taken.bad, parked) {
+        (0, 0) => Ok(Exit::Done),
+        (0, _) if !args.flush => Ok(Exit::Done),
+        (0, parked) => Err(Failure::no(format!("{parked} events are parked: the host refuses them for good"), remedy)),
+        (bad, _) => Err(Failure::no(
+            format!("{bad} lines are no events and were left out"),
+            "mend them, and emit those lines alone",
+        )),
+    }
+}
+
+/// Waits until everything is confirmed that can be, or until only a person can help.
+async fn flush(ui: &Ui, publisher: &Publisher, limit: Duration) -> Result<(), Failure> {
+    let bar = ui.progress_bar();
+    let mut status = publisher.status();
+    let flushing = publisher.flush(limit);
+    tokio::pin!(flushing);
+    let mut told = SenderState::Off;
+    let flushed = loop {
+        let now = status.borrow_and_update().clone();
+        show(&bar, publisher);
+        if now.state == SenderState::Blocked {
+            let why = now.last_error.unwrap_or_else(|| "it does not say why".into());
+            let pending = publisher.metrics().depth_events;
+            break Err(Failure::CouldNot(format!("{why} ({pending} events stay in the outbox)")));
+        }
+        if now.state == SenderState::Backoff && told != now.state {
+            let why = now.last_error.unwrap_or_default();
+            bar.suspend(|| ui.say(format!("the host is away ({why}); events wait in the outbox")));
+        }
+        told = now.state;
+        tokio::select! {
+            flushed = &mut flushing => break flushed.map_err(|error| explain(error, limit)),
+            _ = status.changed() => {}
+        }
+    };
+    bar.finish_and_clear();
+    flushed
+}
+
+fn show(bar: &ProgressBar, publisher: &Publisher) {
+    let metrics = publisher.metrics();
+    bar.set_length(metrics.sender.confirmed + metrics.depth_events);
+    bar.set_position(metrics.sender.confirmed);
+    bar.set_message("events confirmed");
+}
+
+fn explain(error: FlushError, limit: Duration) -> Failure {
+    match error {
+        FlushError::Deadline { .. } => Failure::could_not(
+            format!("{error} after {} s", limit.as_secs_f64()),
+            "they stay in the outbox: run this again, with no input or more --patience, once the host is there",
+        ),
+        FlushError::NotConnected { .. } | FlushError::Outbox(_) => Failure::CouldNot(error.to_string()),
+    }
+}
+
+/// How many events of the outbox are parked.
+async fn parked(outbox: &Path) -> Result<u64, Failure> {
+    let inspection = super::outbox::look(outbox, true).await?;
+    Ok(inspection.streams.iter().map(|stream| stream.pending).sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::STREAMS_PATIENCE_MS;
+
+    #[test]
+    fn the_patience_that_the_help_shows_is_the_limit() {
+        assert_eq!(crate::commands::seconds(PATIENCE_S), Ok(Duration::from_millis(STREAMS_PATIENCE_MS)));
+    }
+}

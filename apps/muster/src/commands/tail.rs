@@ -1,0 +1,218 @@
+//! `muster tail STREAM…`: events as they are, and as they come.
+//!
+//! What always holds: with `--store`, cursor and events commit together, so that each event is in the store once,
+//! whatever is killed; an end that nobody asked for is an error, never a silent end of data.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use muster_contract::pattern::StreamPattern;
+use muster_contract::state::ConnectionState;
+use muster_sync::{StartAt, StartError, Status, Subscriber};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use crate::limits::STREAMS_LOOK_MS;
+use crate::outcome::{Exit, Failure, Outcome};
+use crate::signals::Stop;
+use crate::tail::line::Style;
+use crate::tail::printing::{Printing, Progress};
+use crate::tail::states::States;
+use crate::tail::what;
+use crate::target::TargetArgs;
+use crate::ui::Ui;
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A STREAM is a stream id (runtime.run.7.events), a pattern (runtime.run.*, or * for all), or a topic
+(run:7:events). States go to stderr: connecting, replaying, live, backoff, blocked. A host that is away
+is waited for. A stream whose cursor no longer holds starts again from its snapshot, or from the oldest
+event that it has, and says so. Ctrl-C ends with exit code 0.
+
+With --store, cursors and events are kept in a SQLite file (tables event and snapshot), each event
+once, whatever is killed; the next run prints what came since. Lines come before their transaction
+commits: after a kill the last ones may be printed again, and never go missing.
+With --json a line is
+  {\"stream\":…,\"epoch\":…,\"seq\":…,\"kind\":…,\"at\":…,\"payload\":…,\"payload_hash\":…}
+or, where a stream starts again,
+  {\"stream\":…,\"epoch\":…,\"reset\":{\"reason\":…,\"seq\":…,\"snapshot\":…}}
+
+Examples:
+  muster tail --lane dev run:7:events
+  muster tail --lane dev --store copy.db --json --until-idle 2 'runtime.run.*'
+  muster tail --lane dev --from now '*'")]
+pub(crate) struct TailArgs {
+    /// What to follow
+    #[arg(required = true, value_name = "STREAM", value_parser = what::streams)]
+    streams: Vec<StreamPattern>,
+    /// Where to begin, in streams that the store does not have: start, now, or the number of an event
+    #[arg(long, value_name = "WHERE", default_value = "start", value_parser = what::start)]
+    from: StartAt,
+    /// Keep cursors and events in this SQLite file, made if missing, and go on from there
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
+    /// End once everything is caught up and nothing has come for so long
+    #[arg(long, value_name = "SECONDS", value_parser = crate::commands::seconds)]
+    until_idle: Option<Duration>,
+    /// With --until-idle: fail if it is not live for so long
+    #[arg(long, value_name = "SECONDS", value_parser = crate::commands::seconds, requires = "until_idle",
+          default_value = crate::commands::emit::PATIENCE_S)]
+    patience: Duration,
+    /// Print an object a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+/// Follows.
+pub(crate) async fn run(ui: &Ui, args: TailArgs) -> Outcome {
+    let mut stop = Stop::listen()?;
+    let started = tokio::select! {
+        () = stop.wait() => return Ok(Exit::Done),
+        started = start(ui, &args) => started?,
+    };
+    let outcome = tokio::select! {
+        () = stop.wait() => Ok(Exit::Done),
+        outcome = follow(ui, &args, &started) => outcome,
+    };
+    // What was begun is committed; a second signal does not wait for a disk that hangs.
+    tokio::select! {
+        () = started.subscriber.shutdown() => outcome,
+        () = stop.wait() => outcome,
+    }
+}
+
+struct Started {
+    subscriber: Subscriber,
+    progress: watch::Receiver<Progress>,
+    /// Holds the store where none is to be kept.
+    _folder: Option<tempfile::TempDir>,
+}
+
+async fn start(ui: &Ui, args: &TailArgs) -> Result<Started, Failure> {
+    let target = args.target.resolve(ui).await?;
+    let (store, folder) = match &args.store {
+        Some(path) => (path.clone(), None),
+        None => {
+            let folder = tempfile::tempdir().map_err(|error| {
+                Failure::could_not(
+                    format!("cannot make a temporary folder ({error})"),
+                    "free some space, set TMPDIR to a folder that can be written, or give --store FILE",
+                )
+            })?;
+            (folder.path().join("tail.db"), Some(folder))
+        }
+    };
+    let names_streams = args.streams.len() > 1 || !matches!(args.streams[0], StreamPattern::Exact(_));
+    let (printing, progress) = Printing::new(*ui, Style { json: args.json, names_streams });
+    let mut builder = Subscriber::builder(target.place.endpoint.clone(), &store);
+    if let Some(token) = target.token {
+        builder = builder.token(token);
+    }
+    for pattern in &args.streams {
+        builder = builder.follow(pattern.clone(), args.from);
+    }
+    let subscriber = builder.apply(printing).await.map_err(|error| match error {
+        StartError::Store(error) => {
+            Failure::could_not(format!("the store {}: {error}", store.display()), "or give another --store")
+        }
+        error @ (StartError::Follows { .. } | StartError::Thread(_)) => Failure::CouldNot(error.to_string()),
+    })?;
+    Ok(Started { subscriber, progress, _folder: folder })
+}
+
+/// Until when what is to be waited for.
+struct Waits {
+    /// Since when nothing has come while live; `None` while not live.
+    idle_since: Option<Instant>,
+    /// Since when it is not live; `None` while live.
+    away_since: Option<Instant>,
+}
+
+async fn follow(ui: &Ui, args: &TailArgs, started: &Started) -> Outcome {
+    let (mut status, mut progress) = (started.subscriber.status(), started.progress.clone());
+    let mut states = States::default();
+    let mut waits = Waits { idle_since: None, away_since: Some(Instant::now()) };
+    let mut look = tokio::time::interval(Duration::from_millis(STREAMS_LOOK_MS));
+    loop {
+        let now = status.borrow_and_update().clone();
+        tell(ui, &mut states, &now, &started.subscriber);
+        waits.see(&now);
+        if now.state == ConnectionState::Blocked {
+            let why = now.last_error.unwrap_or_else(|| "nothing more is known".into());
+            return Err(Failure::could_not(format!("cannot follow: {why}"), "mend that, and run this again"));
+        }
+        tokio::select! {
+            changed = status.changed() => {
+                if changed.is_err() {
+                    return Err(Failure::could_not("the subscriber ended by itself", "run this again"));
+                }
+            }
+            _ = progress.changed() => {
+                if let Some(failure) = progress.borrow_and_update().failed.clone() {
+                    return Err(failure);
+                }
+                waits.moved();
+            }
+            // Streams change without the whole changing.
+            _ = look.tick() => {}
+            () = waits.idle_for(args.until_idle) => return Ok(Exit::Done),
+            () = waits.away_for(args.until_idle.map(|_| args.patience)) => {
+                let why = now.last_error.map_or(String::new(), |error| format!(": {error}"));
+                let cause = format!("not live after {} s, but {}{why}", args.patience.as_secs_f64(), now.state);
+                return Err(Failure::could_not(cause, "run this again when the host is there, or with more --patience"));
+            }
+        }
+    }
+}
+
+fn tell(ui: &Ui, states: &mut States, status: &Status, subscriber: &Subscriber) {
+    if let Some(line) = states.overall(status) {
+        ui.say(line);
+    }
+    let settled = [ConnectionState::Live, ConnectionState::Replaying];
+    if settled.into_iter().map(|state| status.streams.of(state)).sum::<usize>() < status.streams.total()
+        && settled.contains(&status.state)
+    {
+        for line in states.troubled(&subscriber.streams()) {
+            ui.say(line);
+        }
+    }
+}
+
+impl Waits {
+    fn see(&mut self, status: &Status) {
+        let now = Instant::now();
+        if status.state == ConnectionState::Live {
+            self.away_since = None;
+            self.idle_since.get_or_insert(now);
+        } else {
+            self.idle_since = None;
+            self.away_since.get_or_insert(now);
+        }
+    }
+
+    /// Something was applied.
+    fn moved(&mut self) {
+        let now = Instant::now();
+        self.idle_since = self.idle_since.map(|_| now);
+        self.away_since = self.away_since.map(|_| now);
+    }
+
+    async fn idle_for(&self, limit: Option<Duration>) {
+        wait(self.idle_since, limit).await;
+    }
+
+    async fn away_for(&self, limit: Option<Duration>) {
+        wait(self.away_since, limit).await;
+    }
+}
+
+async fn wait(since: Option<Instant>, limit: Option<Duration>) {
+    match since.zip(limit).and_then(|(since, limit)| since.checked_add(limit)) {
+        Some(until) => sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
