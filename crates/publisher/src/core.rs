@@ -137,6 +137,8 @@ pub struct Core {
     /// Streams with events neither confirmed nor parked.
     pending: BTreeSet<StreamNo>,
     parked: BTreeSet<StreamNo>,
+    /// Streams with a refusal that is being dealt with.
+    troubled: BTreeSet<StreamNo>,
     /// Streams with nothing to do, the longest idle first.
     drained: BTreeMap<u64, StreamNo>,
     last_drained: u64,
@@ -167,6 +169,7 @@ impl Core {
             forget_not_before: Duration::ZERO,
             pending: BTreeSet::new(),
             parked: BTreeSet::new(),
+            troubled: BTreeSet::new(),
             drained: BTreeMap::new(),
             last_drained: 0,
             counters: Counters::default(),
@@ -218,10 +221,7 @@ impl Core {
 
     /// What the core is doing.
     pub fn status(&self) -> Status {
-        let refused = self.streams.iter().filter_map(|(no, stream)| {
-            let refusal = stream.refusal.as_ref().filter(|_| !matches!(stream.phase, Phase::Parked))?;
-            Some((*no, refusal.clone()))
-        });
+        let refused = self.troubled.iter().filter_map(|no| Some((*no, self.streams.get(no)?.refusal.clone()?)));
         Status {
             state: match self.link {
                 Link::Off => State::Off,
@@ -298,6 +298,9 @@ impl Core {
         let is_up = self.link == Link::Up;
         let Some(stream) = self.streams.get_mut(&no) else { return };
         let has_events = stream.record.pending() > 0;
+        if stream.refusal.is_some() && stream.phase != Phase::Parked {
+            self.troubled.insert(no);
+        }
         match stream.phase {
             Phase::Parked => {
                 self.parked.insert(no);
@@ -339,6 +342,7 @@ impl Core {
         self.to_send.remove(&no);
         self.pending.remove(&no);
         self.parked.remove(&no);
+        self.troubled.remove(&no);
         let Some(stream) = self.streams.get_mut(&no) else { return };
         if let Some(due) = stream.timer.take() {
             self.timers.remove(&(due, no));

@@ -43,6 +43,10 @@ pub const FORGET_RETRY_MS: u64 = 1_000;
 /// Streams without pending events whose state is kept in memory, so that their next event needs no question first.
 pub const DRAINED_STREAMS_MAX: usize = 10_000;
 
+/// Streams with pending events that the sender takes on from what an earlier process left behind; further ones are read
+/// when some of these are done.
+pub const PENDING_STREAMS_MAX: usize = 20_000;
+
 /// Final refusals in a row, of whatever codes, without an accepted event between, after which a stream is parked.
 pub const FINAL_REFUSALS_MAX: u32 = 3;
 
@@ -107,6 +111,8 @@ pub(crate) const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
+// One more page of streams must fit where there is room for one.
+const _: () = assert!(ASK_STREAMS_MAX < PENDING_STREAMS_MAX);
 // One stream alone must be able to fill what may be in flight.
 const _: () = assert!(STREAM_CALLS_MAX as u64 * BATCH_EVENTS_MAX as u64 <= IN_FLIGHT_EVENTS_MAX);
 const _: () = assert!(STREAM_CALLS_MAX * BATCH_BYTES_MAX <= IN_FLIGHT_BYTES_MAX);

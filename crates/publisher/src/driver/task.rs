@@ -17,7 +17,7 @@ use super::greeting::{Lost, greet};
 use super::reading::Reader;
 use super::{Command, ConnectConfig, PublisherStatus, Sender};
 use crate::core::{Action, CallId, Core, Event, Refusal, StreamNo, StreamRecord, producer_of};
-use crate::limits::{ASK_STREAMS_MAX, FORGET_RETRY_MS, ms};
+use crate::limits::{ASK_STREAMS_MAX, FORGET_RETRY_MS, PENDING_STREAMS_MAX, ms};
 use crate::outbox::reader::{Batch, ReadError, Wanted};
 use crate::outbox::{Control, Outbox};
 
@@ -29,7 +29,7 @@ enum Done {
     Named { call: CallId, generation: u32, result: Result<Vec<String>, ReadError> },
     Call { connection: u64, ended: Ended },
     Event(Event),
-    Pending(Result<Vec<StreamRecord>, ReadError>),
+    Pending { after: StreamNo, result: Result<Vec<StreamRecord>, ReadError> },
     Nothing,
 }
 
@@ -142,7 +142,7 @@ impl Task {
         let reader = self.reader.clone();
         self.work.push(Box::pin(async move {
             tokio::time::sleep(wait).await;
-            Done::Pending(reader.pending(after, ASK_STREAMS_MAX).await)
+            Done::Pending { after, result: reader.pending(after, ASK_STREAMS_MAX).await }
         }));
     }
 
@@ -157,22 +157,26 @@ impl Task {
             Done::Named { call, generation, result } => self.named(call, generation, result).await,
             Done::Call { connection, ended } => self.call_ended(connection, ended).await,
             Done::Event(event) => self.feed(event).await,
-            Done::Pending(Ok(records)) => {
-                if records.len() == ASK_STREAMS_MAX
-                    && let Some(last) = records.last()
-                {
-                    self.load_pending(last.no, Duration::ZERO);
-                }
-                for record in records {
-                    self.feed(Event::Stored(record)).await;
-                }
-            }
-            Done::Pending(Err(error)) => {
+            Done::Pending { after, result: Ok(records) } => self.pending(after, records).await,
+            Done::Pending { after, result: Err(error) } => {
                 tracing::warn!(?error, "the outbox cannot be read");
                 self.outbox.meters().failed("outbox_unreadable");
-                self.load_pending(0, ms(FORGET_RETRY_MS));
+                self.load_pending(after, ms(FORGET_RETRY_MS));
             }
             Done::Nothing => {}
+        }
+    }
+
+    /// Takes on streams that were left over, as many as there is room for.
+    async fn pending(&mut self, after: StreamNo, records: Vec<StreamRecord>) {
+        if self.core.status().pending_streams + records.len() > PENDING_STREAMS_MAX {
+            return self.load_pending(after, ms(FORGET_RETRY_MS));
+        }
+        if let Some(last) = records.last().filter(|_| records.len() == ASK_STREAMS_MAX) {
+            self.load_pending(last.no, Duration::ZERO);
+        }
+        for record in records {
+            self.feed(Event::Stored(record)).await;
         }
     }
 
