@@ -123,7 +123,13 @@ impl Context {
     /// A client's request goes out.
     pub fn send_up(&mut self, conn: ConnId, id: RequestId, request: Request) {
         match self.net.send(conn, Way::Up, self.now_ms) {
-            Some(at_ms) => self.at(at_ms, Happening::ToHost(conn, id, request)),
+            Some(at_ms) => {
+                if let Some(again_ms) = self.net.repeat(conn, at_ms) {
+                    self.coverage.hit("request arrived twice");
+                    self.at(again_ms, Happening::ToHost(conn, id, request.clone()));
+                }
+                self.at(at_ms, Happening::ToHost(conn, id, request));
+            }
             None => self.coverage.hit("message swallowed"),
         }
     }
@@ -132,7 +138,13 @@ impl Context {
     pub fn send_down(&mut self, conn: ConnId, what: Down) {
         let Some((node, life)) = self.net.get(conn).map(|conn| (conn.node, conn.life)) else { return };
         match self.net.send(conn, Way::Down, self.now_ms) {
-            Some(at_ms) => self.at(at_ms, Happening::Node(node, life, ToNode::Down(conn, what))),
+            Some(at_ms) => {
+                if let Some(again_ms) = self.net.repeat(conn, at_ms) {
+                    self.coverage.hit("reply arrived twice");
+                    self.at(again_ms, Happening::Node(node, life, ToNode::Down(conn, what.clone())));
+                }
+                self.at(at_ms, Happening::Node(node, life, ToNode::Down(conn, what)));
+            }
             None => self.coverage.hit("message swallowed"),
         }
     }

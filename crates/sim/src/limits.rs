@@ -15,7 +15,7 @@ pub const FAULTS_MS: u64 = 150_000;
 
 /// How long after the last fault everything must have converged: an idle timeout, a call that times out behind it, the
 /// longest backoff, and room for the work itself.
-pub const CONVERGE_MS: u64 = 120_000;
+pub const CONVERGE_MS: u64 = 240_000;
 
 /// How far behind the durable head a follower may be that calls itself live.
 pub const LIVE_LAG_MS: u64 = 60_000;

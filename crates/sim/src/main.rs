@@ -33,6 +33,9 @@ struct Args {
     /// Do not demand that every fault and rule was exercised.
     #[arg(long)]
     allow_unexercised: bool,
+    /// Go on behind a failure, and name every seed that fails.
+    #[arg(long)]
+    keep_going: bool,
     /// With a failure: do not look for the shortest trace.
     #[arg(long)]
     no_shrink: bool,
@@ -83,7 +86,11 @@ fn many(args: &Args) -> ExitCode {
                     }
                     let outcome = run(&Plan::of(seed), false);
                     if let Some(failure) = &outcome.failure {
-                        stop.store(true, Ordering::Relaxed);
+                        if args.keep_going {
+                            println!("seed {seed}: promise {}: {}", failure.broken.promise, failure.broken.what);
+                        } else {
+                            stop.store(true, Ordering::Relaxed);
+                        }
                         let mut failed = failed.lock().expect("no thread panics while it holds the lock");
                         if failed.as_ref().is_none_or(|(other, _)| seed < *other) {
                             *failed = Some((seed, failure.clone()));

@@ -63,6 +63,8 @@ pub struct Network {
     last: ConnId,
     /// No connection can be made before this moment.
     pub partitioned_until_ms: u64,
+    /// How many messages of a thousand arrive twice.
+    pub repeat_permille: u64,
 }
 
 impl Network {
@@ -113,6 +115,13 @@ impl Network {
         }
         lane.last_ms = lane.last_ms.max(now_ms + delay);
         Some(lane.last_ms)
+    }
+
+    /// When what was just sent arrives a second time, if it does. The second one keeps no order.
+    pub fn repeat(&mut self, id: ConnId, arrives_ms: u64) -> Option<u64> {
+        let permille = self.repeat_permille;
+        let conn = self.conns.get_mut(&id).filter(|_| permille > 0)?;
+        conn.rng.chance(permille).then(|| arrives_ms + conn.rng.between(0, 3_000))
     }
 
     /// Whether what arrives now does arrive: neither its receiver nor the line is gone.

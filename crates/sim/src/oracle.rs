@@ -207,7 +207,8 @@ impl Oracle {
             fork.events.truncate(usize::try_from(stream.head).expect("fits"));
             fork.tags = fork.events.iter().filter_map(|event| Tag::of_kind(&event.kind)).collect();
             all.push(fork);
-            self.heads.entry(life).or_default().push((now_ms, stream.head));
+            // Nobody can have known of it before it was there again.
+            self.heads.insert(life, vec![(now_ms, stream.head)]);
         }
         for life in lives {
             let kept = copy.streams.values().find(|stream| (&stream.id, stream.epoch) == (&life.0, life.1));

@@ -12,7 +12,7 @@ use muster_contract::Refusal as WireRefusal;
 use muster_contract::page::{Answer, NewEvent};
 use muster_contract::producer::ProducerId;
 use muster_publisher::core::{
-    Action, CallId, Core, CoreConfig, Event, HostState, Refusal, StreamNo, StreamRecord,
+    Action, CallId, Core, CoreConfig, Event, HostState, Refusal, StreamNo, StreamRecord, producer_of,
 };
 use spacetimedb_lib::Timestamp;
 
@@ -89,8 +89,9 @@ impl Ledger for Outbox {
             }
             OutboxTx::Save(record) => {
                 if let Some(stream) = self.streams.get_mut(&record.no) {
-                    let StreamRecord { epoch, base, confirmed, .. } = *record;
-                    stream.record = StreamRecord { epoch, base, confirmed, renumber: false, ..stream.record };
+                    let StreamRecord { epoch, generation, base, confirmed, .. } = *record;
+                    let before = stream.record;
+                    stream.record = StreamRecord { epoch, generation, base, confirmed, renumber: false, ..before };
                     stream.events = stream.events.split_off(&(confirmed + 1));
                 }
             }
@@ -130,6 +131,7 @@ struct Batch {
     call: CallId,
     conn: ConnId,
     stream: StreamNo,
+    generation: u32,
     epoch: u64,
     first: u64,
     number: u64,
@@ -212,9 +214,9 @@ impl Publisher {
         self.process.is_some()
     }
 
-    /// It will die after so many more actions.
-    pub fn doom(&mut self, after: u32) {
-        self.doom = Some(after);
+    /// It will die after so many more actions; `None`: it will not.
+    pub fn doom(&mut self, after: Option<u32>) {
+        self.doom = after;
     }
 
     /// Its next reads will fail.
@@ -377,7 +379,14 @@ impl Publisher {
                 let record = self.disk.seen().streams[&no].record;
                 self.feed(ctx, Event::Reset(record))
             }
-            Job::Tx(OutboxTx::Park(_) | OutboxTx::Publish(..)) => Ok(Fate::Alive),
+            Job::Tx(OutboxTx::Park(no)) => {
+                if !ok {
+                    // What cannot be written is not seen by the person who must decide about it: once more.
+                    self.process_mut().jobs.push_back(Job::Tx(OutboxTx::Park(no)));
+                }
+                Ok(Fate::Alive)
+            }
+            Job::Tx(OutboxTx::Publish(..)) => Ok(Fate::Alive),
         }?;
         if fate == Fate::Alive {
             self.write_next(ctx);
@@ -414,8 +423,8 @@ impl Publisher {
             return Err(self.wrong(1, format!("a batch of events that are not in the outbox: {batch:?}")));
         }
         let (stream, count) = (stream.id.clone(), events.len() as u32);
-        let producer = self.id.to_string();
-        ctx.say(&self.name, format_args!("sends {stream} {}+{count} as {} in epoch {}", batch.first, batch.number, batch.epoch));
+        let producer = producer_of(self.id, batch.generation).to_string();
+        ctx.say(&self.name, format_args!("sends {stream} {}+{count} as {}.{} in epoch {}", batch.first, batch.generation, batch.number, batch.epoch));
         let request =
             Request::Append { stream, epoch: batch.epoch, producer, first: batch.number, events: Rc::new(events) };
         self.ask(ctx, batch.conn, batch.call, request);
@@ -506,6 +515,7 @@ impl Publisher {
         let after = self.process_mut().core.counters();
         ctx.coverage.add("publisher: duplicate found when asked", after.duplicates - before.duplicates);
         ctx.coverage.add("publisher: numbers rebased", after.rebased - before.rebased);
+        ctx.coverage.add("publisher: another epoch noticed", after.epochs - before.epochs);
         ctx.coverage.add("publisher: stream parked", after.parked - before.parked);
         ctx.coverage.add("publisher: call refused", after.refused_calls - before.refused_calls);
         for action in actions {
@@ -555,16 +565,17 @@ impl Publisher {
                     self.let_go(ctx);
                 }
             }
-            Action::Ask { call, streams } => {
+            Action::Ask { call, generation, streams } => {
                 let Some(conn) = self.process_mut().conn else { return Ok(()) };
                 let outbox = self.disk.seen();
                 let streams = streams.iter().map(|no| outbox.streams[no].id.clone()).collect();
-                let request = Request::ProducerState { producer: self.id.to_string(), streams };
+                let producer = producer_of(self.id, generation).to_string();
+                let request = Request::ProducerState { producer, streams };
                 self.ask(ctx, conn, call, request);
             }
-            Action::Append { call, stream, epoch, first, number, events_max, bytes_max } => {
+            Action::Append { call, stream, generation, epoch, first, number, events_max, bytes_max } => {
                 let Some(conn) = self.process_mut().conn else { return Ok(()) };
-                let batch = Batch { call, conn, stream, epoch, first, number, events_max, bytes_max };
+                let batch = Batch { call, conn, stream, generation, epoch, first, number, events_max, bytes_max };
                 self.process_mut().reads.push_back(batch);
                 let wait_ms = self.disk_rng.between(0, ctx.setting.disk_ms.1.min(20));
                 ctx.at(ctx.now_ms + wait_ms, Happening::Node(self.node, self.life, ToNode::Read));

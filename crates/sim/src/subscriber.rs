@@ -160,9 +160,9 @@ impl Subscriber {
         self.process.is_some()
     }
 
-    /// It will die after so many more actions.
-    pub fn doom(&mut self, after: u32) {
-        self.doom = Some(after);
+    /// It will die after so many more actions; `None`: it will not.
+    pub fn doom(&mut self, after: Option<u32>) {
+        self.doom = after;
     }
 
     /// Its application will refuse the next batches.
@@ -243,6 +243,11 @@ impl Subscriber {
             }
             ToNode::Start | ToNode::ConnectTimeout(_) | ToNode::Read | ToNode::Publish { .. } => Ok(Fate::Alive),
         }
+    }
+
+    /// Its token ends soon: it connects anew.
+    pub fn refresh(&mut self, ctx: &mut Context) -> Result<Fate, Broken> {
+        if self.process.is_some() { self.feed(ctx, Event::TokenRefreshDue) } else { Ok(Fate::Alive) }
     }
 
     /// A person has changed something: what is blocked is tried again.

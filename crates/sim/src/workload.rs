@@ -75,6 +75,19 @@ pub enum Cut {
     HalfOpen,
 }
 
+/// What is wrong with the pages of a host that is not ours, or not well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// They begin before the cursor.
+    Overlap,
+    /// They leave out the events right after the cursor.
+    Gap,
+    /// A payload is not what its hash says.
+    Damage,
+    /// They are of another life of the stream.
+    Epoch,
+}
+
 /// Something that happens to the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
@@ -175,6 +188,25 @@ pub enum Item {
         /// How often.
         count: u32,
     },
+    /// A subscriber's token ends soon.
+    Refresh {
+        /// Whose.
+        node: usize,
+    },
+    /// Requests and replies arrive a second time, some of them much later, as from clients and proxies that try again.
+    Repeat {
+        /// How many of a thousand.
+        permille: u64,
+        /// For how long, in milliseconds.
+        ms: u64,
+    },
+    /// The host's pages are not what they should be.
+    BadPages {
+        /// How.
+        flaw: Flaw,
+        /// For how long, in milliseconds.
+        ms: u64,
+    },
     /// A node's wall clock jumps.
     ClockJump {
         /// Whose.
@@ -207,6 +239,12 @@ impl Item {
             Item::Partition { .. } => "network partitioned",
             Item::DiskFull { .. } => "disk full",
             Item::ReadErrors { .. } => "disk unreadable",
+            Item::Refresh { .. } => "token refreshed",
+            Item::Repeat { .. } => "messages repeated",
+            Item::BadPages { flaw: Flaw::Overlap, .. } => "pages overlap",
+            Item::BadPages { flaw: Flaw::Gap, .. } => "pages with gaps",
+            Item::BadPages { flaw: Flaw::Damage, .. } => "pages damaged",
+            Item::BadPages { flaw: Flaw::Epoch, .. } => "pages of another life",
             Item::ClockJump { .. } => "clock jumped",
         })
     }
@@ -247,22 +285,24 @@ impl Plan {
 
 fn setting(rng: &mut Rng) -> Setting {
     let streams = rng.between(1, 3);
+    // On a slow line small batches and pages would take all day.
     let slow = rng.chance(150);
+    let least = |sizes: &[u64], rng: &mut Rng| rng.pick(sizes).max(if slow { 8 } else { 1 });
     Setting {
         publishers: if rng.chance(400) { 2 } else { 1 },
         subscribers: (0..rng.between(1, 2)).map(|_| if rng.chance(150) { Begin::Now } else { Begin::Start }).collect(),
         streams: ["s.a", "s.b", "t.c"].iter().take(streams as usize).map(|id| (*id).to_owned()).collect(),
         host: HostConfig {
-            page_events_max: rng.pick(&[1, 3, 7, 1_000]),
+            page_events_max: least(&[1, 3, 7, 1_000], rng) as usize,
             sync_ms: rng.pick(&[(1, 5), (1, 40), (50, 800)]),
             keep_unsnapshotted: rng.chance(600),
             keep_events: rng.pick(&[3, 10, 40, 1_000]),
         },
         delay_ms: if slow { (50, 1_500) } else { rng.pick(&[(1, 4), (1, 60), (20, 300)]) },
         disk_ms: rng.pick(&[(1, 3), (1, 30), (20, 400)]),
-        batch_events: rng.pick(&[1, 3, 8, 1_000]),
+        batch_events: least(&[1, 3, 8, 1_000], rng) as u32,
         stream_calls: rng.pick(&[1, 2, 8]),
-        page_events: rng.pick(&[1, 4, 500]),
+        page_events: least(&[1, 4, 500], rng) as u32,
         lazy_stores: rng.chance(500),
         renews: rng.chance(600),
         replay_budget: if rng.chance(300) { Some(rng.between(0, 30)) } else { None },
@@ -315,7 +355,7 @@ fn faults(rng: &mut Rng, setting: &Setting, items: &mut Vec<Timed>) {
     }
 }
 
-const KINDS: u64 = 17;
+const KINDS: u64 = 20;
 
 fn fault(rng: &mut Rng, setting: &Setting, kind: u64) -> Item {
     let nodes = (setting.publishers + setting.subscribers.len()) as u64;
@@ -341,7 +381,10 @@ fn fault(rng: &mut Rng, setting: &Setting, kind: u64) -> Item {
         13 => Item::DiskFull { node, ms },
         14 => Item::Delete { stream },
         15 => if rng.chance(700) { Item::Restore { down_ms } } else { Item::Renew },
-        _ if rng.chance(500) => Item::ReadErrors { node: publisher, count: rng.between(1, 3) as u32 },
+        16 => Item::Refresh { node: setting.publishers + rng.below(setting.subscribers.len() as u64) as usize },
+        17 => Item::Repeat { permille: rng.between(20, 300), ms },
+        18 => Item::BadPages { flaw: rng.pick(&[Flaw::Overlap, Flaw::Gap, Flaw::Damage, Flaw::Epoch]), ms },
+        _ if rng.chance(500) => Item::ReadErrors { node, count: rng.between(1, 3) as u32 },
         _ => Item::ClockJump { node, by_ms: rng.between(0, 200_000_000) as i64 - 100_000_000 },
     }
 }

@@ -88,7 +88,7 @@ impl Node {
         }
     }
 
-    fn doom(&mut self, after: u32) {
+    fn doom(&mut self, after: Option<u32>) {
         match self {
             Node::Publisher(node) => node.doom(after),
             Node::Subscriber(node) => node.doom(after),
@@ -364,7 +364,7 @@ impl<'a> World<'a> {
             Item::KillNode { node, after, machine, down_ms } => {
                 if self.nodes[node].is_up() {
                     self.dooms.insert(node, Doom { machine, down_ms });
-                    self.nodes[node].doom(after);
+                    self.nodes[node].doom(Some(after));
                 }
             }
             Item::Pause { node, ms } => self.pause(node, now_ms + ms),
@@ -383,6 +383,21 @@ impl<'a> World<'a> {
                 Node::Publisher(node) => node.fail_reads(count),
                 Node::Subscriber(node) => node.refuse(count),
             },
+            Item::Refresh { node } => {
+                let paused = self.paused_until.get(&node).is_some_and(|until| now_ms < *until);
+                if !paused && let Node::Subscriber(subscriber) = &mut self.nodes[node] {
+                    let fate = subscriber.refresh(&mut self.ctx)?;
+                    return self.bury(node, fate);
+                }
+            }
+            Item::Repeat { permille, ms } => {
+                self.ctx.net.repeat_permille = permille;
+                self.ctx.at(now_ms + ms, Happening::Over(index));
+            }
+            Item::BadPages { flaw, ms } => {
+                self.host.flaw = Some(flaw);
+                self.ctx.at(now_ms + ms, Happening::Over(index));
+            }
             Item::ClockJump { node, by_ms } => {
                 if let Node::Publisher(node) = &mut self.nodes[node] {
                     node.jump(by_ms);
@@ -396,6 +411,8 @@ impl<'a> World<'a> {
     fn over(&mut self, index: usize) -> Checked {
         match self.items.get(index).map(|timed| &timed.item) {
             Some(Item::DiskFull { node, .. }) => self.nodes[*node].set_full(false),
+            Some(Item::Repeat { .. }) => self.ctx.net.repeat_permille = 0,
+            Some(Item::BadPages { .. }) => self.host.flaw = None,
             Some(_) => {}
             None => {
                 self.check_parked()?;
@@ -421,7 +438,10 @@ impl<'a> World<'a> {
     fn tidy_up(&mut self) -> Checked {
         self.accepted = true;
         self.ctx.say("world", format_args!("no more faults"));
+        self.ctx.net.repeat_permille = 0;
+        self.host.flaw = None;
         for index in 0..self.nodes.len() {
+            self.nodes[index].doom(None);
             let fate = match &mut self.nodes[index] {
                 Node::Publisher(publisher) => {
                     let accepted = publisher.accept_parked(&mut self.ctx);

@@ -24,6 +24,7 @@ use super::Host;
 use super::state::{Snap, Stream, Write};
 use crate::coverage::Coverage;
 use crate::wire::{ConnId, Down, Reply, Request, RequestId};
+use crate::workload::Flaw;
 
 /// A call of `append_events`.
 struct Append<'a> {
@@ -205,9 +206,25 @@ impl Host {
             return Answer::Stale(stale(stream, "history_diverged"));
         }
         let count = (max.max(1) as usize).min(self.config.page_events_max);
-        let skip = usize::try_from(after + 1 - stream.floor).expect("fits");
-        let events: Vec<_> = stream.events.iter().skip(skip).take(count).cloned().collect();
-        Answer::Ok(Page { epoch: stream.epoch, floor: stream.floor, head: stream.head, first: after + 1, events })
+        let first = match self.flaw {
+            Some(Flaw::Overlap) => after.saturating_sub(2).max(stream.floor),
+            Some(Flaw::Gap) => (after + 2).min(stream.head + 1),
+            _ => after + 1,
+        };
+        let skip = usize::try_from(first - stream.floor).expect("fits");
+        let events: Vec<_> = stream.events.iter().skip(skip).take(count + skip).cloned().collect();
+        let mut page = Page { epoch: stream.epoch, floor: stream.floor, head: stream.head, first, events };
+        page.events.truncate(count + usize::try_from((after + 1).saturating_sub(first)).expect("fits"));
+        match self.flaw {
+            Some(Flaw::Epoch) => page.epoch += 1,
+            Some(Flaw::Damage) => {
+                if let Some(event) = page.events.last_mut() {
+                    event.payload.push(' ');
+                }
+            }
+            _ => {}
+        }
+        Answer::Ok(page)
     }
 
     fn snapshot(&self, id: &str, epoch: u64) -> Answer<Option<Snapshot>> {

@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use crate::coverage::Coverage;
 use crate::rng::{Purpose, Rng};
 use crate::wire::{ConnId, Down};
+use crate::workload::Flaw;
 use state::{State, Write};
 
 /// What the host is set to.
@@ -50,6 +51,8 @@ pub struct Host {
     pub up: bool,
     /// Which life of its process.
     pub life: u64,
+    /// What is wrong with its pages.
+    pub flaw: Option<Flaw>,
     config: HostConfig,
     live: State,
     durable: State,
@@ -67,6 +70,7 @@ impl Host {
         Host {
             up: true,
             life: 1,
+            flaw: None,
             config,
             live: State::default(),
             durable: State::default(),

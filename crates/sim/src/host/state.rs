@@ -191,11 +191,8 @@ impl State {
             }
             Write::Snapshot { no, snap } => self.stream_mut(*no).snapshot = Some(snap.clone()),
             Write::Delete { no } => self.delete(*no),
-            Write::Renew { no, epoch } => {
-                let stream = self.stream_mut(*no);
-                stream.epoch = *epoch;
-                stream.cursors.clear();
-            }
+            // The events stay, and so must the producers' numbers of them.
+            Write::Renew { no, epoch } => self.stream_mut(*no).epoch = *epoch,
             Write::Session { conn, node } => {
                 self.sessions.insert(*conn, *node);
             }
