@@ -1,12 +1,13 @@
 //! Streams that are made anew, and hosts that come back from an older copy.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use muster_publisher::{Decision, inspect};
+use muster_publisher::{Decision, Publisher, inspect};
+use tempfile::TempDir;
 
 use crate::lane::{Lane, Place};
 use crate::plane::{FLUSH, config, folder, free_port, host_at, open, payloads, publish, stored, stream, until};
-use crate::support::{Sandbox, muster_module};
+use crate::support::{Host, Sandbox, muster_module};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_was_deleted_begins_anew_with_what_was_not_confirmed() {
@@ -58,8 +59,17 @@ fn copy(from: &Path, to: &Path) {
     assert!(status.success());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_host_restored_from_an_older_copy_parks_the_stream_until_a_person_accepts_the_loss() {
+/// A host that has events 1 to 20, of 30 that it had confirmed to this publisher.
+struct Restored {
+    _sandbox: Sandbox,
+    place: Place,
+    publisher: Publisher,
+    outbox: PathBuf,
+    _folder: TempDir,
+    _host: Host,
+}
+
+async fn restored() -> Restored {
     let sandbox = Sandbox::new();
     let port = free_port();
     let host = host_at(&sandbox, port);
@@ -81,12 +91,17 @@ async fn a_host_restored_from_an_older_copy_parks_the_stream_until_a_person_acce
     host.kill();
     std::fs::remove_dir_all(&data).expect("the host is gone");
     copy(&folder.path().join("copy"), &data);
-    let _host = host_at(&sandbox, port);
+    let host = host_at(&sandbox, port);
+    Restored { _sandbox: sandbox, place, publisher, outbox, _folder: folder, _host: host }
+}
 
-    publish(&publisher, "a.x", "p", 31..=40).await;
-    until(&publisher, |status| status.parked_streams == 1).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_restored_from_an_older_copy_parks_the_stream_until_a_person_accepts_the_loss() {
+    let Restored { place, publisher, outbox, .. } = &restored().await;
+    publish(publisher, "a.x", "p", 31..=40).await;
+    until(publisher, |status| status.parked_streams == 1).await;
     publisher.flush(FLUSH).await.expect("parked events are not waited for");
-    let parked = inspect(&outbox, true, 10).expect("an outbox").streams;
+    let parked = inspect(outbox, true, 10).expect("an outbox").streams;
     assert_eq!(parked[0].parked.as_ref().expect("a reason").code, "host_behind_outbox");
     let session = place.join(None).await;
     assert_eq!(stored(&session, "a.x").await, payloads("p", 1..=20), "nothing was sent past the hole");
@@ -94,4 +109,16 @@ async fn a_host_restored_from_an_older_copy_parks_the_stream_until_a_person_acce
     publisher.decide(&stream("a.x"), Decision::AcceptLoss).await.expect("accepted");
     publisher.flush(FLUSH).await.expect("all confirmed");
     assert_eq!(stored(&session, "a.x").await, [payloads("p", 1..=20), payloads("p", 31..=40)].concat());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_host_whose_epochs_were_renewed_is_another_one_and_sending_goes_on() {
+    let Restored { place, publisher, .. } = &restored().await;
+    let owner = place.join(Some(place.owner.clone())).await;
+    owner.call("renew_epochs", &()).await.expect("renewed");
+    publish(publisher, "a.x", "p", 31..=40).await;
+    publisher.flush(FLUSH).await.expect("all confirmed");
+    assert_eq!(stored(&owner, "a.x").await, [payloads("p", 1..=20), payloads("p", 31..=40)].concat());
+    assert_eq!(publisher.metrics().sender.rebased, 1);
+    assert_eq!(publisher.status().borrow().parked_streams, 0);
 }
