@@ -1,0 +1,58 @@
+//! A host in a process of its own that comes back on the same data.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::support::MUSTER;
+
+/// Killed at the latest when dropped.
+pub(crate) struct Host {
+    process: Child,
+    pub(crate) url: String,
+}
+
+impl Host {
+    /// One that keeps its data in `folder`, on a free port.
+    pub(crate) fn on(folder: &Path) -> Host {
+        let mut process = Command::new(MUSTER)
+            .args(["--quiet", "host", "--listen", "127.0.0.1:0", "--json", "--data-dir"])
+            .arg(folder)
+            .env("HOME", folder.parent().expect("a folder"))
+            .env_remove("XDG_CONFIG_HOME")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the host starts");
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().expect("a pipe")).read_line(&mut line).expect("the ready line");
+        let ready: serde_json::Value = serde_json::from_str(&line).expect("the ready line is JSON");
+        Host { process, url: ready["url"].as_str().expect("a URL").to_owned() }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.url.strip_prefix("http://").expect("http").trim_end_matches('/').parse().expect("an address")
+    }
+
+    /// SIGKILL, and waits until the process is gone.
+    pub(crate) fn kill(mut self) {
+        self.process.kill().expect("killed");
+        self.process.wait().expect("gone");
+    }
+
+    /// SIGTERM, and how it ended.
+    pub(crate) fn terminate(mut self) -> std::process::ExitStatus {
+        let pid = nix::unistd::Pid::from_raw(self.process.id().try_into().expect("a pid"));
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("signalled");
+        self.process.wait().expect("gone")
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // It may be gone already; either way it is afterwards.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
