@@ -11,12 +11,12 @@ pub const CHECKPOINT_CLIENTS_MAX: usize = 64;
 
 /// How many streams one sweep of retention looks at.
 pub const SWEEP_STREAMS_MAX: usize = 500;
-/// How many events one sweep deletes. Appends wait while it does.
-pub const SWEEP_EVENTS_MAX: usize = 2_000;
+/// How many events one sweep deletes. Appends wait while it does, so it is no more than a batch.
+pub const SWEEP_EVENTS_MAX: usize = 1_000;
 /// How many bytes of kinds and payloads one sweep reads, but for the event that passes the limit.
 pub const SWEEP_BYTES_MAX: u64 = 2 * 1_024 * 1_024;
 /// How long appends have the host to themselves before a sweep that was not finished goes on, in milliseconds.
-pub const SWEEP_PAUSE_MS: u64 = 20;
+pub const SWEEP_PAUSE_MS: u64 = 5;
 
 /// The most seconds between sweeps that an owner may ask for: a day.
 pub const SWEEP_EVERY_S_MAX: u64 = 86_400;
