@@ -76,13 +76,9 @@ pub(crate) const DEMO_HOST_READY_MS_MAX: u64 = 60_000;
 #[cfg(feature = "host")]
 pub(crate) const DEMO_HOST_STOP_MS_MAX: u64 = 30_000;
 
-/// How many events the demonstration lets out beyond the point where its next fault is due.
+/// How many events at most the demonstration lets out as one of its faults strikes.
 #[cfg(feature = "host")]
-pub(crate) const DEMO_LEAD_EVENTS: usize = 1_500;
-
-/// How many events the demonstration stores at a time.
-#[cfg(feature = "host")]
-pub(crate) const DEMO_WINDOW_EVENTS: usize = 500;
+pub(crate) const DEMO_LEAD_EVENTS: u64 = 2_000;
 
 /// How long the demonstration's network is silent when it is frozen, in milliseconds.
 #[cfg(feature = "host")]

@@ -1,7 +1,7 @@
 //! Events on their way from an outbox to a subscriber's database, while things break.
 //!
-//! What always holds: events are let out only so far that the next fault strikes while some are under way; every wait
-//! has a limit; the network that breaks is the publisher's and the subscriber's alike.
+//! What always holds: events are let out only up to the next fault, and again as it strikes, so that it strikes while
+//! some are under way; every wait has a limit; the network that breaks is the publisher's and the subscriber's alike.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ use super::events::Events;
 use super::faults::PLAN;
 use super::host::HostProcess;
 use crate::emit::store::store;
-use crate::limits::{DEMO_LEAD_EVENTS, DEMO_STREAMS_MS_MAX, DEMO_WINDOW_EVENTS};
+use crate::limits::{DEMO_LEAD_EVENTS, DEMO_STREAMS_MS_MAX};
 use crate::outcome::Failure;
 use crate::table;
 use crate::ui::Ui;
@@ -125,9 +125,9 @@ impl<'a> Drill<'a> {
         let (stop_clock, away) = measure(self.subscriber.status());
         let began = Instant::now();
 
-        let (let_out, allowed) = watch::channel(0u64);
+        let (gate, allowed) = Gate::new(all);
         let emitting = emit(&self.publisher, events, allowed);
-        let breaking = strike_all(self.ui, self.host, &self.proxy, &self.bar, self.applied.clone(), let_out, all);
+        let breaking = strike_all(self.ui, self.host, &self.proxy, &self.bar, self.applied.clone(), gate);
         let (emitted, broken) = tokio::join!(emitting, breaking);
         broken.and(emitted)?;
         let limit = Duration::from_millis(DEMO_STREAMS_MS_MAX);
@@ -159,11 +159,57 @@ fn stuck(what: &str) -> Failure {
     )
 }
 
+/// How far events are let out, seen from whoever opens it.
+struct Gate {
+    /// Events in all.
+    all: u64,
+    /// How many are let out at a time, before a fault and again as it strikes.
+    lead: u64,
+    /// How far they are let out.
+    allowed: watch::Sender<u64>,
+    /// How many are on the disk.
+    emitted: watch::Receiver<u64>,
+}
+
+/// The same, seen from whoever emits.
+struct Allowed {
+    window: usize,
+    allowed: watch::Receiver<u64>,
+    emitted: watch::Sender<u64>,
+}
+
+impl Gate {
+    fn new(all: u64) -> (Gate, Allowed) {
+        let lead = (all / 20).clamp(2, DEMO_LEAD_EVENTS);
+        // Several windows to a lead: the first of them is what a fault waits for.
+        let window = usize::try_from(lead / 4).unwrap_or(usize::MAX).max(1);
+        let ((allow, allowed), (emit, emitted)) = (watch::channel(0), watch::channel(0));
+        (Gate { all, lead, allowed: allow, emitted }, Allowed { window, allowed, emitted: emit })
+    }
+
+    /// Lets events out up to `count`.
+    fn open(&self, count: u64) {
+        self.allowed.send_if_modified(|allowed| {
+            let further = count.min(self.all) > *allowed;
+            *allowed = count.min(self.all).max(*allowed);
+            further
+        });
+    }
+
+    /// Lets more out, and waits until the first of them are on the disk, from where they are sent at once.
+    async fn push(&mut self) -> Option<()> {
+        let before = *self.emitted.borrow_and_update();
+        self.open(before + self.lead);
+        let more = self.emitted.wait_for(|emitted| *emitted > before || *emitted == self.all);
+        timeout(Duration::from_millis(DEMO_STREAMS_MS_MAX), more).await.ok()?.ok().map(drop)
+    }
+}
+
 /// Emits, window by window, as far as is allowed.
-async fn emit(publisher: &Publisher, events: &Events, mut allowed: watch::Receiver<u64>) -> Result<(), Failure> {
-    let mut done = 0u64;
-    for window in events.events.chunks(DEMO_WINDOW_EVENTS) {
-        let free = allowed.wait_for(|allowed| *allowed > done).await.is_ok();
+async fn emit(publisher: &Publisher, events: &Events, mut gate: Allowed) -> Result<(), Failure> {
+    for window in events.events.chunks(gate.window) {
+        let done = *gate.emitted.borrow();
+        let free = gate.allowed.wait_for(|allowed| *allowed > done).await.is_ok();
         if !free {
             return Err(stuck("no more events are let out"));
         }
@@ -171,29 +217,30 @@ async fn emit(publisher: &Publisher, events: &Events, mut allowed: watch::Receiv
         if let Some(error) = stored.failed {
             return Err(Failure::CouldNot(error.to_string()));
         }
-        done += window.len() as u64;
+        gate.emitted.send_modify(|emitted| *emitted += window.len() as u64);
     }
     Ok(())
 }
 
-/// Lets events out and breaks things, in turn.
+/// Lets events out and breaks things, in turn: each fault strikes while events are on their way.
 async fn strike_all(
     ui: &Ui,
     host: &mut HostProcess,
     proxy: &Proxy,
     bar: &ProgressBar,
     mut applied: watch::Receiver<u64>,
-    let_out: watch::Sender<u64>,
-    all: u64,
+    mut gate: Gate,
 ) -> Result<(), Failure> {
+    let all = gate.all;
     for (thousandths, fault) in PLAN {
         let due = all * thousandths / 1_000;
-        let_out.send_replace(due + DEMO_LEAD_EVENTS as u64);
+        gate.open(due);
         let at = reach(&mut applied, bar, due).await.ok_or_else(|| stuck("no further event is applied"))?;
+        gate.push().await.ok_or_else(|| stuck("no further event is stored"))?;
         let told = fault.strike(host, proxy).await?;
         bar.suspend(|| ui.say(format!("  at event {at} of {all}: {told}")));
     }
-    let_out.send_replace(all);
+    gate.open(all);
     Ok(())
 }
 

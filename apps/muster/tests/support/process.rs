@@ -32,6 +32,13 @@ impl Run {
         serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("not one JSON document ({error}): {stdout}"))
     }
 
+    /// Stdout and stderr, if it was done.
+    #[track_caller]
+    pub(crate) fn done_with_talk(self) -> (String, String) {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        (self.stdout, self.stderr)
+    }
+
     /// The one line of an error, if that is all there was: nothing on stdout, exit code `code`, a single line on stderr.
     #[track_caller]
     pub(crate) fn error(self, code: i32) -> String {
