@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use muster_host::{Backup, BackupError, Host, RunningHost, backup};
 use reqwest::StatusCode;
 use serde_json::json;
@@ -193,4 +194,66 @@ async fn a_backup_is_its_owners_alone_and_never_replaces_anything() {
         assert_eq!(mode(&restored.join(name)), 0o600, "{name}");
     }
     start(&restored).await.shutdown().await;
+}
+
+/// The engine takes a snapshot every million transactions. Calls of this many at a time are under way on each connection.
+const SNAPSHOT_EVERY: usize = 1_000_000;
+const UNDER_WAY: usize = 512;
+
+async fn write_many(owner: Client, url: String, writer: usize, rows: usize) {
+    let endpoint = muster_wire::Endpoint::new(&url, "large").unwrap();
+    let mut options = muster_wire::ConnectOptions::new(endpoint);
+    options.token = owner.token.as_deref().map(|token| muster_wire::Token::new(token).unwrap());
+    options.confirmed = false;
+    let (connection, _incoming) = muster_wire::connect(options).await.unwrap();
+    let calls = futures::stream::iter(0..rows).map(|n| {
+        let connection = &connection;
+        async move {
+            let reply = connection.call_reducer("add", muster_wire::args(&(format!("{writer} {n}"),))).await.unwrap();
+            assert!(reply.outcome.is_ok(), "{reply:?}");
+        }
+    });
+    calls.buffer_unordered(UNDER_WAY).collect::<()>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes a million transactions, some minutes: run by hand"]
+async fn a_copy_with_a_snapshot_in_it_starts_with_everything_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let original = folder.path().join("original");
+    let host = start(&original).await;
+    let owner = Client::new(host.url()).await;
+    owner.publish("large", module(Variant::Plain)).await;
+    // A few less, so that one of the calls below is the one that counts: each is three transactions.
+    let rows = (SNAPSHOT_EVERY - 60) / WRITERS;
+    let writers: Vec<_> =
+        (0..WRITERS).map(|writer| tokio::spawn(write_many(owner.clone(), host.url(), writer, rows))).collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    // A confirmed call waits for all before it.
+    let snapshots = original.join("replicas/1/snapshots");
+    let mut copies = 0;
+    for n in 0..40 {
+        assert_eq!(owner.call("large", "add", json!([format!("last {n}")])).await.0, StatusCode::OK);
+        let begun = std::fs::read_dir(&snapshots).is_ok_and(|mut entries| entries.next().is_some());
+        if begun || n % 10 == 0 {
+            let restored = folder.path().join(format!("copy-{n}"));
+            copy(&original, &restored).await.unwrap();
+            let copied = std::fs::read_dir(restored.join("replicas/1/snapshots")).map_or(0, Iterator::count);
+            println!("after {n} more: a snapshot was begun: {begun}; copied: {copied}");
+            let from_copy = start(&restored).await;
+            let client = Client::nobody(from_copy.url()).with_token(owner.token.clone().unwrap());
+            let count = client.rows("large", "SELECT COUNT(*) AS n FROM item").await[0][0].as_u64().unwrap();
+            assert!(count >= (WRITERS * rows + n + 1) as u64, "{count}");
+            from_copy.shutdown().await;
+            std::fs::remove_dir_all(restored).unwrap();
+            copies += copied;
+        }
+        if copies >= 3 {
+            break;
+        }
+    }
+    assert!(copies > 0, "no copy had a snapshot in it");
+    host.shutdown().await;
 }
