@@ -22,7 +22,7 @@ pub(crate) struct Refusal {
     description: String,
     code: Code,
     retry_after_s: Option<u64>,
-    window: Option<SupportWindow>,
+    window: Option<Box<SupportWindow>>,
 }
 
 #[derive(Serialize)]
@@ -129,7 +129,7 @@ impl Refusal {
             )),
             Incompatible::Outside(code) => {
                 let refusal = Refusal::new(StatusCode::UPGRADE_REQUIRED, code.as_str(), code, code.remedy());
-                Refusal { window: Some(window.clone()), ..refusal }
+                Refusal { window: Some(window.clone().into()), ..refusal }
             }
         }
     }
@@ -170,7 +170,7 @@ impl IntoResponse for Refusal {
             error: self.error,
             error_description: &self.description,
             code: self.code.as_str(),
-            window: self.window.as_ref(),
+            window: self.window.as_deref(),
         };
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();

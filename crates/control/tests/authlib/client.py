@@ -79,7 +79,8 @@ def walk(session):
 
     assert active(second["access_token"]) and active(second["refresh_token"]) and active(narrowed["access_token"])
     assert not active(first["refresh_token"]), "spent"
-    assert session.revoke_token(metadata["revocation_endpoint"], token=second["refresh_token"]).status_code == 200
+    revoked = session.revoke_token(metadata["revocation_endpoint"], token=second["refresh_token"])
+    assert revoked.status_code == 200, revoked.text
     assert not active(second["access_token"]) and not active(narrowed["access_token"])
     refused("invalid_grant", lambda: session.refresh_token(url, refresh_token=second["refresh_token"]))
     refused("unsupported_grant_type", lambda: session.fetch_token(url, grant_type="password", username="u", password="p"))
@@ -89,7 +90,9 @@ for method in ["client_secret_basic", "client_secret_post"]:
     walk(OAuth2Session("by-secret", os.environ["CLIENT_SECRET"], token_endpoint_auth_method=method))
     print(method)
 key = ECKey.import_key(os.environ["CLIENT_KEY"])
-session = OAuth2Session("by-key", key, token_endpoint_auth_method="private_key_jwt")
+session = OAuth2Session(
+    "by-key", key, token_endpoint_auth_method="private_key_jwt", revocation_endpoint_auth_method="private_key_jwt"
+)
 session.register_client_auth_method(PrivateKeyJWT(metadata["token_endpoint"], alg="ES256"))
 walk(session)
 print("private_key_jwt")

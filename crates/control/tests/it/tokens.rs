@@ -1,7 +1,12 @@
 //! `client_credentials`, the plane's own mint, and the discovery documents.
 
-use muster_control::{NewClient, Permission};
+use muster_control::{NewClient, Permission, Secret};
 use serde_json::json;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use p256::pkcs8::{EncodePrivateKey as _, LineEnding};
 
 use crate::support::{AUDIENCE, Service, claims, grant, header, refused, send};
 
@@ -135,4 +140,55 @@ async fn the_planes_mint_answers_all_that_a_session_needs() {
         refused(400, "invalid_request"),
         "a misspelt field"
     );
+}
+
+/// The service's own key signs them all, so that nothing but the rule under test can refuse them.
+#[tokio::test]
+async fn a_token_that_only_looks_like_one_of_ours_is_worth_nothing() {
+    let key = p256::SecretKey::from_slice(&[7; 32]).unwrap();
+    let pem = key.to_pkcs8_pem(LineEnding::LF).unwrap().to_string();
+    let service = Service::start_with(|config| config.first_signing_key = Some(Secret::new(pem))).await;
+    let client = service.client("one", "sync.read", "a.*", &[]);
+    let real = service.token(&client, &[]).await.field("access_token");
+    let signing = EncodingKey::from_ec_der(key.to_pkcs8_der().unwrap().as_bytes());
+    let kid = header(&real)["kid"].as_str().unwrap().to_owned();
+    let head = |algorithm| Header { typ: Some("at+jwt".into()), kid: Some(kid.clone()), ..Header::new(algorithm) };
+    let sign = |head: &Header, claims: &serde_json::Value| jsonwebtoken::encode(head, claims, &signing).unwrap();
+    assert!(service.is_active(&client, &sign(&head(Algorithm::ES256), &claims(&real))).await, "unchanged, it is good");
+
+    let now_s = service.clock.now_s();
+    let mut forged = Vec::new();
+    for (name, value) in [
+        ("iss", json!("http://127.0.0.1:1")),
+        ("aud", json!("another-lane")),
+        ("nbf", json!(now_s + 60)),
+        ("exp", json!(now_s)),
+        ("jti", json!("never-issued")),
+    ] {
+        let mut said = claims(&real);
+        said[name] = value;
+        forged.push((name, sign(&head(Algorithm::ES256), &said)));
+    }
+    let other_type = Header { typ: Some("JWT".into()), ..head(Algorithm::ES256) };
+    forged.push(("typ", sign(&other_type, &claims(&real))));
+    let other_key = Header { kid: Some("unknown".into()), ..head(Algorithm::ES256) };
+    forged.push(("kid", sign(&other_key, &claims(&real))));
+    forged.push(("no kid", sign(&Header { kid: None, ..head(Algorithm::ES256) }, &claims(&real))));
+    let hmac = EncodingKey::from_secret(
+        p256::elliptic_curve::sec1::ToEncodedPoint::to_encoded_point(&key.public_key(), false).as_bytes(),
+    );
+    forged.push((
+        "HMAC with the public key",
+        jsonwebtoken::encode(&head(Algorithm::HS256), &claims(&real), &hmac).unwrap(),
+    ));
+    let parts: Vec<&str> = real.split('.').collect();
+    let none = BASE64_URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"none","typ":"at+jwt","kid":"{kid}"}}"#));
+    forged.push(("alg none", format!("{none}.{}.", parts[1])));
+    let mut wider = claims(&real);
+    wider["oa_sync_streams"] = json!(["*"]);
+    let wider = BASE64_URL_SAFE_NO_PAD.encode(wider.to_string());
+    forged.push(("claims", format!("{}.{wider}.{}", parts[0], parts[2])));
+    for (what, token) in forged {
+        assert!(!service.is_active(&client, &token).await, "{what}");
+    }
 }
