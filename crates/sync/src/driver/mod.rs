@@ -59,6 +59,8 @@ struct Running {
     opening: JoinSet<(LinkNo, Result<Opened, Trouble>)>,
     closing: JoinSet<()>,
     requests: JoinSet<(RequestNo, Reply)>,
+    /// The store's thread is gone, which it is before the end only if the application panicked.
+    is_broken: bool,
 }
 
 enum Wake {
@@ -82,6 +84,7 @@ impl Task {
             opening: JoinSet::new(),
             closing: JoinSet::new(),
             requests: JoinSet::new(),
+            is_broken: false,
         };
         running.feed(first);
         loop {
@@ -97,11 +100,11 @@ impl Task {
 impl Running {
     async fn wait(&mut self) -> Wake {
         let deadline = self.task.engine.next_deadline().map(|at| self.task.began + at);
-        let Running { task, link, opening, closing, requests } = self;
+        let Running { task, link, opening, closing, requests, is_broken } = self;
         tokio::select! {
             _ = task.stop.wait_for(|stop| *stop) => Wake::Stop,
             Some(command) = task.commands.recv() => Wake::Command(command),
-            done = task.worker.done.recv() => Wake::Done(done),
+            done = task.worker.done.recv(), if !*is_broken => Wake::Done(done),
             update = async { match link { Some(link) => link.incoming.next().await, None => pending().await } } => {
                 Wake::Heard(update)
             }
@@ -145,8 +148,9 @@ impl Running {
             Wake::Done(Some(Done::NotEstablished(pattern))) => self.feed(Event::EstablishFailed(pattern)),
             // The thread ends only when it is told to, or with a panic of the application's.
             Wake::Done(None) => {
-                self.task.board.broken("the application panicked while it applied a batch; start again");
+                self.is_broken = true;
                 self.feed(Event::Stop);
+                self.task.board.broken("the application panicked while it applied a batch; start again");
             }
             Wake::Time => self.feed(Event::Tick),
         }

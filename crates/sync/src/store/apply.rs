@@ -63,24 +63,39 @@ fn try_all(
     application: &mut dyn Apply,
 ) -> Result<Vec<Outcome>, StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if let [batch] = batches {
+        // Alone, it needs no savepoint: an error takes the transaction down, and nobody with it.
+        apply_one(&transaction, batch, application)?;
+        transaction.commit()?;
+        return Ok(vec![Ok(())]);
+    }
     let mut outcomes = Vec::with_capacity(batches.len());
     for batch in batches {
-        outcomes.push(apply_one(&transaction, batch, application)?);
+        outcomes.push(apply_among_others(&transaction, batch, application)?);
     }
     transaction.commit()?;
     Ok(outcomes)
 }
 
-/// Applies one batch. The outer error is the store's, and ends the transaction; the inner one is this batch's alone.
-fn apply_one(transaction: &Transaction<'_>, batch: &Batch, application: &mut dyn Apply) -> Result<Outcome, StoreError> {
-    transaction.prepare_cached("SAVEPOINT muster_batch")?.execute(())?;
-    let outcome = move_cursor(transaction, batch).and_then(|()| match batch.change {
+fn apply_one(transaction: &Transaction<'_>, batch: &Batch, application: &mut dyn Apply) -> Outcome {
+    move_cursor(transaction, batch)?;
+    match batch.change {
         Change::Begin(_) => Ok(()),
         Change::Events(_) | Change::Reset(_) => {
             application.apply(transaction, batch).map_err(StoreError::of_application)
         }
-    });
-    match outcome {
+    }
+}
+
+/// Applies one of several batches. The outer error is the store's, and ends the transaction; the inner one is this
+/// batch's alone.
+fn apply_among_others(
+    transaction: &Transaction<'_>,
+    batch: &Batch,
+    application: &mut dyn Apply,
+) -> Result<Outcome, StoreError> {
+    transaction.prepare_cached("SAVEPOINT muster_batch")?.execute(())?;
+    match apply_one(transaction, batch, application) {
         Ok(()) => {
             transaction.prepare_cached("RELEASE muster_batch")?.execute(())?;
             Ok(Ok(()))

@@ -334,6 +334,7 @@ fn a_full_disk_is_said_nothing_half_is_left_and_it_goes_on_when_there_is_room() 
     let mut input = shell.stdin.take().expect("a pipe");
     let mut lines = BufReader::new(shell.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
     let Some(first) = lines.next() else {
+        shell.wait().expect("gone");
         return eprintln!("this user may not mount; the disk was not filled");
     };
     assert_eq!(first, "mounted");
@@ -344,6 +345,7 @@ fn a_full_disk_is_said_nothing_half_is_left_and_it_goes_on_when_there_is_room() 
     lines.find(|line| line.starts_with("applied")).expect("it goes on");
     writeln!(input).expect("it listens");
     let last = lines.last().expect("the count");
+    shell.wait().expect("gone");
     let numbers: Vec<u64> = last.split('|').map(|number| number.parse().expect("a number")).collect();
     assert!(numbers[0] > 0 && numbers.iter().all(|number| *number == numbers[0]), "{last}");
 }

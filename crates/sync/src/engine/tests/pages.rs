@@ -184,3 +184,47 @@ fn a_host_that_gives_nothing_of_what_it_says_it_has_is_not_hammered() {
     assert_eq!(world.state("a"), Backoff);
     assert!(world.asked.is_empty());
 }
+
+#[test]
+fn a_page_from_behind_the_cursor_is_never_taken_for_the_end() {
+    let mut world = applied(6);
+    world.append("a", &["7"]);
+    answer_with(&mut world, |page| {
+        page.head = 3;
+        page.first = 4;
+        page.events.clear();
+    });
+    assert_eq!(world.engine.counters().foreign_pages, 1);
+    assert_ne!(world.state("a"), Live);
+}
+
+/// What one event costs the engine, with few streams and with many. Prints; the curve is for a person.
+#[test]
+#[ignore = "a measurement: cargo test -p muster-sync -- --ignored --nocapture growth"]
+fn growth_with_the_number_of_streams() {
+    for streams in [10, 100, 1_000, 10_000] {
+        let mut world = World::new();
+        world.options.tuning = Tuning::default();
+        for stream in 0..streams {
+            world.append_in_silence(&format!("s{stream}"), &["1"]);
+        }
+        let began = std::time::Instant::now();
+        world.settle();
+        let first = began.elapsed();
+        let rounds = 20_000 / streams;
+        let began = std::time::Instant::now();
+        let mut feeds = 0;
+        for _ in 0..rounds {
+            for stream in 0..streams {
+                world.append(&format!("s{stream}"), &["n"]);
+                while world.answer_next() || world.commit_next() {
+                    feeds += 1;
+                }
+            }
+        }
+        let each = began.elapsed() / (rounds * streams) as u32;
+        eprintln!(
+            "{streams} streams: settled in {first:?}; {each:?} for an event's signal, page and commit ({feeds} answers)"
+        );
+    }
+}

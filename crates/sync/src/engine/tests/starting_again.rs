@@ -187,3 +187,27 @@ fn a_host_that_calls_every_place_stale_is_not_asked_in_a_circle() {
     }
     panic!("{resets} new beginnings and no wait");
 }
+
+#[test]
+fn a_snapshot_of_another_life_is_never_applied() {
+    let mut world = World::new();
+    world.append_in_silence("a", &["1", "2", "3"]);
+    world.prune("a", 2, 3);
+    world.log("a").snapshot.as_mut().expect("a snapshot").epoch += 1;
+    world.settle();
+    assert_eq!(world.kept("a"), Kept::default());
+    assert_eq!(world.state("a"), ConnectionState::Backoff);
+}
+
+#[test]
+fn a_beginning_that_is_not_committed_is_not_written_down_as_done() {
+    let mut world = World::with(options(&[("*", StartAt::Now)]));
+    world.append_in_silence("a", &["1", "2"]);
+    world.connect();
+    while world.answer_next() {}
+    assert!(world.established.is_empty());
+    // Killed here, it would take every stream for a new one, and begin at its first event.
+    world.restart();
+    world.settle();
+    assert_eq!((world.established.len(), world.kept("a").base), (1, 2));
+}
