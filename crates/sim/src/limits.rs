@@ -18,7 +18,7 @@ pub const FAULTS_MS: u64 = 150_000;
 pub const CONVERGE_MS: u64 = 240_000;
 
 /// How far behind the durable head a follower may be that calls itself live.
-pub const LIVE_LAG_MS: u64 = 60_000;
+pub const LIVE_LAG_MS: u64 = 13_000;
 
 /// The most steps of one run. A run that takes more is spinning.
 pub const STEPS_MAX: u64 = 400_000;

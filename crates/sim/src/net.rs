@@ -15,6 +15,8 @@ use crate::wire::ConnId;
 struct Lane {
     /// Nothing arrives before what was sent earlier.
     last_ms: u64,
+    /// What arrives before this moment waits until then.
+    held_until_ms: u64,
     /// Nothing sent from now on arrives.
     dead: bool,
     /// What was sent and is to arrive after this is lost.
@@ -134,12 +136,20 @@ impl Network {
         open && lane.lost_after_ms.is_none_or(|lost| now_ms <= lost)
     }
 
-    /// What is sent from now on arrives no sooner than this much later, in order.
+    /// What is on its way arrives no sooner than this much later, and what is sent meanwhile after it.
     pub fn stall(&mut self, id: ConnId, now_ms: u64, by_ms: u64) {
-        if let Some(conn) = self.conns.get_mut(&id) {
-            conn.up.last_ms = conn.up.last_ms.max(now_ms + by_ms);
-            conn.down.last_ms = conn.down.last_ms.max(now_ms + by_ms);
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        for lane in [&mut conn.up, &mut conn.down] {
+            lane.held_until_ms = lane.held_until_ms.max(now_ms + by_ms);
+            lane.last_ms = lane.last_ms.max(now_ms + by_ms + 1);
         }
+    }
+
+    /// Until when what arrives now has to wait, if it has to.
+    pub fn held_until(&self, id: ConnId, way: Way, now_ms: u64) -> Option<u64> {
+        let conn = self.conns.get(&id)?;
+        let lane = if way == Way::Up { &conn.up } else { &conn.down };
+        (lane.held_until_ms > now_ms).then_some(lane.held_until_ms)
     }
 
     /// The line swallows everything in one direction from now on, and says nothing.

@@ -289,7 +289,7 @@ fn setting(rng: &mut Rng) -> Setting {
     let slow = rng.chance(150);
     let least = |sizes: &[u64], rng: &mut Rng| rng.pick(sizes).max(if slow { 8 } else { 1 });
     Setting {
-        publishers: if rng.chance(400) { 2 } else { 1 },
+        publishers: if rng.chance(550) { 2 } else { 1 },
         subscribers: (0..rng.between(1, 2)).map(|_| if rng.chance(150) { Begin::Now } else { Begin::Start }).collect(),
         streams: ["s.a", "s.b", "t.c"].iter().take(streams as usize).map(|id| (*id).to_owned()).collect(),
         host: HostConfig {
@@ -330,7 +330,7 @@ fn work(rng: &mut Rng, setting: &Setting, items: &mut Vec<Timed>) {
     for _ in 0..rng.below(8) {
         put(rng, items, Item::Sweep);
     }
-    for _ in 0..rng.below(3) {
+    for _ in 0..rng.below(5) {
         put(rng, items, Item::Backup);
     }
 }
@@ -346,11 +346,46 @@ fn faults(rng: &mut Rng, setting: &Setting, items: &mut Vec<Timed>) {
         return;
     }
     for _ in 0..rng.below(9) {
-        let begin = rng.between(10, FAULTS_MS - 20_000);
+        let begin = rng.between(100, FAULTS_MS - 20_000);
         for _ in 0..rng.between(1, 4) {
             let kind = rng.pick(&kinds);
             let item = fault(rng, setting, kind);
-            items.push(Timed { at_ms: begin + rng.below(6_000), item });
+            let at_ms = begin + rng.below(6_000);
+            if rng.chance(400) {
+                busy(rng, setting, &item, at_ms, items);
+            }
+            items.push(Timed { at_ms, item });
+        }
+    }
+}
+
+/// Has something under way when a fault strikes, and something new right behind it.
+fn busy(rng: &mut Rng, setting: &Setting, item: &Item, at_ms: u64, items: &mut Vec<Timed>) {
+    let node = match item {
+        Item::Cut { node, .. } | Item::KillNode { node, .. } | Item::Stall { node, .. }
+            if *node < setting.publishers =>
+        {
+            *node
+        }
+        _ => rng.below(setting.publishers as u64) as usize,
+    };
+    let stream = rng.below(setting.streams.len() as u64) as usize;
+    let mut publish = |rng: &mut Rng, node, from_ms: u64, within_ms, most| {
+        let at_ms = from_ms + rng.below(within_ms);
+        let (count, equal) = (rng.between(1, most) as u32, rng.chance(300));
+        items.push(Timed { at_ms, item: Item::Publish { node, stream, count, equal } });
+    };
+    publish(rng, node, at_ms - 60, 60, 3);
+    publish(rng, node, at_ms + 1, 400, 6);
+    // After a restore others may fill up what was lost before any follower looks again.
+    if let Item::Restore { down_ms } = item {
+        for node in 0..setting.publishers {
+            publish(rng, node, at_ms + down_ms, 2_500, 20);
+        }
+        for node in setting.publishers..setting.publishers + setting.subscribers.len() {
+            let away_ms = down_ms + rng.between(1, 12_000);
+            let item = Item::KillNode { node, after: 0, machine: false, down_ms: away_ms };
+            items.push(Timed { at_ms: at_ms - 1, item });
         }
     }
 }

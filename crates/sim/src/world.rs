@@ -212,7 +212,9 @@ impl<'a> World<'a> {
             Happening::Item(index) => self.item(index),
             Happening::Over(index) => self.over(index),
             Happening::ToHost(conn, id, request) => {
-                if self.host.up && self.ctx.net.arrives(conn, Way::Up, self.ctx.now_ms) {
+                if let Some(until_ms) = self.ctx.net.held_until(conn, Way::Up, self.ctx.now_ms) {
+                    self.ctx.at(until_ms, Happening::ToHost(conn, id, request));
+                } else if self.host.up && self.ctx.net.arrives(conn, Way::Up, self.ctx.now_ms) {
                     self.host.call(conn, id, &request, &mut self.ctx.coverage);
                 }
                 Ok(())
@@ -297,6 +299,12 @@ impl<'a> World<'a> {
         let until = self.paused_until.get(&index).copied().unwrap_or(0);
         if self.ctx.now_ms < until {
             self.ctx.at(until, Happening::Node(index, life, what));
+            return Ok(());
+        }
+        if let ToNode::Down(conn, _) = &what
+            && let Some(until_ms) = self.ctx.net.held_until(*conn, Way::Down, self.ctx.now_ms)
+        {
+            self.ctx.at(until_ms, Happening::Node(index, life, what));
             return Ok(());
         }
         if let ToNode::Down(conn, _) = &what
@@ -462,6 +470,7 @@ impl<'a> World<'a> {
 
     fn pause(&mut self, node: usize, until_ms: u64) {
         let now_ms = self.ctx.now_ms;
+        let until_ms = self.paused_until.get(&node).map_or(until_ms, |already| until_ms.max(*already));
         self.paused_until.insert(node, until_ms);
         // The host does not wait for ever for one that says nothing.
         if until_ms > now_ms + IDLE_MS
