@@ -322,7 +322,7 @@ mod tests {
             assert!(others.iter().all(|other| other.name != key.name && other.flag != key.flag), "{}", key.name);
             assert!(!key.about.ends_with('.'), "{}", key.name);
             if let Some(value) = key.default().filter(|_| !matches!(key.kind, Kind::Urls)) {
-                assert_eq!(key.kind.from_text(&value.to_string()), Ok(value), "{}", key.name);
+                assert_eq!(key.kind.read_text(&value.to_string()), Ok(value), "{}", key.name);
             }
             assert!(key.section().is_none_or(|section| SECTIONS.iter().any(|(name, _)| *name == section)));
         }

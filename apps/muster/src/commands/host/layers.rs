@@ -97,7 +97,7 @@ pub(super) fn from_environment(
         if text.is_empty() {
             continue;
         }
-        match key.kind.from_text(text) {
+        match key.kind.read_text(text) {
             Ok(value) => found.push(Given { key, value, origin }),
             // The log says so itself, and goes on without it.
             Err(_) if name == LOG_VARIABLE => {}
@@ -152,7 +152,7 @@ fn entry(
     let Some(key) = find(full_name) else {
         return Err(wrong(&origin, unknown(full_name, matches!(value.get_ref(), DeValue::Table(_)))));
     };
-    let read = key.kind.from_toml(value.get_ref()).map_err(|why| wrong(&origin, format!("`{full_name}`: {why}")))?;
+    let read = key.kind.read_toml(value.get_ref()).map_err(|why| wrong(&origin, format!("`{full_name}`: {why}")))?;
     let value = match (key.kind, read) {
         (Kind::Path, Value::Text(inner)) => Value::Text(beside(path, &inner).map_err(|why| wrong(&origin, why))?),
         (_, value) => value,
@@ -205,7 +205,7 @@ fn argument(key: &'static Key) -> clap::Arg {
         _ => argument
             .value_name(kind.placeholder())
             .action(if matches!(kind, Kind::Urls) { clap::ArgAction::Append } else { clap::ArgAction::Set })
-            .value_parser(move |text: &str| kind.from_text(text)),
+            .value_parser(move |text: &str| kind.read_text(text)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The values of a host's configuration: how they are written, read and held to their bounds.
 //!
-//! What always holds: what [`Value::toml`] writes, [`Kind::from_toml`] reads as the same value; a refusal says what to
+//! What always holds: what [`Value::toml`] writes, [`Kind::read_toml`] reads as the same value; a refusal says what to
 //! write in its place, and fits into one line.
 
 use std::fmt;
@@ -65,7 +65,7 @@ impl Kind {
     ///
     /// # Errors
     /// What is wrong with it, and what to write.
-    pub(super) fn from_text(self, text: &str) -> Result<Value, String> {
+    pub(super) fn read_text(self, text: &str) -> Result<Value, String> {
         let value = match self {
             Kind::Switch => Value::Switch(text.parse().map_err(|_| "write true or false".to_owned())?),
             Kind::Urls => Value::List(text.split_whitespace().map(str::to_owned).collect()),
@@ -81,7 +81,7 @@ impl Kind {
     ///
     /// # Errors
     /// What is wrong with it, and what to write.
-    pub(super) fn from_toml(self, value: &DeValue<'_>) -> Result<Value, String> {
+    pub(super) fn read_toml(self, value: &DeValue<'_>) -> Result<Value, String> {
         let number = |digits: &toml::de::DeInteger<'_>| {
             u64::from_str_radix(digits.as_str(), digits.radix()).map_err(|_| "a number from 0 on is wanted".to_owned())
         };
@@ -97,7 +97,7 @@ impl Kind {
             (Kind::Count(..), DeValue::Integer(digits)) => Value::Count(number(digits)?),
             (Kind::Bytes(..), DeValue::Integer(digits)) => Value::Bytes(number(digits)?),
             (Kind::Switch | Kind::Urls | Kind::Count(..), _) => return Err(format!("write {}", self.example())),
-            (_, DeValue::String(text)) => return self.from_text(text),
+            (_, DeValue::String(text)) => return self.read_text(text),
             _ => return Err(format!("write {}", self.example())),
         };
         self.check(value)
@@ -120,13 +120,13 @@ impl Kind {
     fn check(self, value: Value) -> Result<Value, String> {
         let bounds = match (self, &value) {
             (Kind::Count(least, most), Value::Count(n)) => {
-                outside(n, &least, &most).then(|| (Value::Count(least), Value::Count(most)))
+                outside(n, &least, &most).then_some((Value::Count(least), Value::Count(most)))
             }
             (Kind::Bytes(least, most), Value::Bytes(n)) => {
-                outside(n, &least, &most).then(|| (Value::Bytes(least), Value::Bytes(most)))
+                outside(n, &least, &most).then_some((Value::Bytes(least), Value::Bytes(most)))
             }
             (Kind::Time(least, most), Value::Time(t)) => {
-                outside(t, &least, &most).then(|| (Value::Time(least), Value::Time(most)))
+                outside(t, &least, &most).then_some((Value::Time(least), Value::Time(most)))
             }
             (Kind::Path, Value::Text(path)) if path.is_empty() => return Err("the path is empty".into()),
             (Kind::Address, Value::Text(text)) => return address(text).map(|()| value),
@@ -231,31 +231,31 @@ mod tests {
     #[test]
     fn sizes_and_times_carry_their_unit() {
         for (text, bytes) in [("64 KiB", 65_536), ("64kib", 65_536), ("7", 7), ("7 B", 7), ("1GiB", 1 << 30)] {
-            assert_eq!(SIZE.from_text(text), Ok(Value::Bytes(bytes)), "{text}");
+            assert_eq!(SIZE.read_text(text), Ok(Value::Bytes(bytes)), "{text}");
         }
         for (text, ms) in [("250 ms", 250), ("30s", 30_000), ("1 min", 60_000), ("0 s", 0)] {
-            assert_eq!(WAIT.from_text(text), Ok(Value::Time(Duration::from_millis(ms))), "{text}");
+            assert_eq!(WAIT.read_text(text), Ok(Value::Time(Duration::from_millis(ms))), "{text}");
         }
         for wrong in ["", "KiB", "1.5 MiB", "-1 B", "1 parsec", "99999999999999999999", "99999999999 GiB"] {
-            assert!(SIZE.from_text(wrong).is_err(), "{wrong}");
+            assert!(SIZE.read_text(wrong).is_err(), "{wrong}");
         }
-        assert!(WAIT.from_text("30").unwrap_err().contains("unit"), "30 what?");
+        assert!(WAIT.read_text("30").unwrap_err().contains("unit"), "30 what?");
     }
 
     #[test]
     fn what_is_out_of_range_is_told_the_range() {
-        assert_eq!(SIZE.from_text("2 GiB"), Err("it must be from 1 B to 1 GiB".into()));
-        assert_eq!(WAIT.from_text("2 min"), Err("it must be from 0 ms to 60 s".into()));
-        assert_eq!(Kind::Count(1, 10).from_text("0"), Err("it must be from 1 to 10".into()));
+        assert_eq!(SIZE.read_text("2 GiB"), Err("it must be from 1 B to 1 GiB".into()));
+        assert_eq!(WAIT.read_text("2 min"), Err("it must be from 0 ms to 60 s".into()));
+        assert_eq!(Kind::Count(1, 10).read_text("0"), Err("it must be from 1 to 10".into()));
     }
 
     #[test]
     fn addresses_are_names_or_numbers_with_a_port() {
         for good in ["127.0.0.1:3000", "localhost:0", "[::1]:80", "0.0.0.0:65535"] {
-            assert!(Kind::Address.from_text(good).is_ok(), "{good}");
+            assert!(Kind::Address.read_text(good).is_ok(), "{good}");
         }
         for wrong in ["", "3000", ":3000", "localhost", "localhost:", "localhost:65536", "::1:80", "127.0.0.1"] {
-            assert!(Kind::Address.from_text(wrong).is_err(), "{wrong}");
+            assert!(Kind::Address.read_text(wrong).is_err(), "{wrong}");
         }
     }
 
