@@ -1,6 +1,5 @@
 //! A host in this process with Muster's module on it, and sessions that know the doors of the streams.
 
-use std::path::Path;
 use std::time::Duration;
 
 use muster_contract::hash::PayloadHash;
@@ -29,7 +28,7 @@ pub(crate) struct Place {
 }
 
 pub(crate) struct Lane {
-    pub(crate) host: RunningHost,
+    _host: RunningHost,
     pub(crate) place: Place,
 }
 
@@ -41,7 +40,7 @@ impl Lane {
 
     pub(crate) async fn with(host: RunningHost, module: Vec<u8>) -> Lane {
         let place = Place::publish(host.url(), module).await;
-        Lane { host, place }
+        Lane { _host: host, place }
     }
 
     pub(crate) async fn join(&self) -> Session {
@@ -82,6 +81,8 @@ impl Place {
     pub(crate) async fn join(&self, token: Option<Token>) -> Session {
         let mut options = ConnectOptions::new(self.endpoint()).expect(Client::of_this_build());
         options.token = token;
+        // Machines of CI are slow and shared.
+        (options.timeouts.connect, options.timeouts.call) = (PATIENCE, PATIENCE);
         let (connection, incoming) = connect(options).await.expect("connected");
         Session { connection, incoming }
     }
@@ -293,9 +294,4 @@ pub(crate) fn refused<T: std::fmt::Debug>(answer: Answer<T>) -> Refusal {
 /// The payloads of a page.
 pub(crate) fn payloads(page: &Page) -> Vec<&str> {
     page.events.iter().map(|event| event.payload.as_str()).collect()
-}
-
-/// A host that keeps its data in a folder.
-pub(crate) async fn host_on(folder: &Path) -> RunningHost {
-    Host::builder().data_dir(folder).start().await.expect("the host starts")
 }
