@@ -33,7 +33,7 @@ pub enum TokenSource {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ConnectConfig {
-    /// The connection. Its token is not used; see [`ConnectConfig::token`].
+    /// The connection. Its token is not used, see [`ConnectConfig::token`], and reads are always confirmed.
     pub options: ConnectOptions,
     /// As whom.
     pub token: TokenSource,

@@ -159,7 +159,7 @@ impl Publisher {
     }
 
     /// Keeps events of one stream, in this order: all of them or none, at most [`PUBLISH_EVENTS_MAX`] and
-    /// [`PUBLISH_BYTES_MAX`]. Returns once they are on disk; if the future is dropped before, they may be kept or not.
+    /// [`PUBLISH_BYTES_MAX`]. Canonicalizing and hashing happen in the caller's task. Returns once they are on disk; if the future is dropped before, they may be kept or not.
     ///
     /// # Errors
     /// [`PublishError`]: none is kept.

@@ -1,6 +1,7 @@
 //! Making a connection as the one that the outbox is to the host.
 //!
-//! What always holds: no event goes out before the token under which it goes is kept.
+//! What always holds: no event goes out before the token under which it goes is kept; reads are confirmed, whatever the
+//! options say, because an event is forgotten on the host's word.
 
 use muster_wire::{ConnectError, ConnectOptions, Connection, Token, connect};
 use tokio::sync::oneshot;
@@ -41,7 +42,7 @@ pub(super) async fn greet(
         }
     };
     // Updates are not asked for; whatever comes is thrown away.
-    let (wire, _) = connect(options.token(token)).await?;
+    let (wire, _) = connect(options.token(token).confirmed(true)).await?;
     if let Some(host) = host {
         let (reply, answer) = oneshot::channel();
         let control = Control::KeepToken { host, token: wire.token().clone(), reply };
