@@ -126,13 +126,18 @@ fn every_page_for_operators_is_run_here() {
     pages.sort();
     assert_eq!(
         pages,
-        ["HOST_BACKUP.md", "SPACETIME_MAINCLOUD_HANDSHAKE_SMOKE_TEST.md", "SPACETIME_MAINCLOUD_MANAGED_DEPLOYMENT.md"]
+        ["HOST_BACKUP.md", "HOST_RUN.md", "SPACETIME_MAINCLOUD_HANDSHAKE_SMOKE_TEST.md", "SPACETIME_MAINCLOUD_MANAGED_DEPLOYMENT.md"]
     );
 }
 
 #[test]
 fn the_backup_page_holds() {
     run("HOST_BACKUP.md");
+}
+
+#[test]
+fn the_running_page_holds() {
+    run("HOST_RUN.md");
 }
 
 #[test]
