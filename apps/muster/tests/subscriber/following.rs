@@ -100,6 +100,53 @@ async fn an_application_takes_batches_and_commits_each_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_the_application_refuses_is_said_and_offered_again() {
+    let lane = Lane::start().await;
+    append(&lane.owner().await, "a.b", 1, 10).await;
+    let mut refusals = 2;
+    let mut seen = 0;
+    let subscriber = Subscriber::builder(lane.endpoint(), lane.store("own.db"))
+        .follow(StreamPattern::All, StartAt::Start)
+        .apply(move |_: &rusqlite::Transaction<'_>, batch: &muster_sync::Batch| {
+            if refusals > 0 {
+                refusals -= 1;
+                return Err("not now");
+            }
+            let muster_sync::Change::Events(run) = &batch.change else { return Err("a reset") };
+            seen += run.events.len();
+            if seen == 10 { Ok(()) } else { Err("not the same batch") }
+        })
+        .await
+        .expect("started");
+    let mut status = subscriber.status();
+    let refused = status.wait_for(|status| status.streams.of(ConnectionState::Backoff) == 1);
+    tokio::time::timeout(PATIENCE, refused).await.expect("in time").expect("it runs");
+    let error = subscriber.streams()[0].last_error.clone().unwrap_or_default();
+    assert!(error.is_empty() || error == "the application did not apply the batch (not now)", "{error}");
+    let live = status.wait_for(|status| status.streams.of(ConnectionState::Live) == 1);
+    tokio::time::timeout(PATIENCE, live).await.expect("in time").expect("it runs");
+    subscriber.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_that_panics_is_said_to_have_and_the_cursor_has_not_moved() {
+    let lane = Lane::start().await;
+    append(&lane.owner().await, "a.b", 1, 10).await;
+    let subscriber = Subscriber::builder(lane.endpoint(), lane.store("own.db"))
+        .follow(StreamPattern::All, StartAt::Start)
+        .apply(|_: &rusqlite::Transaction<'_>, _: &muster_sync::Batch| -> Result<(), String> { panic!("on purpose") })
+        .await
+        .expect("started");
+    let mut status = subscriber.status();
+    let blocked = status.wait_for(|status| status.state == ConnectionState::Blocked);
+    let blocked = tokio::time::timeout(PATIENCE, blocked).await.expect("in time").expect("it runs").clone();
+    assert!(blocked.last_error.expect("a word").contains("panicked"));
+    subscriber.shutdown().await;
+    let reader = muster_sync::Reader::open(&lane.store("own.db")).expect("readable");
+    assert_eq!(reader.place(&id("a.b")).expect("a look"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_backlog_of_two_hundred_thousand_events_takes_bounded_memory() {
     let lane = Lane::start().await;
     let producer = lane.owner().await;

@@ -17,7 +17,7 @@ use muster_contract::stream::StreamId;
 
 use super::requests::Purpose;
 use super::stream::{Key, Step};
-use super::words::{Action, Follow, LinkNo, Request, Signal};
+use super::words::{Action, Follow, LinkNo, Request, RequestNo, Signal};
 use super::{Engine, Timer};
 use crate::limits::{POLL_MS, ms};
 
@@ -31,7 +31,8 @@ pub(super) struct Slot {
     /// Beginnings that the store has not committed yet.
     pub(super) begins: usize,
     pub(super) state: SlotState,
-    listing: bool,
+    /// The listing under way.
+    listing: Option<RequestNo>,
     /// The first pass on this connection is done.
     pub(super) is_complete: bool,
     pass: u64,
@@ -70,7 +71,7 @@ impl Slot {
             is_recorded: false,
             begins: 0,
             state: SlotState::Away,
-            listing: false,
+            listing: None,
             is_complete: false,
             pass: 0,
             pass_after: 0,
@@ -82,7 +83,7 @@ impl Slot {
     }
 
     pub(super) fn disconnected(&mut self) {
-        self.listing = false;
+        self.listing = None;
         self.is_complete = false;
         self.news = None;
         self.is_poll_due = false;
@@ -172,7 +173,7 @@ impl Engine {
     /// Lists what is to be listed next, if anything is.
     fn list_next(&mut self, slot: usize) {
         let it = &self.slots[slot];
-        if it.listing || it.state != SlotState::Following {
+        if it.listing.is_some() || it.state != SlotState::Following {
             return;
         }
         if !it.is_complete || (it.news.is_none() && it.is_poll_due) {
@@ -184,7 +185,6 @@ impl Engine {
 
     fn list(&mut self, slot: usize, kind: ListKind) {
         let it = &mut self.slots[slot];
-        it.listing = true;
         let after_no = match kind {
             ListKind::Pass => {
                 it.is_poll_due = false;
@@ -193,14 +193,22 @@ impl Engine {
             ListKind::News => it.news.take().unwrap_or(0),
         };
         let what = Request::List { pattern: it.follow.pattern.clone(), after_no };
-        self.send(Purpose::List(slot, kind), what);
+        let request = self.send(Purpose::List(slot, kind), what);
+        self.slots[slot].listing = Some(request);
+    }
+
+    /// Whether this is the listing that is waited for, and no earlier one of a follow that has ended since.
+    pub(super) fn lists(&mut self, slot: usize, request: RequestNo) -> bool {
+        let is_awaited = self.slots[slot].listing == Some(request);
+        if is_awaited {
+            self.slots[slot].listing = None;
+        } else {
+            self.counters.late_answers += 1;
+        }
+        is_awaited
     }
 
     pub(super) fn listed(&mut self, slot: usize, kind: ListKind, answer: Answer<StreamList>) {
-        self.slots[slot].listing = false;
-        if self.slots[slot].state != SlotState::Following {
-            return;
-        }
         let list = match answer {
             Answer::Ok(list) => list,
             Answer::Refused(text) => return self.follow_refused(slot, &text),

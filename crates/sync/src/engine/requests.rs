@@ -79,8 +79,16 @@ impl Engine {
         match (sent.purpose, reply) {
             (Purpose::Follow(slot), Reply::Done) => self.following(slot),
             (Purpose::Follow(slot), Reply::Refused(text)) => self.follow_refused(slot, &text),
-            (Purpose::List(slot, kind), Reply::Listed(answer)) => self.listed(slot, kind, answer),
-            (Purpose::List(slot, _), Reply::Refused(text)) => self.follow_refused(slot, &text),
+            (Purpose::List(slot, kind), Reply::Listed(answer)) => {
+                if self.lists(slot, request) {
+                    self.listed(slot, kind, answer);
+                }
+            }
+            (Purpose::List(slot, _), Reply::Refused(text)) => {
+                if self.lists(slot, request) {
+                    self.follow_refused(slot, &text);
+                }
+            }
             (Purpose::Page(key), Reply::Page(answer)) => self.page(key, request, sent.at, answer),
             (Purpose::Snapshot(key), Reply::Snapshot(answer)) => self.snapshot(key, request, answer),
             (Purpose::Page(key) | Purpose::Snapshot(key), Reply::Refused(text)) => {

@@ -196,3 +196,28 @@ fn cursors_are_acknowledged_once_a_second_at_most_and_also_when_nothing_follows(
     world.settle();
     assert_eq!(world.checkpoints.len(), count, "nothing new, nothing said");
 }
+
+#[test]
+fn a_listing_of_a_follow_that_has_ended_says_nothing_of_the_next() {
+    let mut world = World::new();
+    world.list_max = 1;
+    world.append_in_silence("a", &["1"]);
+    world.append_in_silence("b", &["1"]);
+    world.connect();
+    world.answer_next();
+    world.answer_next();
+    // The second part of the first pass is under way when the follow ends and begins again.
+    let at = world.asked.iter().position(|(_, _, what)| matches!(what, Request::List { .. })).expect("a listing");
+    let (_, request, what) = world.asked.remove(at).expect("it is there");
+    let late = world.answer(&what);
+    let link = world.open.expect("open");
+    world.feed(Event::Signal { link, slot: 0, stream: 0, what: Signal::FollowEnded });
+    world.pass(limits::ms(250));
+    while !matches!(world.asked.back(), Some((_, _, Request::List { after_no: 0, .. }))) {
+        assert!(world.answer_next());
+    }
+    world.feed(Event::Answered { request, reply: late });
+    assert!(world.established.is_empty(), "the new pass has not come to its end");
+    world.settle();
+    assert_eq!(world.overall().streams.of(ConnectionState::Live), 2);
+}
