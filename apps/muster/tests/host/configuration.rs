@@ -189,3 +189,35 @@ fn a_log_in_json_is_one_object_a_line_and_has_what_the_filter_asks_for() {
         "{log}"
     );
 }
+
+#[test]
+fn a_variable_names_the_file_and_a_flag_another() {
+    let sandbox = Sandbox::new().with("MUSTER_HOST_CONFIG", "one.toml");
+    sandbox.file("one.toml", "in_memory = true\n[limits]\nconnections = 1\n");
+    sandbox.file("two.toml", "[limits]\nconnections = 2\n");
+    let printed = sandbox.run(&["host", "--print-config"]).done();
+    assert_eq!(line(&printed, "limits", "connections"), "connections = 1  # one.toml, line 3");
+    let printed = sandbox.run(&["host", "--config", "two.toml", "--print-config"]).done();
+    assert_eq!(line(&printed, "limits", "connections"), "connections = 2  # two.toml, line 2");
+    assert_eq!(line(&printed, "", "in_memory"), "in_memory = false  # default");
+}
+
+#[test]
+fn only_issuers_that_are_named_are_asked_for_their_keys() {
+    use base64::Engine as _;
+    let part = |json: &str| base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(json);
+    // Nobody listens there, so asking is a failure to connect.
+    let claims = part(r#"{"iss":"http://127.0.0.1:1","sub":"somebody","iat":1,"exp":4102444800}"#);
+    let token = format!("{}.{claims}.{}", part(r#"{"alg":"ES256","typ":"JWT"}"#), "A".repeat(86));
+    let told = |flags: &[&str]| {
+        let sandbox = Sandbox::new();
+        let host = Host::start(&sandbox, flags);
+        let file = sandbox.file("foreign.token", &token);
+        sandbox.run(&["sql", "SELECT 1", "--server", &host.url, "--database", "db", "--token-file", &file]).error(2)
+    };
+    let untrusted = "is not trusted by this host";
+    let refused = told(&["--in-memory"]);
+    assert!(refused.contains(untrusted), "{refused}");
+    let refused = told(&["--in-memory", "--trust-issuer", "https://a.example", "--trust-issuer", "http://127.0.0.1:1"]);
+    assert!(!refused.contains(untrusted), "it was asked: {refused}");
+}
