@@ -1,13 +1,13 @@
 # What there is to run. Needs only make; scripts/toolchain finds or installs the rest, and says what it cannot.
 # Set CARGO_TARGET_DIR to share one build cache between clones.
 .DEFAULT_GOAL := help
-.PHONY: help toolchain module build demo test bench lint fmt licences clean soak fuzz
+.PHONY: help toolchain module build demo test bench lint fmt licences clean soak fuzz sim sim-mutants
 
 help: ## list these targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '  %-16s %s\n' .ci/run 'what must pass before a change lands: make toolchain, lint, test and demo, in this order'
 
-demo: ## build what is missing, start a host, publish the module, let two clients meet
+demo: ## build what is missing, start a host, let two clients meet, then send events while things break
 	@scripts/demo
 
 test: ## build and run every test: unit, integration, end to end (2 to 3 minutes once it is built)
@@ -22,6 +22,13 @@ soak: ## kill a host 200 times under load and look for what it lost; then every 
 
 fuzz: ## fuzz the decoding of messages, 20 minutes for each of three targets (needs nightly and cargo-fuzz)
 	@scripts/fuzz
+
+SEEDS ?= 2000
+sim: ## simulate SEEDS=N seeds of crashes, cuts and full disks; shows the first that fails, as short as it can be made
+	@scripts/cargo run --locked -q -p muster-sim -- --seeds $(SEEDS)
+
+sim-mutants: ## take each rule out of a copy of the code, and see the simulator notice (needs Python 3.11)
+	@scripts/sim-mutants
 
 toolchain: ## check what this machine builds with, and install what is missing
 	@scripts/toolchain

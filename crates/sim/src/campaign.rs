@@ -30,6 +30,15 @@ impl Totals {
         self.coverage.merge(&outcome.coverage);
     }
 
+    /// Adds what other seeds came to.
+    pub fn merge(&mut self, other: &Totals) {
+        self.seeds += other.seeds;
+        self.steps += other.steps;
+        self.acknowledged += other.acknowledged;
+        self.converged_ms_max = self.converged_ms_max.max(other.converged_ms_max);
+        self.coverage.merge(&other.coverage);
+    }
+
     /// Faults and rules that no run met.
     pub fn unexercised(&self) -> Vec<&'static str> {
         EXERCISED.iter().copied().filter(|name| self.coverage.count(name) == 0).collect()

@@ -89,12 +89,14 @@ pub struct Context {
 impl Context {
     /// A world in which nothing has happened.
     pub fn new(seed: u64, setting: Setting, trace: Trace) -> Context {
+        let mut oracle = Oracle::default();
+        oracle.keep_unsnapshotted = setting.host.keep_unsnapshotted;
         Context {
             seed,
             now_ms: 0,
             setting,
             net: Network::default(),
-            oracle: Oracle::default(),
+            oracle,
             coverage: Coverage::default(),
             trace,
             queue: BTreeMap::new(),

@@ -547,6 +547,7 @@ impl Subscriber {
                     Some(StaleReason::ReplayBudgetExceeded) => "subscriber: told replay_budget_exceeded",
                     Some(StaleReason::EpochChanged) => "subscriber: told epoch_changed",
                     Some(StaleReason::HeadBehindCursor) => "subscriber: told head_behind_cursor",
+                    Some(StaleReason::HistoryDiverged) => "subscriber: told history_diverged",
                     Some(_) => "subscriber: told another reason",
                 });
                 if let (Some(was), Some(reason)) = (batch.after, reset.reason)

@@ -137,6 +137,8 @@ pub fn run(plan: &Plan, keep_trace: bool) -> Outcome {
         let Broken { promise, what } = &failure.broken;
         world.ctx.say("", format_args!("PROMISE {promise} BROKEN: {what}"));
     }
+    let came_back = world.ctx.oracle.came_back;
+    world.ctx.coverage.add("declared limit: an event of a deleted stream came back", came_back);
     Outcome {
         failure,
         steps,
