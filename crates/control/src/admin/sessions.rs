@@ -73,6 +73,16 @@ impl Control {
         self.inner.store.write(|tx| Ok(revocations::delivered(tx, seqs, now_s)?))
     }
 
+    /// Forgets what nobody needs any more: expired tokens and assertions, sessions a day after their end, revocations of
+    /// what has expired everywhere. The running service does it every five minutes.
+    ///
+    /// # Errors
+    /// The database.
+    pub fn prune(&self) -> Result<(), ControlError> {
+        let now_s = self.now_s();
+        self.inner.store.write(|tx| Ok(sessions::prune(tx, now_s)?))
+    }
+
     /// The audit log after an entry, oldest first, at most [`LIST_MAX`].
     ///
     /// # Errors

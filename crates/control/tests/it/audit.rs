@@ -82,3 +82,34 @@ async fn an_entry_that_was_changed_by_force_breaks_the_chain() {
     database.execute("DELETE FROM audit WHERE seq = ?", [last - 1]).unwrap();
     assert_eq!(broken_at(), last);
 }
+
+/// A forger who knows how entries are sealed, and seals the changed one anew.
+#[tokio::test]
+async fn an_entry_that_was_forged_with_its_seal_breaks_the_next() {
+    use sha2::{Digest as _, Sha256};
+    let service = Service::start().await;
+    service.client("one", "sync.read", "a.*", &[]);
+    let entries = service.control.audit(0).unwrap();
+    let (before, forged) = (&entries[0], &entries[1]);
+    let mut seal = Sha256::new();
+    seal.update(
+        (0..32).map(|at| u8::from_str_radix(&before.hash[2 * at..2 * at + 2], 16).unwrap()).collect::<Vec<u8>>(),
+    );
+    seal.update(forged.seq.to_be_bytes());
+    seal.update(forged.at_s.to_be_bytes());
+    for part in ["nobody", &forged.action, &forged.subject, &forged.detail] {
+        seal.update((part.len() as u64).to_be_bytes());
+        seal.update(part.as_bytes());
+    }
+    let database = by_other_means(&service);
+    database.execute_batch("DROP TRIGGER audit_is_not_updated").unwrap();
+    let sql = "UPDATE audit SET actor = 'nobody', hash = ? WHERE seq = ?";
+    database.execute(sql, rusqlite::params![seal.finalize().to_vec(), forged.seq]).unwrap();
+    assert_eq!(service.control.audit(forged.seq - 1).unwrap()[0].actor, "nobody");
+    match service.control.audit_verify() {
+        Err(ControlError::AuditBroken(seq)) => {
+            assert_eq!(seq, forged.seq + 1, "its own seal is right, the next is not")
+        }
+        other => panic!("not broken: {other:?}"),
+    }
+}

@@ -53,8 +53,9 @@ async fn a_rotation_announces_waits_signs_and_lets_the_old_key_go() {
     assert_eq!(header(&after)["kid"], rotation.next.as_str());
     assert!(verifies(&service, &before).await && verifies(&service, &after).await);
     assert_eq!(published(&service).await.len(), 3, "the old, the new and the next");
-    let files = std::fs::read_dir(service.dir.path().join("state/keys")).unwrap().count();
-    assert!(files <= 3, "{files}");
+    let private = |kid: &str| service.dir.path().join(format!("state/keys/{kid}.pem"));
+    eventually("the old key's private half is deleted", || !private(&rotation.active).exists()).await;
+    assert!(private(&rotation.next).exists());
 
     service.clock.advance(KEY_RETIRE_S);
     eventually("the old key goes", || in_state(&service, KeyState::Gone) == [rotation.active.clone()]).await;

@@ -107,3 +107,12 @@ async fn what_is_taken_from_a_client_is_taken_from_its_families() {
     service.control.client_set_grant("test", "runtime-1", grant("sync.read", "runtime.*")).unwrap();
     assert_eq!(service.refresh(&client, &same.field("refresh_token")).await.refusal(), refused(400, "invalid_grant"));
 }
+
+/// Narrowing a client ends its families, so nothing else asks the second bound: an edit by other means does.
+#[tokio::test]
+async fn a_family_that_outlived_its_clients_narrowing_has_only_what_the_client_still_may() {
+    let (service, client, first) = family().await;
+    let database = rusqlite::Connection::open(service.dir.path().join("state/control.sqlite")).unwrap();
+    database.execute(r#"UPDATE client SET scopes = '["sync.read"]'"#, []).unwrap();
+    assert_eq!(service.refresh(&client, &first).await.field("scope"), "sync.read");
+}

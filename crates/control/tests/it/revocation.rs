@@ -185,3 +185,36 @@ async fn a_revocation_reaches_the_sink_in_time_whoever_made_it_and_although_it_f
     let order: Vec<_> = sink.taken.lock().unwrap().iter().map(|revocation| revocation.seq).collect();
     assert!(order.is_sorted(), "{order:?}");
 }
+
+#[tokio::test]
+async fn what_nobody_needs_any_more_is_forgotten_and_what_is_live_stays() {
+    let service = Service::start().await;
+    let one = service.client("one", "sync.read", "a.*", &[]);
+    let family = service.client("family", "sync.read", "a.*", &[Permission::Refresh]);
+    let refresh = service.token(&family, &[]).await.field("refresh_token");
+    let token = service.token(&one, &[]).await.field("access_token");
+    service.post_as(&one, "/oauth/revoke", &[("token", &token)]).await;
+    let counts = || {
+        let database = rusqlite::Connection::open(service.dir.path().join("state/control.sqlite")).unwrap();
+        ["session", "access_token", "refresh_token", "revocation"].map(|table| {
+            database.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0)).unwrap()
+        })
+    };
+    service.control.prune().unwrap();
+    assert_eq!(counts(), [2, 2, 1, 1]);
+    service.clock.advance(2 * 24 * 3_600);
+    service.control.prune().unwrap();
+    assert_eq!(counts(), [1, 0, 1, 0], "the family lives, its first access token is long over");
+    let next = service.refresh(&family, &refresh).await;
+    assert_eq!(next.status, 200, "{next:?}");
+    service.clock.advance(31 * 24 * 3_600);
+    service.control.prune().unwrap();
+    assert_eq!(counts(), [0, 0, 0, 0]);
+    let seq = service
+        .control
+        .client_revoke_sessions("test", "one")
+        .and_then(|_| service.control.revocations_after(0, 1))
+        .unwrap()[0]
+        .seq;
+    assert_eq!(seq, 2, "a place in the feed is never given twice");
+}
