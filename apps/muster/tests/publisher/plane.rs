@@ -1,6 +1,9 @@
 //! Publishers, and what a lane holds of what they published.
 
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use muster_contract::stream::StreamId;
@@ -67,10 +70,18 @@ pub(crate) async fn stored(session: &Session, id: &str) -> Vec<String> {
     }
 }
 
-/// A port that nobody uses just now, for a host that is to come back at the same address.
+/// A port that nobody uses just now, for a host that is to come back at the same address: below those that the system
+/// gives to outgoing connections (Linux: from 32,768 on), one of which could take it while the host is away.
 pub(crate) fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let random = RandomState::new().build_hasher().finish();
+        let port = 20_000 + u16::try_from(random % 10_000).expect("below 10,000");
+        let is_free = std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+        if is_free && GIVEN.lock().expect("no test panics in here").insert(port) {
+            return port;
+        }
+    }
 }
 
 /// A host in a process of its own, on the sandbox's folder `data`, at this port.
