@@ -101,6 +101,7 @@ fn run(page: &str) {
         .current_dir(here.path())
         .env("PATH", std::env::join_paths(folders).expect("a PATH"))
         .env("XDG_CONFIG_HOME", here.path().join("config"))
+        .env("XDG_STATE_HOME", here.path().join("state"))
         .env_remove("MUSTER_TOKEN")
         .env_remove("MUSTER_SERVER")
         .env_remove("MUSTER_DATABASE")
@@ -126,7 +127,13 @@ fn every_page_for_operators_is_run_here() {
     pages.sort();
     assert_eq!(
         pages,
-        ["HOST_BACKUP.md", "HOST_RUN.md", "SPACETIME_MAINCLOUD_HANDSHAKE_SMOKE_TEST.md", "SPACETIME_MAINCLOUD_MANAGED_DEPLOYMENT.md"]
+        [
+            "HOST_BACKUP.md",
+            "HOST_RUN.md",
+            "SPACETIME_MAINCLOUD_HANDSHAKE_SMOKE_TEST.md",
+            "SPACETIME_MAINCLOUD_MANAGED_DEPLOYMENT.md",
+            "STREAMS.md"
+        ]
     );
 }
 
@@ -148,6 +155,11 @@ fn the_deployment_page_holds() {
 #[test]
 fn the_handshake_page_holds() {
     run("SPACETIME_MAINCLOUD_HANDSHAKE_SMOKE_TEST.md");
+}
+
+#[test]
+fn the_streams_page_holds() {
+    run("STREAMS.md");
 }
 
 #[test]

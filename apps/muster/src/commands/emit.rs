@@ -29,19 +29,21 @@ pub(super) const PATIENCE_S: &str = "60";
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A line is {\"topic\"?: TEXT, \"kind\": TEXT, \"payload\": JSON, \"at\"?: RFC 3339}. A line that is not is
-reported with its number, the others go on, and the exit code is 1. Events are kept on disk first, in
-the outbox: $XDG_STATE_HOME/muster/outboxes/<host>_<database>.outbox, below ~/.local/state where that
-is not set. From there they are sent until the host has confirmed them, by this run or the next one:
-the host may be away, and a killed run loses nothing. A FILE whose emit was killed goes on where it
-was when it is emitted again; of stdin, that cannot be known.
+reported with its number, the others go on, and the exit code is 1.
+
+Events are kept on disk first, in the outbox <scheme>_<host>_<port>_<database>.outbox below
+$XDG_STATE_HOME/muster/outboxes (~/.local/state/muster/outboxes). From there they are sent until the
+host has confirmed them, by this run or the next one: the host may be away, and a killed run loses
+nothing. A FILE whose emit was killed goes on where it was when it is emitted again; of stdin, that
+cannot be known. Without --flush, a run goes on sending for at most 2 s when all is stored.
 
 To a host an outbox is always the same identity: that of --token-file or MUSTER_TOKEN, or one that
 the outbox keeps for itself. Tokens that are merely found on the machine are not used.
 
-With --flush: {\"emitted\":400,\"confirmed\":400,\"duplicates\":0,\"parked\":0}, all of this run; confirmed
-may be more than emitted, if the outbox held others; duplicates are those of them that an earlier run
-had sent already; parked ones are refused for good and wait for `muster outbox`. Exit code 1 if a
-line was bad or an event is parked, 2 if not all is confirmed within the patience.
+With --flush: {\"emitted\":400,\"confirmed\":400,\"duplicates\":0,\"parked\":0}, all of this run. confirmed
+may be more than emitted, if the outbox held others; duplicates are those of them that the host had
+already when it was asked; parked ones are refused for good and wait for `muster outbox`. Exit code 1
+if a line was bad or an event is parked, 2 if not all is confirmed within the patience.
 
 Examples:
   muster emit --lane dev --flush events.ndjson
@@ -163,7 +165,7 @@ async fn take_all(
         Bookmark::begin(outbox, source, &numbers).map_err(|error| Failure::CouldNot(error.to_string()))?;
     let known: u64 = skip.values().sum();
     if known > 0 {
-        ui.say(format!("an emit of this file was interrupted: its first {known} events are in the outbox already"));
+        ui.say(format!("an emit of this file was interrupted; in the outbox already: {known}"));
     }
     let bar = ui.progress_bar();
     bar.set_length(bytes);
@@ -233,7 +235,7 @@ async fn end(ui: &Ui, args: &EmitArgs, publisher: &Publisher, outbox: &Path, tak
         })?;
     } else {
         let left = metrics.depth_events.saturating_sub(parked);
-        ui.say(format!("{} events are stored; {left} in the outbox are not confirmed yet", taken.emitted));
+        ui.say(format!("stored: {}; not confirmed yet, in the outbox: {left}", taken.emitted));
     }
     if let Some(failure) = taken.failed {
         return Err(failure);
@@ -245,10 +247,12 @@ async fn end(ui: &Ui, args: &EmitArgs, publisher: &Publisher, outbox: &Path, tak
     match (taken.bad, parked) {
         (0, 0) => Ok(Exit::Done),
         (0, _) if !args.flush => Ok(Exit::Done),
-        (0, parked) => Err(Failure::no(format!("{parked} events are parked: the host refuses them for good"), remedy)),
+        (0, parked) => {
+            Err(Failure::no(format!("{} parked: the host refuses them for good", are(parked, "event")), remedy))
+        }
         (bad, _) => Err(Failure::no(
-            format!("{bad} lines are no events and were left out"),
-            "mend them, and emit those lines alone",
+            format!("{} no event and left out", are(bad, "line")),
+            "mend what is named above, and emit that alone",
         )),
     }
 }
@@ -297,6 +301,11 @@ fn explain(error: FlushError, limit: Duration) -> Failure {
         ),
         FlushError::NotConnected { .. } | FlushError::Outbox(_) => Failure::CouldNot(error.to_string()),
     }
+}
+
+/// `1 line is`, `2 lines are`.
+fn are(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what} is") } else { format!("{count} {what}s are") }
 }
 
 /// How many events of the outbox are parked.

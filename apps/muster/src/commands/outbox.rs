@@ -24,9 +24,9 @@ const DOCUMENT: &str = "muster.outbox.v1";
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Shows the streams with events that the host has not confirmed. A stream is parked when the host refuses
-its events for good: it waits for a person, and the other streams go on. Then, with the outbox in use
-by nobody else:
+Shows the streams with events that the host has not confirmed. A stream is parked when the host
+refuses its events for good: it waits for a person, and the other streams go on. Then, with the
+outbox in use by nobody else:
   --retry STREAM         sends the events again as they are: the cause is mended
   --accept-loss STREAM   goes on with the next event whatever the host has: what it lost, or others
                          added, stays so
@@ -118,7 +118,7 @@ async fn decide(ui: &Ui, path: &Path, stream: &StreamId, decision: Decision, yes
         let waiting =
             look(path, true).await?.streams.iter().find(|view| view.stream == *stream).map_or(0, |view| view.pending);
         return Err(Failure::no(
-            format!("will not throw away the {waiting} events of `{stream}` without being told so"),
+            format!("will not throw away what waits in `{stream}` (events: {waiting}) without being told so"),
             "add --yes",
         ));
     }
@@ -127,11 +127,11 @@ async fn decide(ui: &Ui, path: &Path, stream: &StreamId, decision: Decision, yes
     publisher.close().await;
     let events = decided.map_err(|error| Failure::CouldNot(error.to_string()))?;
     let what = match decision {
-        Decision::Retry => "will be sent again as they are",
-        Decision::AcceptLoss => "will be sent behind whatever the host has",
-        Decision::Drop => "are thrown away",
+        Decision::Retry => "to be sent again as they are",
+        Decision::AcceptLoss => "to be sent behind whatever the host has",
+        Decision::Drop => "thrown away",
     };
-    ui.say(format!("{stream}: {events} events {what}"));
+    ui.say(format!("{stream}: events {what}: {events}"));
     Ok(Exit::Done)
 }
 
@@ -201,7 +201,8 @@ fn show(ui: &Ui, path: &Path, inspection: &Inspection) -> Result<(), Failure> {
     };
     ui.print(table::render(&head, &inspection.streams.iter().map(row).collect::<Vec<_>>()))?;
     let age = inspection.oldest_ms.map_or(String::new(), |oldest| format!(", the oldest since {}", time(oldest)));
-    ui.say(format!("({} events in {} bytes wait in {}{age})", inspection.events, inspection.bytes, path.display()));
+    let (events, bytes) = (inspection.events, inspection.bytes);
+    ui.say(format!("({}: {events} waiting in {bytes} bytes{age})", path.display()));
     Ok(())
 }
 

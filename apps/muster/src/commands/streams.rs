@@ -23,7 +23,8 @@ const DOCUMENT: &str = "muster.streams.v1";
 head is the number of the newest event, floor that of the oldest that is held (head + 1 if none is),
 snapshot the event up to which the newest snapshot reaches. A stream that is deleted and made again,
 or restored from a backup, has another epoch.
-With --json: {\"schema\":\"muster.streams.v1\",\"streams\":[{\"id\":…,\"epoch\":…,\"floor\":1,\"head\":9,\"snapshot\":null}]}
+With --json:
+  {\"schema\":\"muster.streams.v1\",\"streams\":[{\"id\":…,\"epoch\":…,\"floor\":1,\"head\":9,\"snapshot\":null}]}
 
 Examples:
   muster streams --lane dev

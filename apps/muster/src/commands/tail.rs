@@ -26,9 +26,9 @@ use crate::ui::Ui;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A STREAM is a stream id (runtime.run.7.events), a pattern (runtime.run.*, or * for all), or a topic
-(run:7:events). States go to stderr: connecting, replaying, live, backoff, blocked. A host that is away
-is waited for. A stream whose cursor no longer holds starts again from its snapshot, or from the oldest
-event that it has, and says so. Ctrl-C ends with exit code 0.
+(run:7:events). States go to stderr: connecting, replaying, live, backoff, blocked. A host that is
+away is waited for. A stream whose cursor no longer holds starts again from its snapshot, or from the
+oldest event that it has, and says so. Ctrl-C ends with exit code 0.
 
 With --store, cursors and events are kept in a SQLite file (tables event and snapshot), each event
 once, whatever is killed; the next run prints what came since. Lines come before their transaction

@@ -25,6 +25,10 @@ impl States {
             return None;
         }
         self.overall = Some(new);
+        if status.state == ConnectionState::Idle && status.reason.is_none() && status.last_error.is_none() {
+            // It has not begun.
+            return None;
+        }
         let reason = status.reason.map_or(String::new(), |reason| format!(" ({reason})"));
         let error = status.last_error.as_ref().map_or(String::new(), |error| format!(": {error}"));
         Some(match status.state {

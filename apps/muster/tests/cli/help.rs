@@ -5,7 +5,7 @@ use crate::support::Sandbox;
 #[test]
 fn help_texts_say_what_to_type() {
     let sandbox = Sandbox::new();
-    let commands: [&[&str]; 16] = [
+    let commands: [&[&str]; 20] = [
         &[],
         &["host"],
         &["publish"],
@@ -18,6 +18,10 @@ fn help_texts_say_what_to_type() {
         &["demo"],
         &["bench"],
         &["bench", "connect"],
+        &["emit"],
+        &["tail"],
+        &["streams"],
+        &["outbox"],
         &["delete"],
         &["lane"],
         &["lane", "check"],
@@ -66,7 +70,10 @@ fn whoever_names_no_command_is_shown_which_there_are() {
 fn every_shell_gets_a_completion_script() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = Sandbox::new().run(&["completions", shell]).done();
-        assert!(script.contains("muster") && script.contains("subscribe"), "{shell}: {script}");
+        assert!(
+            ["muster", "subscribe", "emit", "until-idle", "accept-loss"].iter().all(|word| script.contains(word)),
+            "{shell}: {script}"
+        );
     }
 }
 

@@ -36,6 +36,9 @@ impl Template {
         fs::read(muster_module()).expect("the module").hash(&mut key);
         fs::metadata(MUSTER).and_then(|data| data.modified()).expect("the program").hash(&mut key);
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("plane-{:016x}", key.finish()));
+        // One at a time: to compile the module several times at once takes too long on a busy machine.
+        let lock = fs::File::create(folder.with_extension("lock")).expect("a lock");
+        lock.lock().expect("locked");
         if !folder.is_dir() {
             Template::make(&folder);
         }
@@ -56,10 +59,7 @@ impl Template {
         let made = folder.with_extension(std::process::id().to_string());
         copy(&data, &made.join("host"));
         fs::copy(token, made.join("token")).expect("copied");
-        // Another process may have been faster: its template is as good.
-        if fs::rename(&made, folder).is_err() {
-            fs::remove_dir_all(&made).expect("removed");
-        }
+        fs::rename(&made, folder).expect("renamed");
     }
 }
 

@@ -122,6 +122,16 @@ impl Running {
         while !self.talk.recv_timeout(PATIENCE).expect("the line comes").contains(text) {}
     }
 
+    /// The lines on stderr up to the first that has `text` in it, and that one.
+    #[track_caller]
+    pub(crate) fn talk_until(&self, text: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        while !lines.last().is_some_and(|line: &String| line.contains(text)) {
+            lines.push(self.talk.recv_timeout(PATIENCE).expect("the line comes"));
+        }
+        lines
+    }
+
     /// What it said on stderr and nobody has read yet, to the end: it must have ended.
     pub(crate) fn rest_of_talk(&self) -> String {
         self.talk.iter().map(|line| line + "\n").collect()
