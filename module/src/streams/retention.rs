@@ -1,7 +1,7 @@
 //! What goes, and when.
 //!
 //! What always holds: what may go is decided by `muster_contract::retention`; the events and the floor go in one
-//! transaction, so a stream holds exactly `floor..=head` at any moment. A sweep does a bounded amount of work and then
+//! transaction, so a stream holds exactly `floor..=head` at any moment; so does a snapshot that they pass by. A sweep does a bounded amount of work and then
 //! lets others have the host before it goes on: a backlog of a million events takes many sweeps and holds up no append
 //! for longer than one. There is a row in `retention_sweep` for as long as there is something that a sweep could find; each connection
 //! sees to it.
@@ -14,7 +14,8 @@ use spacetimedb::{ReducerContext, Table, Timestamp, reducer};
 use super::lane_config;
 use super::limits::{SWEEP_BYTES_MAX, SWEEP_EVENTS_MAX, SWEEP_PAUSE_MS, SWEEP_STREAMS_MAX};
 use super::tables::{
-    RetentionSweep, SyncEvent, SyncGarbage, SyncStream, retention_sweep, sync_event, sync_garbage, sync_stream,
+    RetentionSweep, SyncEvent, SyncGarbage, SyncStream, retention_sweep, sync_event, sync_garbage, sync_snapshot,
+    sync_stream,
 };
 
 /// Sweeps a part of the streams. Run by the schedule; of all clients, only the database's owner may call a scheduled
@@ -151,7 +152,13 @@ fn sweep(ctx: &ReducerContext, policy: &Policy, stream: &SyncStream, work: &mut 
     }
     ctx.db.sync_event().by_stream_seq().delete((stream.no, floor..=new_floor - 1));
     work.events -= (new_floor - floor).min(work.events);
-    ctx.db.sync_stream().no().update(SyncStream { floor_seq: new_floor, bytes: bytes - gone, ..stream.clone() });
+    // A snapshot with a gap behind it is none that anybody could go on from.
+    let snapshot_seq = if snapshot_seq + 1 < new_floor { 0 } else { snapshot_seq };
+    if snapshot_seq == 0 {
+        ctx.db.sync_snapshot().stream().delete(stream.no);
+    }
+    let bytes = bytes - gone;
+    ctx.db.sync_stream().no().update(SyncStream { floor_seq: new_floor, bytes, snapshot_seq, ..stream.clone() });
 }
 
 fn old(event: &SyncEvent) -> Old {

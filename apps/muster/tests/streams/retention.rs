@@ -60,7 +60,9 @@ async fn what_no_snapshot_covers_is_kept_unless_the_lane_says_otherwise() {
     until_floor(&lane, "covered", 26).await;
     until_floor(&lane, "bare", 26).await;
     assert_eq!(payloads(&ok(session.page("bare", 0, 25).await))[0], r#"{"n":26}"#);
-    // The snapshot is too old to go on from, and is not offered.
+    // The snapshot is too old to go on from, and is gone.
+    assert_eq!(session.snapshot("covered").await, None);
+    assert_eq!(session.streams("covered").await.streams[0].snapshot_seq, 0);
     let epoch = session.streams("covered").await.streams[0].epoch;
     let refusal = session.put_snapshot("covered", epoch, 20, "{}").await.expect_err("below the floor");
     assert_eq!((refusal.code, refusal.details.expected), (Code::SequenceConflict, Some(25)));
