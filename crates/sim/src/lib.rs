@@ -8,9 +8,9 @@
 //!
 //! | file | what it is |
 //! | --- | --- |
-//! | `workload.rs` | what a seed means: sizes, work, faults |
-//! | `world.rs` | one step after another, and what must hold after each |
-//! | `publisher.rs`, `subscriber.rs` | the real cores, and simulated drivers around them |
+//! | `workload/` | what a seed means: sizes, work, faults |
+//! | `world/` | one step after another, and what must hold after each |
+//! | `publisher/`, `subscriber/` | the real cores, and simulated drivers around them |
 //! | `host/` | the database: what is committed, what is durable, what is told when |
 //! | `net.rs`, `disk.rs` | connections and disks, and how they fail |
 //! | `oracle.rs` | who knows everything |
@@ -24,6 +24,7 @@ pub mod host;
 pub mod limits;
 pub mod net;
 pub mod oracle;
+pub mod process;
 pub mod publisher;
 pub mod rng;
 pub mod shrink;

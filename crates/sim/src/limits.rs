@@ -13,6 +13,12 @@ pub const CONNECT_MS: u64 = 10_000;
 /// How long faults go on.
 pub const FAULTS_MS: u64 = 150_000;
 
+/// When the last fault is over: the longest begins at the very end.
+pub const CALM_MS: u64 = FAULTS_MS + 45_000;
+
+/// How often it is looked whether everything has converged.
+pub const LOOK_MS: u64 = 2_000;
+
 /// How long after the last fault everything must have converged: an idle timeout, a call that times out behind it, the
 /// longest backoff, and room for the work itself.
 pub const CONVERGE_MS: u64 = 240_000;

@@ -1,8 +1,8 @@
 //! `muster-sim`: runs seeds, and shows the shortest trace of the first that fails.
 
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
@@ -119,7 +119,10 @@ fn many(args: &Args) -> ExitCode {
 /// Shows what failed, as short as it can be made.
 fn report(args: &Args, seed: u64, failure: &Failure) {
     let broken = &failure.broken;
-    println!("seed {seed}: promise {} broken at {} ms, step {}: {}", broken.promise, failure.at_ms, failure.step, broken.what);
+    println!(
+        "seed {seed}: promise {} broken at {} ms, step {}: {}",
+        broken.promise, failure.at_ms, failure.step, broken.what
+    );
     if args.no_shrink {
         return;
     }

@@ -76,7 +76,11 @@ impl Timeline {
         }
         let later = self.tags.range(tag..).nth(1).filter(|after| after.node == tag.node);
         if let Some(later) = later {
-            return Err(format!("{} is stored after {}, before which it was published", tag.to_kind(), later.to_kind()));
+            return Err(format!(
+                "{} is stored after {}, before which it was published",
+                tag.to_kind(),
+                later.to_kind()
+            ));
         }
         Ok(tag)
     }

@@ -132,7 +132,8 @@ impl Host {
     /// Tells every follow that matches, once this transaction is durable.
     fn signal(&mut self, id: &StreamId, no: u64, what: Signal) {
         let matching: BTreeSet<String> = StreamPattern::that_match(id).collect();
-        let to: Vec<_> = self.live.follows.iter().filter(|(_, pattern)| matching.contains(*pattern)).map(|(key, _)| *key).collect();
+        let to: Vec<_> =
+            self.live.follows.iter().filter(|(_, pattern)| matching.contains(*pattern)).map(|(key, _)| *key).collect();
         for (conn, slot) in to {
             self.tell_durable(conn, Down::Signal { slot, stream: no, what });
         }
@@ -157,7 +158,11 @@ impl Host {
         if let StreamPattern::Exact(id) = &pattern {
             let found = self.live.stream(id.as_str()).filter(|stream| stream.no > after_no);
             let resume_after = found.map_or(after_no, |stream| stream.no);
-            return Answer::Ok(StreamList { streams: found.into_iter().map(info).collect(), more: false, resume_after });
+            return Answer::Ok(StreamList {
+                streams: found.into_iter().map(info).collect(),
+                more: false,
+                resume_after,
+            });
         }
         // Lists are cut short after a few, as the real one is after a thousand.
         let mut looked = self.live.streams.range(after_no + 1..).map(|(_, stream)| stream);
@@ -354,5 +359,6 @@ fn stale(stream: &Stream, reason: &str) -> Stale {
 fn bounds(stream: &Stream) -> StreamBounds {
     let snapshot = stream.snapshot.as_ref().map(|snap| Seq::new(snap.seq));
     let epoch = Epoch::new(stream.epoch).expect("never 0");
-    StreamBounds::new(epoch, Seq::new(stream.floor), Seq::new(stream.head), snapshot).expect("the model keeps them sound")
+    StreamBounds::new(epoch, Seq::new(stream.floor), Seq::new(stream.head), snapshot)
+        .expect("the model keeps them sound")
 }

@@ -4,119 +4,25 @@
 //! reliably: a write is on disk when it is answered, and may or may not be before; a read comes when it comes; the
 //! process may die between any two of its actions. `publish` returns once its events are synced.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::rc::Rc;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use muster_contract::Refusal as WireRefusal;
-use muster_contract::page::{Answer, NewEvent};
+use muster_contract::page::{Answer, NewEvent, ProducerState};
 use muster_contract::producer::ProducerId;
-use muster_publisher::core::{
-    Action, CallId, Core, CoreConfig, Event, HostState, Refusal, StreamNo, StreamRecord, producer_of,
-};
-use spacetimedb_lib::Timestamp;
+use muster_publisher::core::{Action, CallId, Core, CoreConfig, Event, HostState, Refusal, StreamNo, producer_of};
 
 use crate::context::{Context, Happening, ToNode};
-use crate::disk::{Disk, Ledger};
-use crate::limits::{CALL_MS, CONNECT_MS};
-use crate::net::End;
-use crate::oracle::{Checked, Tag, broken};
+use crate::disk::Disk;
+use crate::limits::CALL_MS;
+use crate::oracle::{Broken, Checked, Tag, broken};
+use crate::process::{Fate, close, dial};
 use crate::rng::{Purpose, Rng};
 use crate::wire::{ConnId, Down, Reply, Request, RequestId};
-use crate::workload::hash;
+use outbox::{Outbox, OutboxTx};
 
-/// What the outbox holds of a stream.
-#[derive(Clone, Debug, Default)]
-pub struct OutboxStream {
-    /// Its id.
-    pub id: String,
-    /// Its numbers.
-    pub record: StreamRecord,
-    /// Its events by local number.
-    pub events: BTreeMap<u64, NewEvent>,
-}
-
-/// What the outbox holds.
-#[derive(Clone, Debug, Default)]
-pub struct Outbox {
-    /// By number.
-    pub streams: BTreeMap<StreamNo, OutboxStream>,
-}
-
-/// A transaction on the outbox.
-#[derive(Clone, Debug)]
-pub enum OutboxTx {
-    /// Events of a stream are published.
-    Publish(String, Vec<NewEvent>),
-    /// See [`Action::Save`].
-    Save(StreamRecord),
-    /// See [`Action::Park`].
-    Park(StreamNo),
-    /// See [`Action::Forget`].
-    Forget(Vec<(StreamNo, u64)>),
-    /// A person accepts what a parked stream lost.
-    Accept(StreamNo),
-}
-
-impl Outbox {
-    fn no(&self, id: &str) -> Option<StreamNo> {
-        self.streams.iter().find(|(_, stream)| stream.id == id).map(|(no, _)| *no)
-    }
-
-    /// Which events it holds.
-    pub fn tags(&self) -> BTreeSet<Tag> {
-        let events = self.streams.values().flat_map(|stream| stream.events.values());
-        events.filter_map(|event| Tag::of_kind(&event.kind)).collect()
-    }
-}
-
-impl Ledger for Outbox {
-    type Tx = OutboxTx;
-
-    fn apply(&mut self, tx: &OutboxTx) {
-        match tx {
-            OutboxTx::Publish(id, events) => {
-                let no = self.no(id).unwrap_or(self.streams.len() as u64 + 1);
-                let stream = self.streams.entry(no).or_insert_with(|| OutboxStream {
-                    id: id.clone(),
-                    record: StreamRecord { no, ..StreamRecord::default() },
-                    events: BTreeMap::new(),
-                });
-                for event in events {
-                    stream.record.last += 1;
-                    stream.events.insert(stream.record.last, event.clone());
-                }
-            }
-            OutboxTx::Save(record) => {
-                if let Some(stream) = self.streams.get_mut(&record.no) {
-                    let StreamRecord { epoch, generation, base, confirmed, .. } = *record;
-                    let before = stream.record;
-                    stream.record = StreamRecord { epoch, generation, base, confirmed, renumber: false, ..before };
-                    stream.events = stream.events.split_off(&(confirmed + 1));
-                }
-            }
-            OutboxTx::Park(no) => {
-                if let Some(stream) = self.streams.get_mut(no) {
-                    stream.record.parked = true;
-                }
-            }
-            OutboxTx::Forget(upto) => {
-                for (no, confirmed) in upto {
-                    if let Some(stream) = self.streams.get_mut(no) {
-                        stream.record.confirmed = stream.record.confirmed.max(*confirmed);
-                        stream.events = stream.events.split_off(&(confirmed + 1));
-                    }
-                }
-            }
-            OutboxTx::Accept(no) => {
-                if let Some(stream) = self.streams.get_mut(no) {
-                    stream.record.parked = false;
-                    stream.record.renumber = true;
-                }
-            }
-        }
-    }
-}
+pub mod outbox;
+mod writing;
 
 /// What the writer has to do, in order.
 #[derive(Clone, Debug)]
@@ -171,15 +77,6 @@ pub struct Publisher {
     wall_ms: i64,
     rng: Rng,
     disk_rng: Rng,
-}
-
-/// Whether a process is still there after what it was given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It is.
-    Alive,
-    /// It died in the middle of it.
-    Dead,
 }
 
 impl Publisher {
@@ -247,7 +144,7 @@ impl Publisher {
     ///
     /// # Errors
     /// A broken promise.
-    pub fn on(&mut self, ctx: &mut Context, what: ToNode) -> Result<Fate, crate::oracle::Broken> {
+    pub fn on(&mut self, ctx: &mut Context, what: ToNode) -> Result<Fate, Broken> {
         if matches!(what, ToNode::Start) {
             return self.start(ctx);
         }
@@ -286,7 +183,7 @@ impl Publisher {
         self.process.as_mut().expect("looked at before")
     }
 
-    fn start(&mut self, ctx: &mut Context) -> Result<Fate, crate::oracle::Broken> {
+    fn start(&mut self, ctx: &mut Context) -> Result<Fate, Broken> {
         self.life += 1;
         let config = CoreConfig {
             batch_events_max: ctx.setting.batch_events,
@@ -317,124 +214,6 @@ impl Publisher {
         self.feed(ctx, Event::Start)
     }
 
-    /// Takes on events of its application.
-    fn publish(&mut self, ctx: &mut Context, stream: usize, count: u32, equal: bool) {
-        let id = ctx.setting.streams[stream].clone();
-        let mut tags = Vec::new();
-        let mut events = Vec::new();
-        for _ in 0..count {
-            self.published += 1;
-            let tag = Tag { node: self.node, n: self.published };
-            let payload = if equal { "{}".to_owned() } else { format!("{{\"n\":{},\"of\":{}}}", tag.n, tag.node) };
-            ctx.oracle.on_publish(tag, &id, &payload);
-            let at = Timestamp::from_micros_since_unix_epoch((self.wall_ms + ctx.now_ms as i64) * 1_000);
-            events.push(NewEvent { kind: tag.to_kind(), hash: hash(&payload), payload, at });
-            tags.push(tag);
-        }
-        ctx.say(&self.name, format_args!("publishes {count} on {id} up to {}", self.published));
-        self.process_mut().jobs.push_back(Job::Publish { stream: id, tags, events });
-    }
-
-    /// The writer takes up its next job: its transaction is committed now and synced when [`ToNode::Written`] comes.
-    fn write_next(&mut self, ctx: &mut Context) {
-        let Some(process) = self.process.as_mut().filter(|process| process.writing.is_none()) else { return };
-        let Some(job) = process.jobs.pop_front() else { return };
-        let tx = match &job {
-            Job::Publish { stream, events, .. } => OutboxTx::Publish(stream.clone(), events.clone()),
-            Job::Tx(tx) => tx.clone(),
-        };
-        let ok = self.disk.commit(tx).is_ok();
-        if !ok {
-            ctx.coverage.hit("outbox refused a write, disk full");
-        }
-        process.writing = Some((job, ok));
-        let (low, high) = ctx.setting.disk_ms;
-        let wait_ms = self.disk_rng.between(low, high);
-        ctx.at(ctx.now_ms + wait_ms, Happening::Node(self.node, self.life, ToNode::Written));
-    }
-
-    fn written(&mut self, ctx: &mut Context) -> Result<Fate, crate::oracle::Broken> {
-        let Some((job, ok)) = self.process_mut().writing.take() else { return Ok(Fate::Alive) };
-        if self.is_doomed() {
-            return Ok(Fate::Dead);
-        }
-        if ok {
-            self.disk.sync();
-        }
-        ctx.oracle.check_kept(self.node, &self.disk.synced().tags())?;
-        let fate = match job {
-            Job::Publish { stream, tags, .. } if ok => {
-                for tag in tags {
-                    ctx.oracle.on_acknowledged(tag);
-                }
-                let outbox = self.disk.seen();
-                let no = outbox.no(&stream).expect("just written");
-                let record = outbox.streams[&no].record;
-                self.feed(ctx, Event::Stored(record))
-            }
-            Job::Publish { .. } => Ok(Fate::Alive),
-            Job::Tx(OutboxTx::Save(record)) => self.feed(ctx, Event::Saved { stream: record.no, ok }),
-            Job::Tx(OutboxTx::Forget(_)) => self.feed(ctx, Event::Forgotten { ok }),
-            Job::Tx(OutboxTx::Accept(no)) => {
-                let record = self.disk.seen().streams[&no].record;
-                self.feed(ctx, Event::Reset(record))
-            }
-            Job::Tx(OutboxTx::Park(no)) => {
-                if !ok {
-                    // What cannot be written is not seen by the person who must decide about it: once more.
-                    self.process_mut().jobs.push_back(Job::Tx(OutboxTx::Park(no)));
-                }
-                Ok(Fate::Alive)
-            }
-            Job::Tx(OutboxTx::Publish(..)) => Ok(Fate::Alive),
-        }?;
-        if fate == Fate::Alive {
-            self.write_next(ctx);
-        }
-        Ok(fate)
-    }
-
-    /// Reads the next batch and sends it.
-    fn read(&mut self, ctx: &mut Context) -> Result<Fate, crate::oracle::Broken> {
-        let Some(batch) = self.process_mut().reads.pop_front() else { return Ok(Fate::Alive) };
-        if self.process_mut().conn != Some(batch.conn) {
-            return Ok(Fate::Alive);
-        }
-        if self.read_errors > 0 {
-            self.read_errors -= 1;
-            ctx.coverage.hit("publisher: batch could not be read");
-            let message = "the disk could not be read".to_owned();
-            return self.feed(ctx, Event::NotTaken { call: batch.call, damaged: false, message });
-        }
-        let Some(stream) = self.disk.seen().streams.get(&batch.stream) else {
-            return Err(self.wrong(1, format!("a batch of a stream that is not there: {batch:?}")));
-        };
-        let mut events = Vec::new();
-        let mut bytes = 0;
-        for (local, event) in stream.events.range(batch.first..).take(batch.events_max as usize) {
-            let size = event.kind.len() + event.payload.len();
-            if *local != batch.first + events.len() as u64 || (!events.is_empty() && bytes + size > batch.bytes_max) {
-                break;
-            }
-            bytes += size;
-            events.push(event.clone());
-        }
-        if events.is_empty() {
-            return Err(self.wrong(1, format!("a batch of events that are not in the outbox: {batch:?}")));
-        }
-        let (stream, count) = (stream.id.clone(), events.len() as u32);
-        let producer = producer_of(self.id, batch.generation).to_string();
-        ctx.say(&self.name, format_args!("sends {stream} {}+{count} as {}.{} in epoch {}", batch.first, batch.generation, batch.number, batch.epoch));
-        let request =
-            Request::Append { stream, epoch: batch.epoch, producer, first: batch.number, events: Rc::new(events) };
-        self.ask(ctx, batch.conn, batch.call, request);
-        self.feed(ctx, Event::Taken { call: batch.call, count, bytes })
-    }
-
-    fn wrong(&self, promise: u8, what: String) -> crate::oracle::Broken {
-        crate::oracle::Broken { promise, what: format!("{}: {what}", self.name) }
-    }
-
     fn ask(&mut self, ctx: &mut Context, conn: ConnId, call: CallId, request: Request) {
         self.last_request += 1;
         let id = self.last_request;
@@ -443,7 +222,7 @@ impl Publisher {
         ctx.at(ctx.now_ms + CALL_MS, Happening::Node(self.node, self.life, ToNode::CallTimeout(id)));
     }
 
-    fn down(&mut self, ctx: &mut Context, conn: ConnId, what: Down) -> Result<Fate, crate::oracle::Broken> {
+    fn down(&mut self, ctx: &mut Context, conn: ConnId, what: Down) -> Result<Fate, Broken> {
         if self.process_mut().conn != Some(conn) {
             return Ok(Fate::Alive);
         }
@@ -474,10 +253,7 @@ impl Publisher {
                 refused(line)
             }
             Reply::States(Answer::Ok(states)) => {
-                let state = |state: &muster_contract::page::ProducerState| HostState {
-                    epoch: state.epoch,
-                    number: state.number,
-                };
+                let state = |state: &ProducerState| HostState { epoch: state.epoch, number: state.number };
                 let states: Vec<_> = states.iter().map(state).collect();
                 ctx.say(&self.name, format_args!("hears {states:?}"));
                 Event::States { call, states }
@@ -487,7 +263,7 @@ impl Publisher {
         }
     }
 
-    fn closed(&mut self, ctx: &mut Context, conn: ConnId, why: &str) -> Result<Fate, crate::oracle::Broken> {
+    fn closed(&mut self, ctx: &mut Context, conn: ConnId, why: &str) -> Result<Fate, Broken> {
         if self.process_mut().conn != Some(conn) {
             return Ok(Fate::Alive);
         }
@@ -507,7 +283,7 @@ impl Publisher {
     }
 
     /// Tells the core, and does what it says; the process may die before any of it.
-    fn feed(&mut self, ctx: &mut Context, event: Event) -> Result<Fate, crate::oracle::Broken> {
+    fn feed(&mut self, ctx: &mut Context, event: Event) -> Result<Fate, Broken> {
         let random = self.rng.bits();
         let now = Duration::from_millis(ctx.now_ms);
         let before = self.process_mut().core.counters();
@@ -593,19 +369,6 @@ impl Publisher {
         Ok(())
     }
 
-    /// Only what the host once had on disk is forgotten.
-    fn check_forget(&self, ctx: &Context, upto: &[(StreamNo, u64)]) -> Checked {
-        for (no, confirmed) in upto {
-            let Some(stream) = self.disk.seen().streams.get(no) else { continue };
-            for event in stream.events.range(..=confirmed).map(|(_, event)| event) {
-                if Tag::of_kind(&event.kind).is_some_and(|tag| !ctx.oracle.was_durable(tag)) {
-                    return broken(1, format!("{} forgets {}, which never was durable", self.name, event.kind));
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// A person accepts what parked streams lost. Returns how many there were.
     pub fn accept_parked(&mut self, ctx: &mut Context) -> usize {
         let parked = self.parked();
@@ -626,22 +389,4 @@ impl Publisher {
     pub fn pending(&self) -> u64 {
         self.disk.seen().streams.values().map(|stream| stream.record.pending()).sum()
     }
-}
-
-/// A client's process opens a connection.
-pub fn dial(ctx: &mut Context, node: usize, life: u64) -> ConnId {
-    let delay_ms = ctx.setting.delay_ms;
-    let conn = ctx.net.open(ctx.seed, node, life, delay_ms);
-    ctx.at(ctx.now_ms + CONNECT_MS, Happening::Node(node, life, ToNode::ConnectTimeout(conn)));
-    let at_ms = ctx.net.send(conn, crate::net::Way::Up, ctx.now_ms).unwrap_or(ctx.now_ms);
-    ctx.at(at_ms, Happening::Dial(conn));
-    conn
-}
-
-/// A client's process closes a connection: the host learns of it behind what was sent before.
-pub fn close(ctx: &mut Context, conn: ConnId) {
-    let at_ms = ctx.net.send(conn, crate::net::Way::Up, ctx.now_ms);
-    ctx.net.close_end(conn, End::Client, ctx.now_ms, CALL_MS);
-    // On a line that swallows everything the host notices the silence.
-    ctx.at(at_ms.unwrap_or(ctx.now_ms + crate::limits::IDLE_MS), Happening::HostClosed(conn));
 }

@@ -7,90 +7,29 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use muster_contract::page::{StoredEvent, digest};
+use muster_contract::page::digest;
 use muster_contract::pattern::StreamPattern;
-use muster_contract::resume::StaleReason;
 use muster_contract::rows::Signal as WireSignal;
 use muster_contract::state::ConnectionState;
 use muster_contract::stream::StreamId;
-use muster_sync::batch::{Batch, Change, Place};
+use muster_sync::batch::Batch;
 use muster_sync::engine::{
-    Action, ApplyFailure, BatchNo, Engine, Event, Follow, LinkNo, Options, Reply, Request, RequestNo, Scope, Signal,
-    StartAt, Trouble, Tuning,
+    Action, ApplyFailure, BatchNo, Engine, Event, Follow, LinkNo, Options, Reply, Request, RequestNo, Signal, StartAt,
+    Trouble, Tuning,
 };
 
 use crate::context::{Context, Happening, ToNode};
-use crate::disk::{Disk, Ledger};
+use crate::disk::Disk;
 use crate::limits::{CALL_MS, LIVE_LAG_MS};
-use crate::oracle::{Broken, Checked, Oracle, broken};
-use crate::publisher::{Fate, close, dial};
+use crate::oracle::{Broken, Checked, Oracle};
+use crate::process::{Fate, close, dial};
 use crate::rng::{Purpose, Rng};
 use crate::wire::{ConnId, Down, Reply as WireReply, Request as WireRequest, RequestId};
 use crate::workload::Begin;
+use store::{Store, StoreStream, check_stream};
 
-/// What the store holds of a stream: the cursor, and what the application made of its events.
-#[derive(Clone, Debug)]
-pub struct StoreStream {
-    /// The cursor.
-    pub place: Place,
-    /// Everything up to here came as a snapshot, or not at all.
-    pub base: u64,
-    /// The snapshot that it began with.
-    pub snapshot: Option<String>,
-    /// The events after `base`, as they were applied.
-    pub rows: Vec<StoredEvent>,
-}
-
-/// What the store holds.
-#[derive(Clone, Debug, Default)]
-pub struct Store {
-    /// By stream.
-    pub streams: BTreeMap<String, StoreStream>,
-    established: Vec<StreamPattern>,
-}
-
-/// A transaction on the store.
-#[derive(Clone, Debug)]
-pub enum StoreTx {
-    /// A batch.
-    Apply(Batch),
-    /// See [`Action::Establish`].
-    Establish(StreamPattern),
-}
-
-impl Ledger for Store {
-    type Tx = StoreTx;
-
-    fn apply(&mut self, tx: &StoreTx) {
-        let batch = match tx {
-            StoreTx::Apply(batch) => batch,
-            StoreTx::Establish(pattern) => return self.established.push(pattern.clone()),
-        };
-        let id = batch.stream.as_str().to_owned();
-        let place = batch.ends();
-        match &batch.change {
-            Change::Events(events) => {
-                let stream = self.streams.entry(id).or_insert_with(|| StoreStream {
-                    place,
-                    base: events.first.previous().get(),
-                    snapshot: None,
-                    rows: Vec::new(),
-                });
-                stream.place = place;
-                stream.rows.extend(events.events.iter().cloned());
-            }
-            Change::Reset(reset) => {
-                let snapshot = reset.snapshot.as_ref().map(|snapshot| snapshot.payload.clone());
-                let base = reset.at.seq.get();
-                self.streams.insert(id, StoreStream { place, base, snapshot, rows: Vec::new() });
-            }
-            Change::Begin(at) => {
-                let base = at.seq.get();
-                self.streams.insert(id, StoreStream { place, base, snapshot: None, rows: Vec::new() });
-            }
-        }
-    }
-}
+pub mod store;
+mod writing;
 
 /// What the writer has to do, in order.
 #[derive(Clone, Debug)]
@@ -417,7 +356,10 @@ impl Subscriber {
             Action::Stream(status) => {
                 let id = status.stream.as_str().to_owned();
                 if self.process_mut().told.insert(id.clone(), status.state) != Some(status.state) {
-                    ctx.say(&self.name, format_args!("{id} is {} {:?}", status.state, status.cursor.map(|at| at.seq.get())));
+                    ctx.say(
+                        &self.name,
+                        format_args!("{id} is {} {:?}", status.state, status.cursor.map(|at| at.seq.get())),
+                    );
                 }
             }
             Action::Status(_) => {}
@@ -454,126 +396,4 @@ impl Subscriber {
         ctx.send_up(conn, id, what);
         ctx.at(ctx.now_ms + CALL_MS, Happening::Node(self.node, self.life, ToNode::CallTimeout(id)));
     }
-
-    /// The writer takes up what waits: committed now, synced or not when [`ToNode::Written`] comes.
-    fn write_next(&mut self, ctx: &mut Context) {
-        let Some(process) = self.process.as_mut().filter(|process| process.writing.is_none()) else { return };
-        if process.jobs.is_empty() {
-            return;
-        }
-        let jobs = std::mem::take(&mut process.jobs);
-        let mut done = Vec::new();
-        for job in jobs {
-            let result = self.commit(ctx, &job);
-            done.push((job, result));
-        }
-        self.process_mut().writing = Some(done);
-        let (low, high) = ctx.setting.disk_ms;
-        let wait_ms = self.disk_rng.between(low, high);
-        ctx.at(ctx.now_ms + wait_ms, Happening::Node(self.node, self.life, ToNode::Written));
-    }
-
-    fn commit(&mut self, ctx: &mut Context, job: &Job) -> Result<(), ApplyFailure> {
-        let failure = |scope, message: &str| ApplyFailure { scope, is_retryable: true, message: message.to_owned() };
-        let tx = match job {
-            Job::Establish(pattern) => StoreTx::Establish(pattern.clone()),
-            Job::Apply(_, batch) => {
-                let cursor = self.disk.seen().streams.get(batch.stream.as_str()).map(|stream| stream.place.position);
-                if cursor != batch.after {
-                    ctx.coverage.hit("store: batch that does not begin at the cursor refused");
-                    return Err(failure(Scope::Stream, "the batch does not begin at the cursor"));
-                }
-                if self.refusals > 0 {
-                    self.refusals -= 1;
-                    return Err(failure(Scope::Stream, "the application does not take it"));
-                }
-                StoreTx::Apply(batch.clone())
-            }
-        };
-        self.disk.commit(tx).map_err(|_| {
-            ctx.coverage.hit("store refused a write, disk full");
-            failure(Scope::Store, "the disk is full")
-        })
-    }
-
-    fn written(&mut self, ctx: &mut Context) -> Result<Fate, Broken> {
-        let Some(done) = self.process_mut().writing.take() else { return Ok(Fate::Alive) };
-        if self.is_doomed() {
-            return Ok(Fate::Dead);
-        }
-        if ctx.setting.lazy_stores {
-            let wait_ms = self.disk_rng.between(0, 2_000);
-            ctx.at(ctx.now_ms + wait_ms, Happening::Node(self.node, self.life, ToNode::BackgroundSync));
-        } else {
-            self.disk.sync();
-        }
-        for (job, result) in done {
-            let Job::Apply(batch, what) = job else { continue };
-            if result.is_ok() {
-                self.check_batch(ctx, &what)?;
-            }
-            let event = match result {
-                Ok(()) => Event::Applied(batch),
-                Err(failure) => Event::ApplyFailed { batch, failure },
-            };
-            if self.feed(ctx, event)? == Fate::Dead {
-                return Ok(Fate::Dead);
-            }
-        }
-        self.write_next(ctx);
-        Ok(Fate::Alive)
-    }
-
-    /// What was just applied was right, and nothing was given up without a reason.
-    fn check_batch(&self, ctx: &mut Context, batch: &Batch) -> Checked {
-        let id = batch.stream.as_str();
-        match &batch.change {
-            Change::Events(events) => {
-                let last = events.last();
-                ctx.say(&self.name, format_args!("applies {id} {}..={last} in epoch {}", events.first, events.epoch));
-            }
-            Change::Begin(at) => {
-                ctx.say(&self.name, format_args!("begins {id} after {}", at.seq));
-                if self.begin == Begin::Start {
-                    return broken(2, format!("{} skips the beginning of {id}", self.name));
-                }
-            }
-            Change::Reset(reset) => {
-                let snapshot = reset.snapshot.is_some();
-                ctx.say(&self.name, format_args!("clears {id}: {:?}, goes on after {} (snapshot: {snapshot})", reset.reason, reset.at.seq));
-                ctx.coverage.hit(match reset.reason {
-                    None => "subscriber: told that the beginning is gone",
-                    Some(StaleReason::RetentionFloorBreach) => "subscriber: told retention_floor_breach",
-                    Some(StaleReason::ReplayBudgetExceeded) => "subscriber: told replay_budget_exceeded",
-                    Some(StaleReason::EpochChanged) => "subscriber: told epoch_changed",
-                    Some(StaleReason::HeadBehindCursor) => "subscriber: told head_behind_cursor",
-                    Some(StaleReason::HistoryDiverged) => "subscriber: told history_diverged",
-                    Some(_) => "subscriber: told another reason",
-                });
-                if let (Some(was), Some(reason)) = (batch.after, reset.reason)
-                    && reason != StaleReason::ReplayBudgetExceeded
-                    && !ctx.oracle.may_start_again(id, was.epoch.get(), was.seq.get())
-                {
-                    return broken(2, format!("{} gives up {id} at {was:?} without cause: {reason}", self.name));
-                }
-            }
-        }
-        match self.disk.seen().streams.get(id) {
-            Some(stream) => check_stream(&ctx.oracle, id, stream),
-            None => broken(3, format!("{}: {id} was applied and is not in the store", self.name)),
-        }
-    }
-}
-
-/// What a store holds of a stream is what the host had: its rows, and the snapshot before them.
-fn check_stream(oracle: &Oracle, id: &str, stream: &StoreStream) -> Checked {
-    let at = stream.place.position;
-    let life = (id.to_owned(), at.epoch.get());
-    if let Some(snapshot) = &stream.snapshot {
-        let made = |events: &[StoredEvent]| crate::oracle::summary(events, stream.base) == *snapshot;
-        if !oracle.timelines(&life).iter().any(|timeline| made(&timeline.events)) {
-            return broken(2, format!("{id}: began with a snapshot that nobody made: {snapshot}"));
-        }
-    }
-    oracle.check_rows(&life, stream.base, at.seq.get(), &stream.rows)
 }
