@@ -31,7 +31,7 @@ pub(crate) struct Server {
     /// Kept open: a server that writes must not find its pipe broken.
     _stdout: BufReader<ChildStdout>,
     /// Removed after the child is gone.
-    _data: Option<TempDir>,
+    data: Option<TempDir>,
 }
 
 /// How servers are started: the program `muster`.
@@ -68,7 +68,7 @@ impl Program {
         }
         let ready: Ready =
             serde_json::from_str(&line).map_err(|_| failed("it ended, or printed no ready line".into()))?;
-        Ok(Server { url: ready.url, child, _stdout: stdout, _data: data })
+        Ok(Server { url: ready.url, child, _stdout: stdout, data })
     }
 }
 
@@ -76,6 +76,12 @@ impl Server {
     /// Its resident memory, in KiB.
     pub(crate) fn resident_kib(&self) -> Result<u64, BenchError> {
         proc::resident_kib(self.pid()?)
+    }
+
+    /// Bytes of the files in its data folder.
+    pub(crate) fn disk_bytes(&self) -> Result<u64, BenchError> {
+        let sum = |folder: &TempDir| bytes_below(folder.path());
+        self.data.as_ref().map_or(Ok(0), sum).map_err(BenchError::io("the host's data folder"))
     }
 
     /// The processor time that it has used.
@@ -93,6 +99,21 @@ impl Server {
         let gone = || BenchError::Child { command: self.url.clone(), reason: "it has ended".into() };
         self.child.id().ok_or_else(gone)
     }
+}
+
+/// Bytes that files below a folder take on the disk. Files that vanish meanwhile count as nothing.
+fn bytes_below(folder: &Path) -> std::io::Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        match entry.metadata() {
+            Ok(meta) if meta.is_dir() => bytes += bytes_below(&entry.path())?,
+            Ok(meta) => bytes += meta.blocks() * 512,
+            Err(_) => {}
+        }
+    }
+    Ok(bytes)
 }
 
 /// A new folder for data, on the file system of the temporary folder.

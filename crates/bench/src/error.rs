@@ -40,6 +40,9 @@ pub enum BenchError {
     /// The module could not be published to the host that was started.
     #[error("the module was not published: {0}")]
     Publish(String),
+    /// What arrived is not what was sent.
+    #[error("the subscriber's database is wrong: {0}; the figures are worth nothing, please report this")]
+    Wrong(String),
     /// The engine in this process failed.
     #[error("the engine in this process: {0}")]
     Engine(String),

@@ -1,4 +1,5 @@
-//! Measurements of Muster, beside yardsticks taken in the same run: `muster bench connect`, `muster bench streams`.
+//! Measurements of Muster, beside yardsticks taken in the same run: `muster bench connect`, `muster bench streams`, `muster bench
+//! growth`.
 //!
 //! What always holds:
 //! - Every server that is measured is a process of its own; what is measured of it is read from `/proc`, so this runs on
@@ -14,7 +15,8 @@
 //! | connections a second, time to the first row | `connecting.rs` |
 //! | calls a second | `calling.rs` |
 //! | memory per idle session | `idle.rs` |
-//! | events a second, from outbox to subscriber | `streams.rs`, `streams/` |
+//! | events a second, from outbox to subscriber; latency | `streams.rs`, `streams/` |
+//! | cost of an event as streams get longer and more | `growth.rs` |
 //! | percentiles, medians, the table | `stats.rs`, `report.rs` |
 //! | the yardstick of the transport | `echo.rs` |
 //! | processes, memory, processor time | `child.rs`, `proc.rs` |
@@ -26,6 +28,7 @@ mod child;
 mod connecting;
 pub mod echo;
 mod error;
+pub mod growth;
 mod idle;
 pub mod limits;
 mod machine;

@@ -25,8 +25,23 @@ pub const APPEND_EVENTS: usize = 500;
 /// Appends that wait for an answer at one time, of the engine's callers: as many as the publisher has in flight.
 pub const APPENDS_IN_FLIGHT: usize = 8;
 
+/// Calls of `publish_many` that wait for the disk at one time.
+pub const KEEP_AT_ONCE: usize = 8;
+
 /// How long all events of one measurement may take to arrive.
-pub const STREAMS_PATIENCE: Duration = Duration::from_secs(120);
+pub const STREAMS_PATIENCE: Duration = Duration::from_secs(600);
+
+/// Events that are published one by one, for their latency.
+pub const LATENCY_EVENTS: u64 = 2_000;
+
+/// The time between two of them, in microseconds.
+pub const LATENCY_PAUSE_US: u64 = 5_000;
+
+/// Events that are measured at each length of a growing stream, or half of it where it is that short.
+pub const GROWTH_PROBE: u64 = 20_000;
+
+/// Events in one call of `publish_many` where streams become more.
+pub const GROWTH_BATCH: u64 = 10;
 
 /// How often is looked whether they have: the error of the figure.
 pub const STREAMS_LOOK: Duration = Duration::from_millis(2);

@@ -15,6 +15,11 @@ pub(crate) fn resident_kib(pid: u32) -> Result<u64, BenchError> {
     read(&path, |text| status_kib(text, "VmRSS"))
 }
 
+/// The most resident memory that a process ever had, in KiB.
+pub(crate) fn peak_kib(pid: u32) -> Result<u64, BenchError> {
+    read(&format!("/proc/{pid}/status"), |text| status_kib(text, "VmHWM"))
+}
+
 /// The processor time that a process has used, all threads, user and system.
 pub(crate) fn cpu_time(pid: u32) -> Result<Duration, BenchError> {
     read(&format!("/proc/{pid}/stat"), cpu_of_stat)

@@ -1,14 +1,18 @@
 //! Events a second through the whole path, beside the engine's own rate: `muster bench streams`.
 //!
 //! What always holds: both store the same events through the same reducer of the same module, with every append
-//! confirmed, and take turns within each repeat. The whole path is timed from before the first event is given to the
-//! publisher until the last one is committed in the subscriber's database: on disk in the outbox, sent, stored by the
-//! host, read back in pages and committed with its cursor. The engine's rate is that of `append_events` called in this
-//! process with batches that were made, hashed and encoded before the clock ran.
+//! confirmed, and take turns within each repeat. Publisher, host and subscriber are processes of their own. The whole path
+//! is timed from before the first event is given to the publisher until the last one is committed in the subscriber's
+//! database: on disk in the outbox, sent, stored by the host, read back in pages and committed with its cursor; then every
+//! byte is compared with what was published, outside the measured time. The engine's rate is that of `append_events`
+//! called in this process with batches that were made, hashed and encoded before the clock ran.
 
+pub(crate) mod actors;
 #[cfg(feature = "host")]
 mod engine;
-mod path;
+pub mod roles;
+mod verify;
+pub(crate) mod words;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,19 +20,25 @@ use std::time::Duration;
 use bytes::Bytes;
 use muster_contract::StreamId;
 
-use crate::child::{self, Program};
+use crate::child::{self, Program, Server};
 use crate::error::BenchError;
-use crate::limits::APPEND_EVENTS;
+use crate::limits::{APPEND_EVENTS, LATENCY_EVENTS, LATENCY_PAUSE_US};
 use crate::machine::Machine;
 use crate::plan::Step;
 use crate::report::{REFERENCE, Report, Samples};
 use crate::systems::publish;
+use actors::{Pair, Took};
+use words::Publish;
 
 /// The name of the document's format.
 pub const SCHEMA: &str = "muster.bench.streams.v1";
 
 /// The engine in this process.
 const ENGINE: &str = "engine in-process";
+
+/// The files of publisher and subscriber, in a folder that they share.
+const OUTBOX: &str = "outbox";
+const STORE: &str = "store";
 
 /// How much is measured.
 #[derive(Clone, Debug)]
@@ -41,19 +51,27 @@ pub struct StreamsSize {
     pub payload_bytes: usize,
     /// Numbers of streams that the events are spread over.
     pub streams: Vec<usize>,
+    /// Events that are published one by one, for their latency.
+    pub latency_events: u64,
 }
 
 impl StreamsSize {
     /// What is worth quoting: a minute or two.
     #[must_use]
     pub fn full() -> StreamsSize {
-        StreamsSize { repeats: 5, events: 200_000, payload_bytes: 256, streams: vec![1, 8] }
+        StreamsSize {
+            repeats: 5,
+            events: 200_000,
+            payload_bytes: 256,
+            streams: vec![1, 8],
+            latency_events: LATENCY_EVENTS,
+        }
     }
 
     /// Enough to see that everything works, and nothing to be quoted: some seconds.
     #[must_use]
     pub fn quick() -> StreamsSize {
-        StreamsSize { repeats: 1, events: 4_000, payload_bytes: 256, streams: vec![1, 8] }
+        StreamsSize { repeats: 1, events: 4_000, payload_bytes: 256, streams: vec![1, 8], latency_events: 50 }
     }
 }
 
@@ -70,6 +88,7 @@ pub struct StreamsPlan {
 
 /// One measurement: streams and the payloads for each of them.
 struct Load {
+    prefix: String,
     streams: Vec<StreamId>,
     batches: usize,
     payload_bytes: usize,
@@ -83,9 +102,9 @@ impl Load {
             let (events, of) = (size.events, APPEND_EVENTS * streams);
             return Err(BenchError::Plan(format!("{events} events over {streams} streams: take a multiple of {of}")));
         }
-        let name = |stream| format!("bench.{streams}.{round}.{stream}");
-        let streams = (0..streams).map(|stream| StreamId::parse(&name(stream)).expect("a plain id")).collect();
-        Ok(Load { streams, batches, payload_bytes: size.payload_bytes })
+        let prefix = format!("bench.{streams}.{round}");
+        let streams = (0..streams).map(|index| words::stream(&prefix, index)).collect();
+        Ok(Load { prefix, streams, batches, payload_bytes: size.payload_bytes })
     }
 
     /// Events of each stream.
@@ -95,6 +114,18 @@ impl Load {
 
     fn events(&self) -> u64 {
         self.each() * self.streams.len() as u64
+    }
+
+    fn order(&self) -> Publish {
+        Publish {
+            prefix: self.prefix.clone(),
+            streams: self.streams.len(),
+            first: 0,
+            each: self.each(),
+            batch: APPEND_EVENTS as u64,
+            payload_bytes: self.payload_bytes,
+            pause_us: 0,
+        }
     }
 }
 
@@ -120,8 +151,9 @@ pub async fn run(plan: &StreamsPlan, on_step: impl Fn(Step)) -> Result<Report, B
     let (endpoint, _) = publish(&host.url, &plan.module).await?;
     #[cfg(feature = "host")]
     let engine = engine::Engine::start(&plan.module).await?;
+    let program = Program(plan.program.clone());
     let mut samples = Samples::default();
-    let of = size.repeats * size.streams.len() * 2;
+    let of = size.repeats * (size.streams.len() * 2 + 1);
     let mut done = 0;
     let mut step = |what: String| {
         on_step(Step { done, of, what });
@@ -131,16 +163,24 @@ pub async fn run(plan: &StreamsPlan, on_step: impl Fn(Step)) -> Result<Report, B
         for &streams in &size.streams {
             let load = Load::new(size, streams, round)?;
             let noun = if streams == 1 { "stream" } else { "streams" };
-            let workload = format!("events a second, {streams} {noun}, {} bytes", size.payload_bytes);
-            step(format!("{workload}, {REFERENCE}"));
-            let took = path::run(&endpoint, &load).await?;
-            samples.add(&workload, REFERENCE, "events/s", per_second(&load, took.applied));
-            samples.add(&workload, "of it: into the outbox", "events/s", per_second(&load, took.kept));
-            samples.add(&workload, "of it: confirmed by the host", "events/s", per_second(&load, took.confirmed));
-            step(format!("{workload}, {ENGINE}"));
+            let kind = format!("{streams} {noun}, {} bytes", size.payload_bytes);
+            step(format!("{kind}, {REFERENCE}"));
+            let mut pair = Pair::start(&program, &endpoint, &load.prefix, None).await?;
+            let took = pair.send(&host, &load.order()).await?;
+            verify::verify(pair.folder.path(), &load.prefix, streams, load.each(), load.payload_bytes)?;
+            note(&mut samples, &kind, &load, &took);
+            step(format!("{kind}, {ENGINE}"));
             #[cfg(feature = "host")]
-            samples.add(&workload, ENGINE, "events/s", per_second(&load, engine.run(&load).await?));
+            {
+                let before = crate::proc::cpu_time(std::process::id())?;
+                let took = engine.run(&load).await?;
+                let used = crate::proc::cpu_time(std::process::id())?.saturating_sub(before);
+                samples.add(format!("events a second, {kind}"), ENGINE, "events/s", per_second(&load, took));
+                samples.add(format!("processor time of an event, {kind}"), ENGINE, "us", each_us(used, &load));
+            }
         }
+        step("latency".into());
+        latency(&program, &host, &endpoint, size, round, &mut samples).await?;
     }
     #[cfg(feature = "host")]
     engine.end().await;
@@ -148,8 +188,57 @@ pub async fn run(plan: &StreamsPlan, on_step: impl Fn(Step)) -> Result<Report, B
     Ok(Report { schema: SCHEMA, machine: machine.after()?, repeats: size.repeats, rows: samples.rows() })
 }
 
+/// What one way through everything gave.
+fn note(samples: &mut Samples, kind: &str, load: &Load, took: &Took) {
+    let workload = format!("events a second, {kind}");
+    samples.add(&workload, REFERENCE, "events/s", per_second(load, took.applied));
+    samples.add(&workload, "of it: into the outbox", "events/s", per_second(load, took.kept));
+    samples.add(&workload, "of it: confirmed by the host", "events/s", per_second(load, took.confirmed));
+    let workload = format!("processor time of an event, {kind}");
+    let all = took.cpu.publisher + took.cpu.host + took.cpu.subscriber;
+    samples.add(&workload, REFERENCE, "us", each_us(all, load));
+    samples.add(&workload, "of it: the publisher", "us", each_us(took.cpu.publisher, load));
+    samples.add(&workload, "of it: the host", "us", each_us(took.cpu.host, load));
+    samples.add(&workload, "of it: the subscriber", "us", each_us(took.cpu.subscriber, load));
+}
+
+/// Events one by one, slowly.
+async fn latency(
+    program: &Program,
+    host: &Server,
+    endpoint: &muster_wire::Endpoint,
+    size: &StreamsSize,
+    round: usize,
+    samples: &mut Samples,
+) -> Result<(), BenchError> {
+    let prefix = format!("latency.{round}");
+    let stream = words::stream(&prefix, 0);
+    let mut pair = Pair::start(program, endpoint, &prefix, Some(stream.as_str())).await?;
+    let (each, payload_bytes) = (size.latency_events, size.payload_bytes);
+    let order = Publish { prefix, streams: 1, first: 0, each, batch: 1, payload_bytes, pause_us: LATENCY_PAUSE_US };
+    let took = pair.send(host, &order).await?;
+    let per_second = 1_000_000 / LATENCY_PAUSE_US;
+    samples.add(
+        format!("publish to applied, {per_second} events/s, p50"),
+        REFERENCE,
+        "ms",
+        took.p50_ms.unwrap_or(f64::NAN),
+    );
+    samples.add(
+        format!("publish to applied, {per_second} events/s, p99"),
+        REFERENCE,
+        "ms",
+        took.p99_ms.unwrap_or(f64::NAN),
+    );
+    Ok(())
+}
+
 fn per_second(load: &Load, took: Duration) -> f64 {
     load.events() as f64 / took.as_secs_f64()
+}
+
+fn each_us(used: Duration, load: &Load) -> f64 {
+    used.as_secs_f64() * 1e6 / load.events() as f64
 }
 
 #[cfg(test)]

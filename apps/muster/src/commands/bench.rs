@@ -17,9 +17,27 @@ pub(crate) enum BenchCommand {
     Connect(ConnectArgs),
     /// Events a second, from a publisher's outbox to a subscriber's database
     Streams(StreamsArgs),
+    /// What an event costs as streams get longer and more
+    Growth(GrowthArgs),
     /// Echo WebSocket messages, as a yardstick: started by the others
     #[command(hide = true)]
     Echo,
+    /// Publish what stdin says: started by the others
+    #[command(hide = true)]
+    Publisher(RoleArgs),
+    /// Apply until stdin ends: started by the others
+    #[command(hide = true)]
+    Subscriber(RoleArgs),
+}
+
+/// Where one of the measured processes works.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RoleArgs {
+    url: String,
+    database: String,
+    folder: PathBuf,
+    pattern: Option<String>,
+    latency_of: Option<String>,
 }
 
 /// The arguments.
@@ -52,11 +70,12 @@ pub(crate) struct ConnectArgs {
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Starts a host, a process of its own, and sends events of 256 bytes from an outbox through it to a
-subscriber, in one stream and in eight: on disk in the outbox, confirmed by the host, committed in
-the subscriber's database. Beside it, in the same run, the rate at which the engine in this process
-appends the same events. `times muster` is a rate as a multiple of the whole path's. Takes some
-minutes; leave the machine alone meanwhile. Runs on Linux.
+Starts a publisher, a host and a subscriber, each a process of its own, and sends events of 256
+bytes through them, in one stream and in eight: on disk in the outbox, confirmed by the host,
+committed in the subscriber's database, and compared there byte for byte. Beside it, in the same
+run, the rate at which the engine in this process appends the same events. `times muster` is a rate
+as a multiple of the whole path's. Then single events, 200 a second, for their latency. Takes some
+minutes; leave the machine alone meanwhile. Runs on Linux. What bounds it: docs/benchmarks.md.
 
 Examples:
   muster bench streams
@@ -80,6 +99,33 @@ pub(crate) struct StreamsArgs {
     json: bool,
 }
 
+/// The arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Sends events of 256 bytes the whole way, from an outbox through a host to a subscriber's database,
+while one stream grows from ten thousand to a million events, and spread over one to ten thousand
+streams; shows what an event costs at each point, in time and in processor time, and the memory of
+each process. Then a new subscriber replays the million. Takes some minutes. Runs on Linux.
+
+Examples:
+  muster bench growth
+  muster bench growth --reduced --json
+  muster bench growth --quick")]
+pub(crate) struct GrowthArgs {
+    /// The module to publish; without it, the one of the checkout this is run in is built
+    #[arg(long, value_name = "FILE.wasm")]
+    module: Option<PathBuf>,
+    /// A tenth of it: up to 100,000 events and 1,000 streams
+    #[arg(long, conflicts_with = "quick")]
+    reduced: bool,
+    /// See in some seconds that everything works; the figures are not worth quoting
+    #[arg(long)]
+    quick: bool,
+    /// Print one JSON document (muster.bench.growth.v1)
+    #[arg(long)]
+    json: bool,
+}
+
 /// This build has no host.
 #[cfg(not(feature = "host"))]
 pub(crate) async fn run(_ui: &Ui, _command: BenchCommand) -> Outcome {
@@ -95,19 +141,25 @@ pub(crate) async fn run(ui: &Ui, command: BenchCommand) -> Outcome {
     match command {
         BenchCommand::Connect(args) => embedded::connect(ui, args).await,
         BenchCommand::Streams(args) => embedded::streams(ui, args).await,
+        BenchCommand::Growth(args) => embedded::growth(ui, args).await,
         BenchCommand::Echo => embedded::echo(ui).await,
+        BenchCommand::Publisher(args) => embedded::publisher(args).await,
+        BenchCommand::Subscriber(args) => embedded::subscriber(args).await,
     }
 }
 
 #[cfg(feature = "host")]
 mod embedded {
+    use muster_bench::growth::{self, GrowthPlan, GrowthReport, GrowthSize};
     use muster_bench::report::{self, Report};
-    use muster_bench::streams::{StreamsPlan, StreamsSize};
+    use muster_bench::streams::{StreamsPlan, StreamsSize, roles};
     use muster_bench::{BenchError, Machine, Plan, Size, Step};
+    use muster_contract::StreamId;
+    use muster_wire::Endpoint;
     use serde_json::json;
     use tokio::net::TcpListener;
 
-    use super::{ConnectArgs, StreamsArgs};
+    use super::{ConnectArgs, GrowthArgs, RoleArgs, StreamsArgs};
     use crate::module_file::ModuleFile;
     use crate::outcome::{Exit, Failure, Outcome};
     use crate::signals::Stop;
@@ -141,6 +193,76 @@ mod embedded {
         progress.report(measured, args.json, args.quick)
     }
 
+    pub(super) async fn growth(ui: &Ui, args: GrowthArgs) -> Outcome {
+        let module = ModuleFile::find(ui, args.module.as_deref()).await?;
+        let size = match (args.quick, args.reduced) {
+            (true, _) => GrowthSize::quick(),
+            (_, true) => GrowthSize::reduced(),
+            _ => GrowthSize::full(),
+        };
+        let plan = GrowthPlan { program: this_program()?, module: module.bytes.into(), size };
+        let progress = Progress::new(ui);
+        let measured = growth::run(&plan, |step| progress.step(step)).await;
+        progress.bar.finish_and_clear();
+        let report = measured.map_err(could_not)?;
+        if args.json {
+            ui.print_json(&report)?;
+        } else {
+            for (what, costs) in [("length", &report.lengths), ("streams", &report.streams)] {
+                let cells = growth::table(what, costs);
+                ui.print(table::render(&cells[0], &cells[1..]))?;
+            }
+            ui.print(memory(&report))?;
+            ui.print(machine(&report.machine))?;
+        }
+        not_to_quote(ui, args.quick);
+        Ok(Exit::Done)
+    }
+
+    fn memory(report: &GrowthReport) -> String {
+        let mib = |kib: f64| report::figure(kib / 1_024.0);
+        let backlog = &report.backlog;
+        format!(
+            "a new subscriber replays {} events at {} a second, with {} MiB at most; the host takes {} MiB of memory for a \
+             million events, and {} bytes of disk for each",
+            backlog.events,
+            report::figure(backlog.events_per_second),
+            mib(backlog.peak_kib as f64),
+            mib(report.host_kib_per_million),
+            report::figure(report.host_disk_bytes_per_event),
+        )
+    }
+
+    pub(super) async fn publisher(args: RoleArgs) -> Outcome {
+        done(roles::publisher(endpoint(&args)?, &args.folder).await)
+    }
+
+    pub(super) async fn subscriber(args: RoleArgs) -> Outcome {
+        let pattern = args.pattern.clone().unwrap_or_default();
+        let latency_of = args.latency_of.as_deref().map(StreamId::parse).transpose();
+        let latency_of = latency_of.map_err(|error| Failure::could_not(error.to_string(), "name a stream"))?;
+        done(roles::subscriber(endpoint(&args)?, &args.folder, &pattern, latency_of).await)
+    }
+
+    fn endpoint(args: &RoleArgs) -> Result<Endpoint, Failure> {
+        Endpoint::new(&args.url, &args.database).map_err(|error| Failure::CouldNot(error.to_string()))
+    }
+
+    fn done(worked: Result<(), String>) -> Outcome {
+        worked.map_err(|error| Failure::could_not(error, "the measurement is void: repeat it"))?;
+        Ok(Exit::Done)
+    }
+
+    fn could_not(error: BenchError) -> Failure {
+        Failure::CouldNot(error.to_string())
+    }
+
+    fn not_to_quote(ui: &Ui, quick: bool) {
+        if quick {
+            ui.say("a quick run shows that everything works; its figures are not worth quoting");
+        }
+    }
+
     fn this_program() -> Result<std::path::PathBuf, Failure> {
         std::env::current_exe().map_err(|error| {
             Failure::could_not(format!("cannot find this program's own file ({error})"), "start it by its path")
@@ -168,28 +290,27 @@ mod embedded {
         fn report(self, measured: Result<Report, BenchError>, json: bool, quick: bool) -> Outcome {
             self.bar.finish_and_clear();
             let ui = self.ui;
-            let report = measured.map_err(|error: BenchError| Failure::CouldNot(error.to_string()))?;
+            let report = measured.map_err(could_not)?;
             if json {
                 ui.print_json(&report)?;
             } else {
                 let cells = report::table(&report.rows);
                 ui.print(table::render(&cells[0], &cells[1..]))?;
-                ui.print(machine(&report.machine, report.repeats))?;
+                let repeats = report.repeats;
+                ui.print(format!("medians of {repeats} with half their range; {}", machine(&report.machine)))?;
             }
-            if quick {
-                ui.say("a quick run shows that everything works; its figures are not worth quoting");
-            }
+            not_to_quote(ui, quick);
             Ok(Exit::Done)
         }
     }
 
     /// Where the figures belong, in one line.
-    fn machine(machine: &Machine, repeats: usize) -> String {
+    fn machine(machine: &Machine) -> String {
         let Machine { processor, cores, memory_mib, kernel, file_system, build, load_average: [before, after] } =
             machine;
         format!(
-            "medians of {repeats} with half their range; {cores} cores ({processor}), {memory_mib} MiB, Linux {kernel}, \
-             {file_system}; built {build}; load average {before} before, {after} after"
+            "{cores} cores ({processor}), {memory_mib} MiB, Linux {kernel}, {file_system}; built {build}; load average \
+             {before} before, {after} after"
         )
     }
 
