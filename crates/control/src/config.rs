@@ -71,9 +71,14 @@ pub enum ConfigError {
     /// The audience is empty or too long.
     #[error("the audience must have 1 to {IDENTITY_CLAIM_BYTES_MAX} bytes; take the lane's TOKEN_AUDIENCE")]
     Audience,
-    /// The phases contradict each other.
+    /// Keys would leave while tokens that they signed are still taken.
     #[error("keys must stay at least {0} s after they retire: as long as the longest token and a host's leeway")]
-    Phases(i64),
+    Retiring(i64),
+    /// Keys would sign before hosts know them.
+    #[error(
+        "keys must be announced for at least {0} s: hosts keep the key set that long (less is for tests on this machine)"
+    )]
+    Announcement(i64),
 }
 
 impl Config {
@@ -98,8 +103,13 @@ impl Config {
             return Err(ConfigError::Audience);
         }
         let kept_min_s = limits::ACCESS_LIFETIME_MAX_S + limits::HOST_EXPIRY_LEEWAY_S;
-        if self.phases.retire_s < kept_min_s || self.phases.announce_s < 0 {
-            return Err(ConfigError::Phases(kept_min_s));
+        if self.phases.retire_s < kept_min_s {
+            return Err(ConfigError::Retiring(kept_min_s));
+        }
+        // A drill on this machine may rotate faster than hosts fetch; an issuer that others reach may not.
+        let announced_min_s = if self.issuer.starts_with("https:") { limits::KEY_ANNOUNCE_MIN_S } else { 0 };
+        if self.phases.announce_s < announced_min_s {
+            return Err(ConfigError::Announcement(announced_min_s));
         }
         Ok(())
     }
@@ -136,6 +146,20 @@ fn check_issuer(issuer: &str) -> Result<(), ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_are_announced_and_kept_as_long_as_hosts_need() {
+        let check = |issuer: &str, announce_s, retire_s| {
+            let phases = Phases { announce_s, retire_s, ..Phases::default() };
+            Config { phases, ..Config::new("state", issuer, "lane") }.check()
+        };
+        let (least, kept) = (limits::KEY_ANNOUNCE_MIN_S, limits::KEY_RETIRE_S);
+        assert_eq!(check("https://control.example", least, kept), Ok(()));
+        assert_eq!(check("https://control.example", least - 1, kept), Err(ConfigError::Announcement(least)));
+        assert_eq!(check("http://127.0.0.1:1", 1, kept), Ok(()), "a drill");
+        assert_eq!(check("http://127.0.0.1:1", -1, kept), Err(ConfigError::Announcement(0)));
+        assert!(matches!(check("http://127.0.0.1:1", least, 3_600), Err(ConfigError::Retiring(_))));
+    }
 
     #[test]
     fn an_issuer_is_an_origin_that_hosts_can_trust() {

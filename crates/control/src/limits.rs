@@ -17,6 +17,8 @@ pub const CLOCK_MARGIN_S: i64 = 60;
 /// How long a key is served before it signs, in seconds: what lies between may have cached the old set, a host may have
 /// failed to fetch once, and clocks differ.
 pub const KEY_ANNOUNCE_S: i64 = JWKS_MAX_AGE_S + 2 * HOST_JWKS_REFRESH_S + CLOCK_MARGIN_S;
+/// The shortest announcement that a service whose hosts are elsewhere may be set to, in seconds.
+pub const KEY_ANNOUNCE_MIN_S: i64 = JWKS_MAX_AGE_S + HOST_JWKS_REFRESH_S + CLOCK_MARGIN_S;
 /// How long a key stays after it has signed its last token, in seconds: until that token is refused everywhere.
 pub const KEY_RETIRE_S: i64 = ACCESS_LIFETIME_MAX_S + HOST_EXPIRY_LEEWAY_S + CLOCK_MARGIN_S;
 /// How often the service looks whether a key is due, in milliseconds.
@@ -108,7 +110,7 @@ pub const PRUNE_EVERY_S: u64 = 300;
 pub const SESSION_KEPT_S: i64 = 24 * 3_600;
 
 // A key that signs must be known to every host that fetched after it was announced and failed once.
-const _: () = assert!(KEY_ANNOUNCE_S >= JWKS_MAX_AGE_S + HOST_JWKS_REFRESH_S + CLOCK_MARGIN_S);
+const _: () = assert!(KEY_ANNOUNCE_S >= KEY_ANNOUNCE_MIN_S);
 // A key must outlive the longest token that it signed, wherever that is still taken.
 const _: () = assert!(KEY_RETIRE_S >= ACCESS_LIFETIME_MAX_S + HOST_EXPIRY_LEEWAY_S);
 const _: () = assert!(ACCESS_LIFETIME_MIN_S <= ACCESS_LIFETIME_DEFAULT_S);

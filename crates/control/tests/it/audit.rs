@@ -113,3 +113,25 @@ async fn an_entry_that_was_forged_with_its_seal_breaks_the_next() {
         other => panic!("not broken: {other:?}"),
     }
 }
+
+/// The command line beside the service: each waits for the other, and neither fails or breaks the chain.
+#[tokio::test]
+async fn two_processes_that_write_at_once_both_succeed() {
+    let service = Service::start().await;
+    service.client("one", "sync.read", "a.*", &[]);
+    let writers: Vec<_> = ["ada", "bea"]
+        .map(|actor| {
+            let control = muster_control::Control::open(service.control.config().clone()).unwrap();
+            std::thread::spawn(move || {
+                for round in 0..60 {
+                    control.client_set_disabled(actor, "one", round % 2 == 0).unwrap();
+                }
+            })
+        })
+        .into();
+    tokio::task::spawn_blocking(|| writers.into_iter().for_each(|writer| writer.join().unwrap())).await.unwrap();
+    service.control.audit_verify().unwrap();
+    let changes =
+        service.control.audit(0).unwrap().into_iter().filter(|entry| ["ada", "bea"].contains(&entry.actor.as_str()));
+    assert_eq!(changes.count(), 120);
+}

@@ -126,7 +126,8 @@ async fn one_service_for_a_state_directory() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     eventually("the first serves", || service.dir.path().join("state/serving.lock").exists()).await;
     service.get("/healthz").await;
-    assert!(matches!(other.serve(listener, std::future::pending()).await, Err(ControlError::AlreadyServing)));
+    let second = tokio::time::timeout(std::time::Duration::from_secs(5), other.serve(listener, std::future::pending()));
+    assert!(matches!(second.await.expect("it is refused at once"), Err(ControlError::AlreadyServing)));
 }
 
 #[tokio::test]

@@ -81,3 +81,18 @@ async fn a_client_that_does_not_finish_its_request_is_cut_off() {
     rest.extend_from_slice(&first[..read]);
     assert!(rest.starts_with(b"HTTP/1.1 503"), "{}", String::from_utf8_lossy(rest));
 }
+
+#[tokio::test]
+async fn what_cannot_be_a_credential_is_not_even_tried() {
+    let service = Service::start_with(|config| config.rates.failures = Rate::new(1, 1, 3_600_000)).await;
+    let long = Registered { id: "one".into(), secret: muster_control::Secret::new("x".repeat(9_000)) };
+    let strange = Registered { id: "o n e".into(), secret: long.secret.clone() };
+    for _ in 0..3 {
+        for who in [&long, &strange] {
+            let form =
+                [("grant_type", "client_credentials"), ("client_id", &who.id), ("client_secret", who.secret.expose())];
+            let answer = service.post("/oauth/token", &form).await;
+            assert_eq!(answer.refusal(), refused(401, "invalid_client"), "no attempt is counted, so none is limited");
+        }
+    }
+}
