@@ -174,8 +174,12 @@ fn a_full_disk_under_the_host_is_said_and_nothing_acknowledged_is_lost_over_its_
     on_a_small_disk(name, 24, async |disk| {
         let sandbox = Sandbox::new();
         let data = disk.path("data");
-        let start =
-            |listen: &str| Host::start(&sandbox, &["--data-dir", data.to_str().expect("plain"), "--listen", listen]);
+        let start = |listen: &str| {
+            let data = data.to_str().expect("plain");
+            let process = sandbox.start(&["host", "--json", "--data-dir", data, "--listen", listen]);
+            let url = process.json()["url"].as_str().expect("a URL").to_owned();
+            Host { url, data_dir: data.into(), process }
+        };
         let mut host = start("127.0.0.1:0");
         let address = host.authority().to_owned();
         let module = std::fs::read(muster_module()).expect("the module's file");
