@@ -51,6 +51,27 @@ pub fn digest(hash: WireHash) -> [u8; 32] {
     hash.to_be_bytes()
 }
 
+/// The mark of an event: its whole history in one number. Readers compute it as they apply, the module as it appends, and
+/// a page may be gone on from only where the two agree. So a host that was restored from an older copy and has grown past
+/// a reader's cursor since is noticed even if the event at the cursor looks the same.
+///
+/// `previous` is the mark of the event before, 0 before the first. The result is never 0. FNV-1a (64 bits, after Fowler,
+/// Noll and Vo) over `previous`, the microseconds of `at`, `producer` and `number` (8 bytes each, little-endian) and the
+/// digest (32): it tells accidents apart and is no defence against somebody who looks for collisions, who would need to
+/// own the host.
+#[must_use]
+pub fn mark(previous: u64, hash: WireHash, at: Timestamp, producer: u64, number: u64) -> u64 {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    let words = [previous, at.to_micros_since_unix_epoch().cast_unsigned(), producer, number].map(u64::to_le_bytes);
+    let state = words
+        .iter()
+        .flatten()
+        .chain(&digest(hash))
+        .fold(OFFSET, |state, byte| (state ^ u64::from(*byte)).wrapping_mul(PRIME));
+    state.max(1)
+}
+
 /// An event on its way into a stream: what `append_events` takes. The producer's numbers are not in it: the batch says
 /// the first, and the others follow without a hole.
 #[derive(Clone, Debug, PartialEq, Eq, SpacetimeType)]
@@ -96,6 +117,8 @@ pub struct Page {
     pub head: u64,
     /// The `seq` of the first event of this page. The others follow without a hole.
     pub first: u64,
+    /// The [`mark`] of the event before the first; 0 where nothing was before it.
+    pub mark: u64,
     /// The events; empty only where the stream has none after what was asked.
     pub events: Vec<StoredEvent>,
 }
@@ -142,6 +165,8 @@ pub struct Snapshot {
     pub payload: String,
     /// SHA-256 of the payload's bytes.
     pub hash: WireHash,
+    /// The [`mark`] of the event `seq`.
+    pub mark: u64,
     /// When the module took it.
     pub at: Timestamp,
 }

@@ -5,7 +5,7 @@
 //! application's effects.
 
 use muster_contract::cursor::{Epoch, Position, Seq};
-use muster_contract::page::{Snapshot, StoredEvent, WireHash};
+use muster_contract::page::{Snapshot, StoredEvent};
 use muster_contract::resume::StaleReason;
 use muster_contract::stream::StreamId;
 
@@ -14,15 +14,15 @@ use muster_contract::stream::StreamId;
 pub struct Place {
     /// Everything up to here has been applied.
     pub position: Position,
-    /// The payload hash of the last applied event, which the host compares with its own. `None` where that event was not
-    /// applied here: at the beginning, or after a snapshot.
-    pub hash: Option<WireHash>,
+    /// The mark of the last applied event (`muster_contract::page::mark`), which the host compares with its own: it stands for everything up to
+    /// there. `None` where nothing before this place is known here.
+    pub mark: Option<u64>,
 }
 
 impl Place {
-    /// A place whose last event was not applied here.
+    /// A place before which nothing is known here.
     pub fn new(epoch: Epoch, seq: Seq) -> Place {
-        Place { position: Position { epoch, seq }, hash: None }
+        Place { position: Position { epoch, seq }, mark: None }
     }
 }
 
@@ -56,6 +56,8 @@ pub struct Events {
     pub epoch: Epoch,
     /// The number of the first.
     pub first: Seq,
+    /// The mark of the last.
+    pub mark: u64,
     /// The events. Their payloads are the producer's bytes, and their hashes were compared.
     pub events: Vec<StoredEvent>,
 }
@@ -89,12 +91,13 @@ impl Batch {
     /// Where the stream stands once this is applied.
     pub fn ends(&self) -> Place {
         match &self.change {
-            Change::Events(run) => Place {
-                position: Position { epoch: run.epoch, seq: run.last() },
-                hash: run.events.last().map(|event| event.hash),
-            },
-            Change::Reset(reset) => Place { position: reset.at, hash: None },
-            Change::Begin(at) => Place { position: *at, hash: None },
+            Change::Events(run) => {
+                Place { position: Position { epoch: run.epoch, seq: run.last() }, mark: Some(run.mark) }
+            }
+            Change::Reset(reset) => {
+                Place { position: reset.at, mark: reset.snapshot.as_ref().map(|snapshot| snapshot.mark) }
+            }
+            Change::Begin(at) => Place { position: *at, mark: None },
         }
     }
 

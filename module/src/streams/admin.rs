@@ -1,6 +1,8 @@
 //! What the owner alone does to streams.
 //!
-//! What always holds: an epoch that ended never comes back, and with it end the numbers that producers had in it.
+//! What always holds: an epoch that ended never comes back. The numbers that producers had in it end with a stream's
+//! deletion; they go on where only the epoch is renewed, because the events do, and one whose acknowledgement was lost
+//! would be stored twice.
 
 use muster_contract::Refusal;
 use muster_contract::stream::StreamId;
@@ -24,7 +26,7 @@ pub fn delete_stream(ctx: &ReducerContext, stream: String) -> Result<(), String>
 }
 
 /// Gives every stream another epoch: for use after the database was restored from an older copy. Every reader starts
-/// again from snapshot or floor, and every producer with the number 1.
+/// again from snapshot or floor; producers go on with the numbers that the copy has of them.
 ///
 /// # Errors
 /// `unauthorized` for anybody but the owner.
@@ -59,7 +61,6 @@ fn delete(ctx: &ReducerContext, stream: &str) -> Result<(), Refusal> {
 fn renew(ctx: &ReducerContext, stream: SyncStream) {
     let id = StreamId::parse(&stream.id).expect("an id was parsed before it was stored");
     let epoch = new_epoch(ctx);
-    ctx.db.producer_cursor().by_stream_producer().delete(stream.no);
     if let Some(snapshot) = ctx.db.sync_snapshot().stream().find(stream.no) {
         ctx.db.sync_snapshot().stream().update(SyncSnapshot { epoch, ..snapshot });
     }

@@ -7,7 +7,7 @@
 use muster_contract::append::check_batch;
 use muster_contract::cursor::{Epoch, Seq};
 use muster_contract::hash::PayloadHash;
-use muster_contract::page::{NewEvent, WireHash, wire_hash};
+use muster_contract::page::{NewEvent, WireHash, mark, wire_hash};
 use muster_contract::producer::{Admit, ProducerId, Run, admit, check_expected};
 use muster_contract::stream::StreamId;
 use muster_contract::{Code, Refusal};
@@ -84,9 +84,11 @@ fn append(ctx: &ReducerContext, stream: &str, batch: Batch) -> Result<(), Refusa
     check_hashes(&fresh, skip)?;
 
     let producer = producer.unwrap_or_else(|| new_producer(ctx, batch.producer));
-    let (before, stream) = grown(ctx, stream, &id, &fresh);
+    let first_number = run.last() + 1 - fresh.len() as u64;
+    let marks = marks(stream.as_ref().map_or(0, |stream| stream.head_mark), producer.no, first_number, &fresh);
+    let (before, stream) = grown(ctx, stream, &id, &fresh, marks.last().copied());
     let to = Stored { stream: stream.no, after: before, producer: producer.no, last_number: run.last() };
-    store(ctx, &to, fresh);
+    store(ctx, &to, fresh, &marks);
     note_cursor(ctx, cursor, &to, stream.head);
     let what = if before == 0 { Signal::NewStream } else { Signal::Ahead };
     follow::signal(ctx, &id, stream.no, what);
@@ -134,27 +136,45 @@ pub(super) fn check_hash(payload: &str, claimed: WireHash) -> Result<(), Refusal
     Err(Refusal::new(Code::PayloadHashMismatch, format!("the payload that arrived has the hash {hash}")))
 }
 
+/// The events' marks, of which each stands for all before it.
+fn marks(before: u64, producer: u64, first_number: u64, events: &[NewEvent]) -> Vec<u64> {
+    let marks = events.iter().zip(first_number..).scan(before, |previous, (event, number)| {
+        *previous = mark(*previous, event.hash, event.at, producer, number);
+        Some(*previous)
+    });
+    marks.collect()
+}
+
 /// The stream's row with room for these events, made if there is none, and the head before them.
-fn grown(ctx: &ReducerContext, stream: Option<SyncStream>, id: &StreamId, events: &[NewEvent]) -> (u64, SyncStream) {
+fn grown(
+    ctx: &ReducerContext,
+    stream: Option<SyncStream>,
+    id: &StreamId,
+    events: &[NewEvent],
+    head_mark: Option<u64>,
+) -> (u64, SyncStream) {
     let count = events.len() as u64;
     let bytes: usize = events.iter().map(|event| event.kind.len() + event.payload.len()).sum();
     let Some(mut stream) = stream else {
-        return (0, born(ctx, id, count, bytes as u64));
+        return (0, born(ctx, id, count, bytes as u64, head_mark.unwrap_or(0)));
     };
     let before = stream.head;
     stream.head += count;
+    stream.head_mark = head_mark.unwrap_or(stream.head_mark);
     stream.bytes += bytes as u64;
     stream.appended_at = ctx.timestamp;
     (before, ctx.db.sync_stream().no().update(stream))
 }
 
-fn born(ctx: &ReducerContext, id: &StreamId, head: u64, bytes: u64) -> SyncStream {
+fn born(ctx: &ReducerContext, id: &StreamId, head: u64, bytes: u64, head_mark: u64) -> SyncStream {
     let row = SyncStream {
         no: 0,
         id: id.as_str().into(),
         epoch: new_epoch(ctx),
         head,
         floor_seq: 1,
+        head_mark,
+        floor_mark: 0,
         bytes,
         snapshot_seq: 0,
         created_at: ctx.timestamp,
@@ -176,14 +196,14 @@ struct Stored {
     last_number: u64,
 }
 
-fn store(ctx: &ReducerContext, to: &Stored, events: Vec<NewEvent>) {
+fn store(ctx: &ReducerContext, to: &Stored, events: Vec<NewEvent>, marks: &[u64]) {
     let first_number = to.last_number + 1 - events.len() as u64;
     let table = ctx.db.sync_event();
-    for ((event, seq), number) in events.into_iter().zip(to.after + 1..).zip(first_number..) {
-        let NewEvent { kind, payload, hash, at } = event;
+    for (((event, &mark), seq), number) in events.into_iter().zip(marks).zip(to.after + 1..).zip(first_number..) {
+        let NewEvent { kind, payload, hash: payload_hash, at } = event;
         let Stored { stream, producer, .. } = *to;
         let stored_at = ctx.timestamp;
-        table.insert(SyncEvent { stream, seq, kind, payload, payload_hash: hash, producer, number, at, stored_at });
+        table.insert(SyncEvent { stream, seq, kind, payload, payload_hash, producer, number, mark, at, stored_at });
     }
 }
 

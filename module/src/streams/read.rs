@@ -7,7 +7,7 @@
 
 use muster_contract::page::{
     Answer, AnswerValue, LIST_STREAMS_MAX, PRODUCER_STATES_MAX, Page, ProducerState, Snapshot, Stale, StoredEvent,
-    StreamInfo, StreamList, wire_hash,
+    StreamInfo, StreamList,
 };
 use muster_contract::pattern::StreamPattern;
 use muster_contract::resume::{Resume, StaleReason, decide};
@@ -29,8 +29,8 @@ pub fn list_streams(ctx: &mut ProcedureContext, pattern: String, after_no: u64) 
 }
 
 /// The events of a stream behind `after`: at most `max_events` of them and `max_bytes` bytes of kinds and payloads, but at
-/// least one if there is one. `epoch` 0 stands for the present life. `after_hash` is the hash of the event `after`, where
-/// the reader has it (32 bytes, else none): a held event with another hash means another history.
+/// least one if there is one. `epoch` 0 stands for the present life. `after_mark` is the mark of the event `after`, where the
+/// reader has it, else 0: another mark here means another history.
 ///
 /// Answers [`Page`], or [`Stale`] where the cursor does not hold.
 #[procedure]
@@ -39,12 +39,12 @@ pub fn read_page(
     stream: String,
     epoch: u64,
     after: u64,
-    after_hash: Vec<u8>,
+    after_mark: u64,
     max_events: u32,
     max_bytes: u32,
 ) -> Vec<u8> {
     let filling = Filling::up_to(max_events, max_bytes);
-    answer(ctx.with_tx(|tx| page(tx, &stream, &Cursor { epoch, after, hash: &after_hash }, filling)))
+    answer(ctx.with_tx(|tx| page(tx, &stream, &Cursor { epoch, after, mark: after_mark }, filling)))
 }
 
 /// The newest snapshot of a stream, if there is one. `epoch` 0 stands for the present life.
@@ -97,23 +97,24 @@ fn info(stream: SyncStream) -> StreamInfo {
 }
 
 /// Where a reader says that it is.
-struct Cursor<'a> {
+struct Cursor {
     epoch: u64,
     after: u64,
-    hash: &'a [u8],
+    mark: u64,
 }
 
-fn page(ctx: &ReducerContext, id: &str, cursor: &Cursor<'_>, filling: Filling) -> Result<Answer<Page>, Refusal> {
+fn page(ctx: &ReducerContext, id: &str, cursor: &Cursor, filling: Filling) -> Result<Answer<Page>, Refusal> {
     let stream = match readable(ctx, id, cursor.epoch, cursor.after)? {
         Ok(stream) => stream,
         Err(stale) => return Ok(Answer::Stale(stale)),
     };
-    if diverged(ctx, &stream, cursor)? {
+    let mark = mark_of(ctx, &stream, cursor.after);
+    if diverged(mark, cursor.mark) {
         return Ok(Answer::Stale(stream.stale(StaleReason::HistoryDiverged.as_str())));
     }
     let events = events_after(ctx, &stream, cursor.after, filling);
     let SyncStream { epoch, floor_seq: floor, head, .. } = stream;
-    Ok(Answer::Ok(Page { epoch, floor, head, first: cursor.after + 1, events }))
+    Ok(Answer::Ok(Page { epoch, floor, head, first: cursor.after + 1, mark, events }))
 }
 
 /// The stream, if the caller may read it and may go on from its cursor.
@@ -130,17 +131,22 @@ fn readable(ctx: &ReducerContext, id: &str, epoch: u64, after: u64) -> Result<Re
     }
 }
 
-/// Whether the reader's last event is held, and is another than the one that is held. A host that was restored from an
-/// older copy and appended to since has the same epoch and a head that may reach past the cursor.
-fn diverged(ctx: &ReducerContext, stream: &SyncStream, cursor: &Cursor<'_>) -> Result<bool, Refusal> {
-    if cursor.hash.is_empty() || cursor.after < stream.floor_seq || cursor.after == 0 {
-        return Ok(false);
+/// The mark of an event from `floor - 1` to the head, which is where a cursor may be.
+pub(super) fn mark_of(ctx: &ReducerContext, stream: &SyncStream, seq: u64) -> u64 {
+    if seq == stream.head {
+        stream.head_mark
+    } else if seq < stream.floor_seq {
+        stream.floor_mark
+    } else {
+        let held = ctx.db.sync_event().by_stream_seq().filter((stream.no, seq)).next();
+        held.expect("a stream holds every event from its floor to its head").mark
     }
-    let claimed: &[u8; 32] = cursor.hash.try_into().map_err(|_| {
-        Refusal::new(Code::InvalidRequest, format!("a hash of {} bytes, where SHA-256 has 32", cursor.hash.len()))
-    })?;
-    let held = ctx.db.sync_event().by_stream_seq().filter((stream.no, cursor.after)).next();
-    Ok(held.is_none_or(|event| event.payload_hash != wire_hash(claimed)))
+}
+
+/// Whether the reader's history is another one. A host that was restored from an older copy and appended to since has the
+/// same epoch and a head that may reach past the cursor. A reader without a mark has nothing to compare.
+fn diverged(here: u64, claimed: u64) -> bool {
+    claimed != 0 && claimed != here
 }
 
 fn events_after(ctx: &ReducerContext, stream: &SyncStream, after: u64, mut filling: Filling) -> Vec<StoredEvent> {
@@ -177,6 +183,7 @@ fn snapshot(ctx: &ReducerContext, id: &str, epoch: u64) -> Result<Answer<Option<
         seq: row.seq,
         payload: row.payload,
         hash: row.payload_hash,
+        mark: row.mark,
         at: row.at,
     })))
 }

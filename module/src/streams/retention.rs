@@ -13,6 +13,7 @@ use spacetimedb::{ReducerContext, Table, Timestamp, reducer};
 
 use super::lane_config;
 use super::limits::{SWEEP_BYTES_MAX, SWEEP_EVENTS_MAX, SWEEP_PAUSE_MS, SWEEP_STREAMS_MAX};
+use super::read::mark_of;
 use super::tables::{
     RetentionSweep, SyncEvent, SyncGarbage, SyncStream, retention_sweep, sync_event, sync_garbage, sync_snapshot,
     sync_stream,
@@ -150,6 +151,7 @@ fn sweep(ctx: &ReducerContext, policy: &Policy, stream: &SyncStream, work: &mut 
     if new_floor == floor {
         return;
     }
+    let floor_mark = mark_of(ctx, stream, new_floor - 1);
     ctx.db.sync_event().by_stream_seq().delete((stream.no, floor..=new_floor - 1));
     work.events -= (new_floor - floor).min(work.events);
     // A snapshot with a gap behind it is none that anybody could go on from.
@@ -158,7 +160,13 @@ fn sweep(ctx: &ReducerContext, policy: &Policy, stream: &SyncStream, work: &mut 
         ctx.db.sync_snapshot().stream().delete(stream.no);
     }
     let bytes = bytes - gone;
-    ctx.db.sync_stream().no().update(SyncStream { floor_seq: new_floor, bytes, snapshot_seq, ..stream.clone() });
+    ctx.db.sync_stream().no().update(SyncStream {
+        floor_seq: new_floor,
+        floor_mark,
+        bytes,
+        snapshot_seq,
+        ..stream.clone()
+    });
 }
 
 fn old(event: &SyncEvent) -> Old {

@@ -8,6 +8,7 @@ use muster_contract::{Code, Refusal};
 use spacetimedb::{ReducerContext, reducer};
 
 use super::append::{check_hash, known_producer, new_producer};
+use super::read::mark_of;
 use super::tables::{SyncSnapshot, SyncStream, sync_snapshot, sync_stream};
 use super::{find_in_epoch, grants, parse_id};
 
@@ -54,7 +55,9 @@ fn put(ctx: &ReducerContext, stream: &str, epoch: u64, offered: Offered, produce
     check_hash(&offered.payload, offered.hash)?;
     let producer = known.unwrap_or_else(|| new_producer(ctx, producer)).no;
     let Offered { seq, payload, hash } = offered;
-    let row = SyncSnapshot { stream: stream.no, epoch, seq, payload, payload_hash: hash, producer, at: ctx.timestamp };
+    let mark = mark_of(ctx, &stream, seq);
+    let (stream_no, at) = (stream.no, ctx.timestamp);
+    let row = SyncSnapshot { stream: stream_no, epoch, seq, payload, payload_hash: hash, mark, producer, at };
     ctx.db.sync_snapshot().stream().insert_or_update(row);
     ctx.db.sync_stream().no().update(SyncStream { snapshot_seq: seq, ..stream });
     Ok(())
@@ -90,6 +93,8 @@ mod tests {
             epoch: 1,
             head,
             floor_seq: floor,
+            head_mark: 9,
+            floor_mark: 5,
             bytes: 0,
             snapshot_seq,
             created_at: at,

@@ -30,6 +30,10 @@ pub struct SyncStream {
     pub head: u64,
     /// The lowest `seq` held; `head + 1` when nothing is. Not `floor`, which is a function in SQL.
     pub floor_seq: u64,
+    /// The mark of the event `head`; 0 for none. See `muster_contract::page::mark`.
+    pub head_mark: u64,
+    /// The mark of the event before the floor; 0 where nothing was before it.
+    pub floor_mark: u64,
     /// Kinds and payloads held, in bytes.
     pub bytes: u64,
     /// Up to which `seq` the newest snapshot reaches; 0 when there is none.
@@ -57,6 +61,8 @@ pub struct SyncEvent {
     pub producer: u64,
     /// The producer's number of the event.
     pub number: u64,
+    /// The event's mark, which stands for everything up to it.
+    pub mark: u64,
     /// When it happened, by the producer's clock.
     pub at: Timestamp,
     /// When it was stored, by the host's clock.
@@ -77,6 +83,8 @@ pub struct SyncSnapshot {
     pub payload: String,
     /// SHA-256 of the payload, as a big-endian number.
     pub payload_hash: WireHash,
+    /// The mark of the event `seq`.
+    pub mark: u64,
     /// Who made it: the number of a producer.
     pub producer: u64,
     /// When it came, by the host's clock.

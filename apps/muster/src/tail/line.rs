@@ -141,7 +141,7 @@ mod tests {
 
     fn events() -> Batch {
         let events = vec![event(r#"{"n":12345678901234567890}"#), event("\"\\u001b[2J\"")];
-        batch(Change::Events(Events { epoch: Epoch::new(9).unwrap(), first: Seq::new(4), events }))
+        batch(Change::Events(Events { epoch: Epoch::new(9).unwrap(), first: Seq::new(4), mark: 1, events }))
     }
 
     #[test]

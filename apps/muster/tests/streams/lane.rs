@@ -196,7 +196,7 @@ impl Session {
     }
 
     pub(crate) async fn page(&self, stream: &str, epoch: u64, after: u64) -> Answer<Page> {
-        self.page_with(stream, epoch, after, &[], 1_000, 1 << 20).await
+        self.page_with(stream, epoch, after, 0, 1_000, 1 << 20).await
     }
 
     pub(crate) async fn page_with(
@@ -204,11 +204,11 @@ impl Session {
         stream: &str,
         epoch: u64,
         after: u64,
-        hash: &[u8],
+        mark: u64,
         max_events: u32,
         max_bytes: u32,
     ) -> Answer<Page> {
-        self.ask("read_page", &(stream, epoch, after, hash.to_vec(), max_events, max_bytes)).await
+        self.ask("read_page", &(stream, epoch, after, mark, max_events, max_bytes)).await
     }
 
     /// A page that must be there.

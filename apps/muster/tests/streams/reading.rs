@@ -1,7 +1,7 @@
 //! Pages and lists go out: bounded, from a cursor that holds, or not at all.
 
 use muster_contract::Code;
-use muster_contract::page::{NewEvent, digest};
+use muster_contract::page::{NewEvent, mark};
 
 use crate::lane::{Append, Lane, event, hash_of, ok, payloads, refused, stale};
 
@@ -14,7 +14,7 @@ async fn pages_go_on_from_one_another_without_a_hole() {
     let mut seen = Vec::new();
     let mut after = 0;
     loop {
-        let page = ok(session.page_with("a", 0, after, &[], 10, 1 << 20).await);
+        let page = ok(session.page_with("a", 0, after, 0, 10, 1 << 20).await);
         assert_eq!((page.first, page.head, page.floor), (after + 1, 25, 1));
         if page.events.is_empty() {
             break;
@@ -32,17 +32,17 @@ async fn a_page_is_bounded_in_events_and_bytes_whatever_is_asked_for() {
     let session = lane.join().await;
     session.emit("a", 1..=1_000).await;
     session.emit("a", 1_001..=1_500).await;
-    let page = ok(session.page_with("a", 0, 0, &[], u32::MAX, u32::MAX).await);
+    let page = ok(session.page_with("a", 0, 0, 0, u32::MAX, u32::MAX).await);
     assert_eq!(page.events.len(), 1_000);
     // Each event has a kind of 4 bytes and a payload of 7.
-    assert_eq!(ok(session.page_with("a", 0, 0, &[], 100, 33).await).events.len(), 3);
-    assert_eq!(ok(session.page_with("a", 0, 0, &[], 0, 0).await).events.len(), 1);
+    assert_eq!(ok(session.page_with("a", 0, 0, 0, 100, 33).await).events.len(), 3);
+    assert_eq!(ok(session.page_with("a", 0, 0, 0, 0, 0).await).events.len(), 1);
     for n in 1..=9 {
         let payload = format!(r#""{}""#, "x".repeat(250_000));
         let events = vec![NewEvent { hash: hash_of(&payload), payload, ..event(n) }];
         session.append(Append { first: n, events, ..Append::of("large", n..=n) }).await.expect("appended");
     }
-    let page = ok(session.page_with("large", 0, 0, &[], u32::MAX, u32::MAX).await);
+    let page = ok(session.page_with("large", 0, 0, 0, u32::MAX, u32::MAX).await);
     assert_eq!(page.events.len(), 4, "a mebibyte");
 }
 
@@ -67,13 +67,21 @@ async fn a_cursor_whose_last_event_is_another_than_the_one_held_has_another_hist
     let session = lane.join().await;
     session.emit("a", 1..=5).await;
     let epoch = session.read("a", 0).await.epoch;
-    let ask = async |after, hash: &[u8]| session.page_with("a", epoch, after, hash, 100, 1 << 20).await;
-    assert_eq!(payloads(&ok(ask(3, &digest(event(3).hash)).await)), [r#"{"n":4}"#, r#"{"n":5}"#]);
-    let other = stale(ask(3, &digest(event(4).hash)).await);
-    assert_eq!((other.reason.as_str(), other.epoch, other.floor, other.head), ("history_diverged", epoch, 1, 5));
-    // Before the first event there is nothing to compare.
-    assert_eq!(ok(ask(0, &[7; 32]).await).events.len(), 5);
-    assert_eq!(refused(ask(3, &[7; 31]).await).code, Code::InvalidRequest);
+    let ask = async |after, mark: u64| session.page_with("a", epoch, after, mark, 100, 1 << 20).await;
+    // What a reader computes as it applies, the module has as well: from any place, and at the head.
+    let mut marks = vec![0];
+    for held in ok(ask(0, 0).await).events {
+        marks.push(mark(marks[marks.len() - 1], held.hash, held.at, held.producer, held.number));
+    }
+    for (after, known) in (0..).zip(&marks) {
+        let page = ok(ask(after, *known).await);
+        assert_eq!((page.mark, page.events.len() as u64), (*known, 5 - after));
+    }
+    assert_eq!(payloads(&ok(ask(3, marks[3]).await)), [r#"{"n":4}"#, r#"{"n":5}"#]);
+    for after in [0, 3, 5] {
+        let other = stale(ask(after, 7).await);
+        assert_eq!((other.reason.as_str(), other.epoch, other.floor, other.head), ("history_diverged", epoch, 1, 5));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -130,12 +130,13 @@ async fn a_host_restored_from_an_older_copy_is_noticed_and_never_clamped() {
     lane.kill_host();
     std::fs::remove_dir_all(&folder).expect("gone");
     copy_folder(&copy, &folder);
-    // Before the subscriber sees it, one stream is as long again, with other events.
+    // Before the subscriber sees it, one stream is as long again, with other events: all but the one at its cursor, which
+    // is the very same, so that only what came before it tells the two apart.
     lane.proxy.refuse();
     lane.start_host();
     let owner = lane.owner().await;
     let other: Vec<muster_contract::page::NewEvent> = Vec::from_iter((21..=45).map(other_event));
-    call(&owner, "append_events", &("diverged", 0u64, "ffffffffffffffffffffffffffffffff", 1u64, 0u64, other)).await;
+    call(&owner, "append_events", &("diverged", 0u64, PRODUCER, 21u64, 0u64, other)).await;
     lane.proxy.clear();
     follower.until_at("shorter", 20).await;
     follower.until_at("diverged", 45).await;
@@ -148,9 +149,10 @@ async fn a_host_restored_from_an_older_copy_is_noticed_and_never_clamped() {
 }
 
 fn other_event(number: u64) -> muster_contract::page::NewEvent {
-    let payload = format!("{{\"other\":{number}}}");
-    let hash = muster_contract::hash::PayloadHash::of(payload.as_bytes()).into();
-    muster_contract::page::NewEvent { kind: "test".into(), payload, hash, at: muster_wire::Timestamp::UNIX_EPOCH }
+    if number == 40 {
+        return event(payload("diverged", number));
+    }
+    event(format!("{{\"other\":{number}}}"))
 }
 
 fn copy_folder(from: &std::path::Path, to: &std::path::Path) {

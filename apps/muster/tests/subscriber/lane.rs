@@ -20,7 +20,7 @@ use crate::support;
 /// How long any state may take to come about before a test fails. Several tests share two cores.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const DATABASE: &str = "lane";
-const PRODUCER: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const PRODUCER: &str = "0123456789abcdef0123456789abcdef";
 
 pub(crate) struct Lane {
     host: Option<Host>,
@@ -127,7 +127,7 @@ pub(crate) async fn append(connection: &Connection, stream: &str, first: u64, la
     }
 }
 
-fn event(payload: String) -> NewEvent {
+pub(crate) fn event(payload: String) -> NewEvent {
     let hash = PayloadHash::of(payload.as_bytes()).into();
     NewEvent { kind: "test".into(), payload, hash, at: Timestamp::UNIX_EPOCH }
 }

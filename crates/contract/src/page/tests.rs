@@ -15,7 +15,7 @@ fn event(n: u64) -> StoredEvent {
 }
 
 fn page() -> Page {
-    Page { epoch: 9, floor: 3, head: 10, first: 4, events: (4..=6).map(event).collect() }
+    Page { epoch: 9, floor: 3, head: 10, first: 4, mark: 8, events: (4..=6).map(event).collect() }
 }
 
 fn refusal<T: AnswerValue + std::fmt::Debug>(value: T) -> AnswerError {
@@ -35,16 +35,40 @@ fn every_answer_comes_back_as_it_went() {
     let stream = StreamInfo { no: 1, id: "a".into(), epoch: 1, floor: 1, head: 0, snapshot_seq: 0 };
     check(StreamList { streams: vec![stream], more: true, resume_after: 1 });
     let at = Timestamp::UNIX_EPOCH;
-    check(Some(Snapshot { epoch: 1, seq: 2, payload: "{}".into(), hash: wire_hash(&[1; 32]), at }));
+    check(Some(Snapshot { epoch: 1, seq: 2, payload: "{}".into(), hash: wire_hash(&[1; 32]), mark: 3, at }));
     check(None::<Snapshot>);
     check(vec![ProducerState { epoch: 0, number: 0, head: 0 }]);
 }
 
 #[test]
+fn a_mark_is_what_other_languages_compute() {
+    let at = Timestamp::from_micros_since_unix_epoch(1_000);
+    // FNV-1a of the 64 bytes, computed apart from this code.
+    assert_eq!(mark(0, wire_hash(&[0; 32]), Timestamp::UNIX_EPOCH, 1, 1), 0x0f54_9d69_65a8_2a05);
+    assert_eq!(mark(0x0f54_9d69_65a8_2a05, wire_hash(&[7; 32]), at, 2, 3), 0xa42d_bba1_dd19_1dc2);
+}
+
+#[test]
+fn a_mark_stands_for_everything_before_it() {
+    let marks = |events: [(u8, i64, u64, u64); 3]| {
+        events.into_iter().fold(0, |before, (hash, at, producer, number)| {
+            mark(before, wire_hash(&[hash; 32]), Timestamp::from_micros_since_unix_epoch(at), producer, number)
+        })
+    };
+    let [first, last] = [(1, 1, 1, 1), (3, 3, 1, 2)];
+    let history = marks([first, (2, 2, 2, 1), last]);
+    // The last event is the same in each, and something before it is not.
+    for other in [(9, 2, 2, 1), (2, 9, 2, 1), (2, 2, 9, 1), (2, 2, 2, 9)] {
+        assert_ne!(history, marks([first, other, last]), "{other:?}");
+    }
+    assert_ne!(history, marks([(2, 2, 2, 1), first, last]), "another order");
+}
+
+#[test]
 fn the_bytes_of_a_page_are_frozen() {
-    let page = Page { epoch: 1, floor: 2, head: 3, first: 2, events: vec![event(5)] };
+    let page = Page { epoch: 1, floor: 2, head: 3, first: 2, mark: 6, events: vec![event(5)] };
     let mut expected = vec![0];
-    for number in [1u64, 2, 3, 2] {
+    for number in [1u64, 2, 3, 2, 6] {
         expected.extend(number.to_le_bytes());
     }
     expected.extend([1, 0, 0, 0]);
@@ -77,7 +101,7 @@ fn a_page_that_contradicts_itself_is_refused() {
     assert!(said(Page { first: u64::MAX, ..page() }).contains("past the last number"));
     assert!(said(Page { first: 2, ..page() }).contains("below its own floor"));
     let crowd = (1..=1_001).map(event).collect();
-    assert!(said(Page { epoch: 1, floor: 1, head: 2_000, first: 1, events: crowd }).contains("more events"));
+    assert!(said(Page { epoch: 1, floor: 1, head: 2_000, first: 1, mark: 0, events: crowd }).contains("more events"));
 }
 
 #[test]

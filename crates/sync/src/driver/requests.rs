@@ -2,7 +2,7 @@
 //!
 //! What always holds: answers are decoded here, on whatever thread has time, and not in the task that decides.
 
-use muster_contract::page::{Answer, AnswerValue, digest};
+use muster_contract::page::{Answer, AnswerValue};
 use muster_wire::{CallError, CallOutcome, Connection, args};
 
 use crate::engine::{Reply, Request};
@@ -19,9 +19,9 @@ pub(super) async fn ask(connection: &Connection, what: Request) -> Reply {
             let arguments = args(&(pattern.to_string(), after_no));
             procedure(connection, "list_streams", arguments, Reply::Listed).await
         }
-        Request::Page { stream, epoch, after, after_hash, events_max, bytes_max } => {
-            let hash = after_hash.map_or_else(Vec::new, |hash| digest(hash).to_vec());
-            let arguments = args(&(stream.as_str(), epoch, after, hash, events_max, bytes_max));
+        Request::Page { stream, epoch, after, after_mark, events_max, bytes_max } => {
+            let mark = after_mark.unwrap_or(0);
+            let arguments = args(&(stream.as_str(), epoch, after, mark, events_max, bytes_max));
             procedure(connection, "read_page", arguments, Reply::Page).await
         }
         Request::Snapshot { stream, epoch } => {

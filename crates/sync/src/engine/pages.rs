@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use muster_contract::cursor::{Epoch, Position, Seq};
 use muster_contract::hash::PayloadHash;
-use muster_contract::page::{Answer, Page, Snapshot, StoredEvent, WireHash};
+use muster_contract::page::{Answer, Page, Snapshot, StoredEvent, WireHash, mark};
 use muster_contract::state::LeaveReason;
 
 use super::follow::{blocking_reason, refusal};
@@ -100,12 +100,12 @@ impl Engine {
                 (Purpose::Snapshot(key), Request::Snapshot { stream: id, epoch: bounds.epoch().get() })
             }
             Step::Read(at) => {
-                let after_hash = stream.taken().filter(|place| !stream.is_verified && place.position == at);
+                let after_mark = stream.taken().filter(|place| place.position == at).and_then(|place| place.mark);
                 let request = Request::Page {
                     stream: id,
                     epoch: at.epoch.get(),
                     after: at.seq.get(),
-                    after_hash: after_hash.and_then(|place| place.hash),
+                    after_mark,
                     events_max: tuning.page_events,
                     bytes_max: tuning.page_bytes,
                 };
@@ -163,10 +163,10 @@ impl Engine {
         let (floor, head) = (page.floor, page.head);
         let came = page.events.len() as u64;
         match check(at, page) {
-            Ok(events) => {
+            Ok((mark, events)) => {
                 self.counters.events += events.len() as u64;
                 self.counters.duplicates += came - events.len() as u64;
-                self.page_is_right(key, at, head, events);
+                self.page_is_right(key, at, head, mark, events);
                 self.page_may_be_old(key, asked_at);
             }
             // The host says more when it is asked from the cursor again.
@@ -188,7 +188,7 @@ impl Engine {
         }
     }
 
-    fn page_is_right(&mut self, key: Key, at: Position, head: u64, events: Vec<StoredEvent>) {
+    fn page_is_right(&mut self, key: Key, at: Position, head: u64, mark: u64, events: Vec<StoredEvent>) {
         let end = Position { epoch: at.epoch, seq: Seq::new(at.seq.get() + events.len() as u64) };
         let now = self.now;
         let stream = &mut self.streams[key.0];
@@ -208,7 +208,7 @@ impl Engine {
             self.settle(key);
             self.nudge(key);
         } else {
-            self.put_events(key, Events { epoch: at.epoch, first: at.seq.next(), events });
+            self.put_events(key, Events { epoch: at.epoch, first: at.seq.next(), mark, events });
         }
     }
 
@@ -253,8 +253,9 @@ impl Engine {
     }
 }
 
-/// What of a page comes right after `at`: all of it, unless the host repeats what was applied.
-fn check(at: Position, page: Page) -> Result<Vec<StoredEvent>, Flaw> {
+/// What of a page comes right after `at`: all of it, unless the host repeats what was applied. And the mark that it leads
+/// to.
+fn check(at: Position, page: Page) -> Result<(u64, Vec<StoredEvent>), Flaw> {
     if page.epoch != at.epoch.get() {
         return Err(Flaw::Epoch);
     }
@@ -262,7 +263,7 @@ fn check(at: Position, page: Page) -> Result<Vec<StoredEvent>, Flaw> {
         return Err(Flaw::Head);
     }
     if page.events.is_empty() {
-        return Ok(page.events);
+        return Ok((page.mark, page.events));
     }
     let expected = at.seq.next();
     let first = Seq::new(page.first);
@@ -272,11 +273,13 @@ fn check(at: Position, page: Page) -> Result<Vec<StoredEvent>, Flaw> {
     let mut events = page.events;
     // What was applied is a duplicate.
     let repeated = usize::try_from(expected.get() - first.get()).unwrap_or(usize::MAX).min(events.len());
+    let end =
+        events.iter().fold(page.mark, |before, event| mark(before, event.hash, event.at, event.producer, event.number));
     events.drain(..repeated);
     let wrong = events.iter().position(|event| hash_of(&event.payload) != event.hash);
     match wrong {
         Some(index) => Err(Flaw::Hash { seq: Seq::new(expected.get() + index as u64) }),
-        None => Ok(events),
+        None => Ok((end, events)),
     }
 }
 

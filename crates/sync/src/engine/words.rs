@@ -5,7 +5,7 @@
 
 use muster_contract::Code;
 use muster_contract::cursor::Position;
-use muster_contract::page::{Answer, Page, Snapshot, StreamList, WireHash};
+use muster_contract::page::{Answer, Page, Snapshot, StreamList};
 use muster_contract::pattern::StreamPattern;
 use muster_contract::stream::StreamId;
 
@@ -169,8 +169,8 @@ pub enum Request {
         epoch: u64,
         /// What comes after this event.
         after: u64,
-        /// The payload hash of that event, to be compared; `None` where it is not known or was compared before.
-        after_hash: Option<WireHash>,
+        /// The mark of that event, to be compared; `None` where it is not known.
+        after_mark: Option<u64>,
         /// At most so many.
         events_max: u32,
         /// At most so many bytes of kinds and payloads, but at least one event.

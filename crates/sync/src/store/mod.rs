@@ -12,7 +12,6 @@
 use std::path::{Path, PathBuf};
 
 use muster_contract::cursor::{Epoch, Position};
-use muster_contract::page::{WireHash, digest, wire_hash};
 use muster_contract::pattern::StreamPattern;
 use muster_contract::stream::StreamId;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
@@ -150,43 +149,42 @@ pub(crate) fn move_cursor(transaction: &Connection, batch: &Batch) -> Result<(),
         });
     }
     let ends = batch.ends();
-    let hash = ends.hash.map(digest);
     transaction
         .prepare_cached(
-            "INSERT INTO muster_cursor (stream, epoch, seq, hash) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (stream) DO \
-             UPDATE SET epoch = excluded.epoch, seq = excluded.seq, hash = excluded.hash",
+            "INSERT INTO muster_cursor (stream, epoch, seq, mark) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (stream) DO \
+             UPDATE SET epoch = excluded.epoch, seq = excluded.seq, mark = excluded.mark",
         )?
         .execute((
             batch.stream.as_str(),
             ends.position.epoch.get().cast_signed(),
             ends.position.seq.get().cast_signed(),
-            hash,
+            ends.mark.map(u64::cast_signed),
         ))?;
     Ok(())
 }
 
 /// Where a stream stands.
 pub(crate) fn place(connection: &Connection, stream: &StreamId) -> Result<Option<Place>, StoreError> {
-    let mut query = connection.prepare_cached("SELECT epoch, seq, hash FROM muster_cursor WHERE stream = ?1")?;
+    let mut query = connection.prepare_cached("SELECT epoch, seq, mark FROM muster_cursor WHERE stream = ?1")?;
     let row = query.query_row((stream.as_str(),), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
-    row.map(|(epoch, seq, hash)| read_place(epoch, seq, hash)).transpose()
+    row.map(|(epoch, seq, mark)| read_place(epoch, seq, mark)).transpose()
 }
 
 fn places(connection: &Connection) -> Result<Vec<(StreamId, Place)>, StoreError> {
-    let mut query = connection.prepare("SELECT stream, epoch, seq, hash FROM muster_cursor ORDER BY stream")?;
+    let mut query = connection.prepare("SELECT stream, epoch, seq, mark FROM muster_cursor ORDER BY stream")?;
     let rows = query.query_map((), |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
     rows.map(|row| {
-        let (stream, epoch, seq, hash) = row?;
+        let (stream, epoch, seq, mark) = row?;
         let id = StreamId::parse(&stream).map_err(|error| StoreError::corrupt(format!("muster_cursor: {error}")))?;
-        Ok((id, read_place(epoch, seq, hash)?))
+        Ok((id, read_place(epoch, seq, mark)?))
     })
     .collect()
 }
 
-fn read_place(epoch: i64, seq: i64, hash: Option<[u8; 32]>) -> Result<Place, StoreError> {
+fn read_place(epoch: i64, seq: i64, mark: Option<i64>) -> Result<Place, StoreError> {
     let epoch = Epoch::new(epoch.cast_unsigned()).map_err(|error| StoreError::corrupt(error.to_string()))?;
-    let hash: Option<WireHash> = hash.as_ref().map(wire_hash);
-    Ok(Place { position: Position { epoch, seq: seq.cast_unsigned().into() }, hash })
+    let mark = mark.map(i64::cast_unsigned);
+    Ok(Place { position: Position { epoch, seq: seq.cast_unsigned().into() }, mark })
 }
 
 fn written(position: Option<Position>) -> String {

@@ -16,7 +16,7 @@ pub const STORE_VERSION: i64 = 1;
 const TABLES: &str = "
     CREATE TABLE muster_store (id INTEGER PRIMARY KEY CHECK (id = 0), version INTEGER NOT NULL);
     CREATE TABLE muster_cursor (
-        stream TEXT PRIMARY KEY, epoch INTEGER NOT NULL, seq INTEGER NOT NULL, hash BLOB
+        stream TEXT PRIMARY KEY, epoch INTEGER NOT NULL, seq INTEGER NOT NULL, mark INTEGER
     ) WITHOUT ROWID;
     CREATE TABLE muster_follow (pattern TEXT PRIMARY KEY) WITHOUT ROWID;
     INSERT INTO muster_store (id, version) VALUES (0, 1);

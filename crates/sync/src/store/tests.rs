@@ -36,7 +36,7 @@ fn run(stream: &str, first: u64, count: u64, payload: impl Fn(u64) -> String) ->
     Batch {
         stream: StreamId::parse(stream).expect("a stream id"),
         after: (first > 1).then(|| at(first - 1)),
-        change: Change::Events(Events { epoch: at(0).epoch, first: first.into(), events }),
+        change: Change::Events(Events { epoch: at(0).epoch, first: first.into(), mark: first + count, events }),
     }
 }
 
@@ -47,7 +47,7 @@ fn small(first: u64, count: u64) -> Batch {
 fn reset(after: u64, seq: u64) -> Batch {
     let payload = "{}".to_owned();
     let hash = PayloadHash::of(payload.as_bytes()).into();
-    let snapshot = Some(Snapshot { epoch: 7, seq, payload, hash, at: Timestamp::UNIX_EPOCH });
+    let snapshot = Some(Snapshot { epoch: 7, seq, payload, hash, mark: 4, at: Timestamp::UNIX_EPOCH });
     let reason = Some(StaleReason::RetentionFloorBreach);
     Batch {
         stream: StreamId::parse(STREAM).expect("a stream id"),
@@ -85,7 +85,7 @@ fn cursor_and_effects_are_there_after_a_restart() {
     let places = open(&path).places().expect("places");
     assert_eq!(places.len(), 1);
     assert_eq!(places[0].1.position, at(5));
-    assert_eq!(places[0].1.hash, Some(PayloadHash::of(b"5").into()));
+    assert_eq!(places[0].1.mark, Some(6));
     assert_eq!(seqs(&path), [1, 2, 3, 4, 5]);
 }
 
@@ -370,6 +370,7 @@ fn the_cost_of_a_page() {
             floor: 1,
             head: first.last().get(),
             first: first.first.get(),
+            mark: 0,
             events: first.events.clone(),
         });
         let bytes = answer.to_bytes();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use muster_contract::cursor::{Epoch, Position, Seq};
 use muster_contract::hash::PayloadHash;
-use muster_contract::page::{Answer, Page, Snapshot, Stale, StoredEvent, StreamInfo, StreamList, WireHash};
+use muster_contract::page::{Answer, Page, Snapshot, Stale, StoredEvent, StreamInfo, StreamList, mark};
 use muster_contract::pattern::StreamPattern;
 use muster_contract::resume::{self, Resume, StreamBounds};
 use muster_contract::state::ConnectionState;
@@ -47,6 +47,12 @@ pub(super) struct Log {
 impl Log {
     fn head(&self) -> u64 {
         self.events.len() as u64
+    }
+
+    /// The mark of the event `seq`, also of those that are not held any more.
+    fn mark(&self, seq: u64) -> u64 {
+        let events = self.events.iter().take(usize::try_from(seq).expect("small"));
+        events.fold(0, |before, event| mark(before, event.hash, event.at, event.producer, event.number))
     }
 
     fn bounds(&self) -> StreamBounds {
@@ -264,6 +270,7 @@ impl World {
             epoch: log.epoch,
             seq,
             hash: PayloadHash::of(payload.as_bytes()).into(),
+            mark: log.mark(seq),
             payload,
             at: Timestamp::UNIX_EPOCH,
         });
@@ -278,8 +285,8 @@ impl World {
                 Reply::Done
             }
             Request::List { pattern, after_no } => Reply::Listed(Answer::Ok(self.list(pattern, *after_no))),
-            Request::Page { stream, epoch, after, after_hash, events_max, .. } => {
-                Reply::Page(self.page(stream, *epoch, *after, *after_hash, *events_max))
+            Request::Page { stream, epoch, after, after_mark, events_max, .. } => {
+                Reply::Page(self.page(stream, *epoch, *after, *after_mark, *events_max))
             }
             Request::Snapshot { stream, .. } => {
                 Reply::Snapshot(Answer::Ok(self.host.get(stream).and_then(|log| log.snapshot.clone())))
@@ -310,7 +317,7 @@ impl World {
         stream: &StreamId,
         epoch: u64,
         after: u64,
-        after_hash: Option<WireHash>,
+        after_mark: Option<u64>,
         events_max: u32,
     ) -> Answer<Page> {
         let Some(log) = self.host.get(stream) else {
@@ -321,7 +328,7 @@ impl World {
         if let Resume::Stale { reason, .. } = resume::decide(Some(position), Some(&log.bounds()), None) {
             return Answer::Stale(log.stale(reason.as_str()));
         }
-        if after_hash.is_some_and(|hash| after > 0 && log.events[after as usize - 1].hash != hash) {
+        if after_mark.is_some_and(|mark| mark != log.mark(after)) {
             return Answer::Stale(log.stale("history_diverged"));
         }
         let end = (after + u64::from(events_max)).min(log.head());
@@ -330,6 +337,7 @@ impl World {
             floor: log.floor,
             head: log.head(),
             first: after + 1,
+            mark: log.mark(after),
             events: log.events[after as usize..end as usize].to_vec(),
         })
     }
