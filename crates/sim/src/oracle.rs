@@ -360,7 +360,7 @@ pub fn summary(events: &[StoredEvent], seq: u64) -> String {
 /// A snapshot with this payload.
 pub fn snapshot(seq: u64, payload: String) -> Snap {
     let hash = crate::workload::hash(&payload);
-    Snap { seq, payload, hash }
+    Snap { seq, payload, hash, mark: 0 }
 }
 
 fn holds(timeline: &Timeline, head: u64, last: Option<&StoredEvent>) -> bool {

@@ -51,8 +51,8 @@ pub enum Request {
         epoch: u64,
         /// Events after this one.
         after: u64,
-        /// The hash of event `after`, or empty.
-        after_hash: Vec<u8>,
+        /// The mark of event `after`; 0 where it is not known.
+        after_mark: u64,
         /// At most so many.
         max_events: u32,
         /// At most so many bytes.

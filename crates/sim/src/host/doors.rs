@@ -56,8 +56,8 @@ impl Host {
             }
             Request::ProducerState { producer, streams } => Reply::States(Answer::Ok(self.states(producer, streams))),
             Request::ListStreams { pattern, after_no } => Reply::Streams(self.list(pattern, *after_no)),
-            Request::ReadPage { stream, epoch, after, after_hash, max_events, .. } => {
-                Reply::Page(self.page(stream, *epoch, *after, after_hash, *max_events, coverage))
+            Request::ReadPage { stream, epoch, after, after_mark, max_events, .. } => {
+                Reply::Page(self.page(stream, *epoch, *after, *after_mark, *max_events, coverage))
             }
             Request::ReadSnapshot { stream, epoch } => Reply::Snapshot(self.snapshot(stream, *epoch)),
             Request::Follow { slot, pattern } => {
@@ -179,7 +179,7 @@ impl Host {
         id: &str,
         epoch: u64,
         after: u64,
-        after_hash: &[u8],
+        after_mark: u64,
         max: u32,
         coverage: &mut Coverage,
     ) -> Answer<Page> {
@@ -203,10 +203,7 @@ impl Host {
             });
             return Answer::Stale(stale(stream, reason.as_str()));
         }
-        if let Some(event) = stream.event(after)
-            && !after_hash.is_empty()
-            && after_hash != digest(event.hash)
-        {
+        if after_mark != 0 && after_mark != stream.mark(after) {
             coverage.hit("host: page stale, history diverged");
             return Answer::Stale(stale(stream, "history_diverged"));
         }
@@ -218,7 +215,8 @@ impl Host {
         };
         let skip = usize::try_from(first - stream.floor).expect("fits");
         let events: Vec<_> = stream.events.iter().skip(skip).take(count + skip).cloned().collect();
-        let mut page = Page { epoch: stream.epoch, floor: stream.floor, head: stream.head, first, events };
+        let mark = stream.mark(first - 1);
+        let mut page = Page { epoch: stream.epoch, floor: stream.floor, head: stream.head, first, mark, events };
         page.events.truncate(count + usize::try_from((after + 1).saturating_sub(first)).expect("fits"));
         match self.flaw {
             Some(Flaw::Epoch) => page.epoch += 1,
@@ -243,6 +241,7 @@ impl Host {
             seq: snap.seq,
             payload: snap.payload.clone(),
             hash: snap.hash,
+            mark: snap.mark,
             at,
         }))
     }
@@ -264,8 +263,8 @@ impl Host {
         if snap.seq > stream.head || snap.seq <= snapshot_seq(stream) || snap.seq + 1 < stream.floor {
             return false;
         }
-        let no = stream.no;
-        self.commit(vec![Write::Snapshot { no, snap }]);
+        let (no, mark) = (stream.no, stream.mark(snap.seq));
+        self.commit(vec![Write::Snapshot { no, snap: Snap { mark, ..snap } }]);
         true
     }
 

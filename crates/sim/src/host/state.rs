@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use muster_contract::page::{StoredEvent, WireHash};
+use muster_contract::page::{StoredEvent, WireHash, mark};
 
 /// A stream and what hangs on it.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +22,10 @@ pub struct Stream {
     pub floor: u64,
     /// `floor..=head`.
     pub events: VecDeque<StoredEvent>,
+    /// The mark of each held event.
+    pub marks: VecDeque<u64>,
+    /// The mark of the event below the floor; 0 below the first.
+    pub floor_mark: u64,
     /// The newest snapshot.
     pub snapshot: Option<Snap>,
     /// The last accepted number of each producer.
@@ -29,6 +33,14 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// The mark of the event `seq`, which is held or the one below the floor; 0 for none.
+    pub fn mark(&self, seq: u64) -> u64 {
+        match seq.checked_sub(self.floor).and_then(|index| usize::try_from(index).ok()) {
+            Some(index) => self.marks.get(index).copied().unwrap_or(0),
+            None => self.floor_mark,
+        }
+    }
+
     /// The event `seq`, if it is held.
     pub fn event(&self, seq: u64) -> Option<&StoredEvent> {
         let index = usize::try_from(seq.checked_sub(self.floor)?).ok()?;
@@ -45,6 +57,8 @@ pub struct Snap {
     pub payload: String,
     /// Of the payload.
     pub hash: WireHash,
+    /// The mark of the event `seq`.
+    pub mark: u64,
 }
 
 /// Everything the database holds.
@@ -179,14 +193,22 @@ impl State {
             }
             Write::Append { no, events, producer, number } => {
                 let stream = self.stream_mut(*no);
-                stream.head += events.len() as u64;
-                stream.events.extend(events.iter().cloned());
+                for event in events {
+                    let before = stream.mark(stream.head);
+                    stream.marks.push_back(mark(before, event.hash, event.at, event.producer, event.number));
+                    stream.events.push_back(event.clone());
+                    stream.head += 1;
+                }
                 stream.cursors.insert(*producer, *number);
             }
             Write::Prune { no, floor } => {
                 let stream = self.stream_mut(*no);
                 let gone = usize::try_from(floor - stream.floor).expect("fits");
+                stream.floor_mark = stream.mark(floor - 1);
                 stream.events.drain(..gone);
+                stream.marks.drain(..gone);
+                // A snapshot with a gap behind it is none that anybody could go on from.
+                stream.snapshot = stream.snapshot.take().filter(|snap| snap.seq + 1 >= *floor);
                 stream.floor = *floor;
             }
             Write::Snapshot { no, snap } => self.stream_mut(*no).snapshot = Some(snap.clone()),

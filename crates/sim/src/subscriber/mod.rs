@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use muster_contract::page::digest;
 use muster_contract::pattern::StreamPattern;
 use muster_contract::rows::Signal as WireSignal;
 use muster_contract::state::ConnectionState;
@@ -372,11 +371,11 @@ impl Subscriber {
         let what = match what {
             Request::Follow { slot, pattern } => WireRequest::Follow { slot, pattern: pattern.to_string() },
             Request::List { pattern, after_no } => WireRequest::ListStreams { pattern: pattern.to_string(), after_no },
-            Request::Page { stream, epoch, after, after_hash, events_max, bytes_max } => WireRequest::ReadPage {
+            Request::Page { stream, epoch, after, after_mark, events_max, bytes_max } => WireRequest::ReadPage {
                 stream: stream.as_str().to_owned(),
                 epoch,
                 after,
-                after_hash: after_hash.map(|hash| digest(hash).to_vec()).unwrap_or_default(),
+                after_mark: after_mark.unwrap_or(0),
                 max_events: events_max,
                 max_bytes: bytes_max,
             },

@@ -94,6 +94,10 @@ fn busy(rng: &mut Rng, setting: &Setting, item: &Item, at_ms: u64, items: &mut V
         _ => rng.below(setting.publishers as u64) as usize,
     };
     let stream = rng.below(setting.streams.len() as u64) as usize;
+    let copied_ms = at_ms.saturating_sub(2_500).max(1);
+    if matches!(item, Item::Restore { .. }) {
+        items.push(Timed { at_ms: copied_ms, item: Item::Backup });
+    }
     let mut publish = |rng: &mut Rng, node, from_ms: u64, within_ms, most| {
         let at_ms = from_ms + rng.below(within_ms);
         let (count, equal) = (rng.between(1, most) as u32, rng.chance(300));
@@ -103,14 +107,16 @@ fn busy(rng: &mut Rng, setting: &Setting, item: &Item, at_ms: u64, items: &mut V
     publish(rng, node, at_ms + 1, 400, 6);
     // After a restore others may fill up what was lost before any follower looks again.
     if let Item::Restore { down_ms } = item {
+        publish(rng, node, copied_ms + 1, 400, 8);
         for node in 0..setting.publishers {
             publish(rng, node, at_ms + down_ms, 2_500, 20);
         }
-        for node in setting.publishers..setting.publishers + setting.subscribers.len() {
+        let first = setting.publishers;
+        let away = (first..first + setting.subscribers.len()).map(|node| {
             let away_ms = down_ms + rng.between(1, 12_000);
-            let item = Item::KillNode { node, after: 0, machine: false, down_ms: away_ms };
-            items.push(Timed { at_ms: at_ms - 1, item });
-        }
+            Timed { at_ms: at_ms - 1, item: Item::KillNode { node, after: 0, machine: false, down_ms: away_ms } }
+        });
+        items.extend(away);
     }
 }
 
