@@ -167,7 +167,8 @@ async fn take_all(
     if known > 0 {
         ui.say(format!("an emit of this file was interrupted; in the outbox already: {known}"));
     }
-    let bar = ui.progress_bar();
+    // Of stdin nobody knows how long it is.
+    let bar = if bytes > 0 { ui.progress_bar() } else { ProgressBar::hidden() };
     bar.set_length(bytes);
     bar.set_message("bytes read");
     let patience = if sends { args.patience } else { Duration::ZERO };
@@ -234,6 +235,9 @@ async fn end(ui: &Ui, args: &EmitArgs, publisher: &Publisher, outbox: &Path, tak
             parked,
         })?;
     } else {
+        if let (Err(failure), SenderState::Blocked) = (&flushed, publisher.status().borrow().state) {
+            ui.say(format!("cannot send: {failure}"));
+        }
         let left = metrics.depth_events.saturating_sub(parked);
         ui.say(format!("stored: {}; not confirmed yet, in the outbox: {left}", taken.emitted));
     }
@@ -270,7 +274,7 @@ async fn flush(ui: &Ui, publisher: &Publisher, limit: Duration) -> Result<(), Fa
         if now.state == SenderState::Blocked {
             let why = now.last_error.unwrap_or_else(|| "it does not say why".into());
             let pending = publisher.metrics().depth_events;
-            break Err(Failure::CouldNot(format!("{why} ({pending} events stay in the outbox)")));
+            break Err(Failure::CouldNot(format!("{why} (events that stay in the outbox: {pending})")));
         }
         if now.state == SenderState::Backoff && told != now.state {
             let why = now.last_error.unwrap_or_default();

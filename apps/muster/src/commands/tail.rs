@@ -106,7 +106,7 @@ async fn start(ui: &Ui, args: &TailArgs) -> Result<Started, Failure> {
         }
     };
     let names_streams = args.streams.len() > 1 || !matches!(args.streams[0], StreamPattern::Exact(_));
-    let (printing, progress) = Printing::new(*ui, Style { json: args.json, names_streams });
+    let (printing, progress) = Printing::new(*ui, Style { json: args.json, names_streams }, args.store.is_some());
     let mut builder = Subscriber::builder(target.place.endpoint.clone(), &store);
     if let Some(token) = target.token {
         builder = builder.token(token);
@@ -158,13 +158,24 @@ async fn follow(ui: &Ui, args: &TailArgs, started: &Started) -> Outcome {
             }
             // Streams change without the whole changing.
             _ = look.tick() => {}
-            () = waits.idle_for(args.until_idle) => return Ok(Exit::Done),
+            () = waits.idle_for(args.until_idle) => return idle(&now),
             () = waits.away_for(args.until_idle.map(|_| args.patience)) => {
                 let why = now.last_error.map_or(String::new(), |error| format!(": {error}"));
                 let cause = format!("not live after {} s, but {}{why}", args.patience.as_secs_f64(), now.state);
                 return Err(Failure::could_not(cause, "run this again when the host is there, or with more --patience"));
             }
         }
+    }
+}
+
+/// Everything that can be followed is caught up.
+fn idle(status: &Status) -> Outcome {
+    match status.streams.of(ConnectionState::Blocked) {
+        0 => Ok(Exit::Done),
+        blocked => Err(Failure::could_not(
+            format!("{blocked} of {} streams cannot be followed, as was said", status.streams.total()),
+            "mend that, and run this again",
+        )),
     }
 }
 
@@ -185,7 +196,8 @@ fn tell(ui: &Ui, states: &mut States, status: &Status, subscriber: &Subscriber) 
 impl Waits {
     fn see(&mut self, status: &Status) {
         let now = Instant::now();
-        if status.state == ConnectionState::Live {
+        // A stream that is tried again may have more to come.
+        if status.state == ConnectionState::Live && status.streams.of(ConnectionState::Backoff) == 0 {
             self.away_since = None;
             self.idle_since.get_or_insert(now);
         } else {

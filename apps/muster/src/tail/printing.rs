@@ -1,4 +1,4 @@
-//! The application of `tail`'s store: keeps events, and prints each as it comes.
+//! The application of `tail`'s store: prints each event as it comes, and keeps it where that is wanted.
 //!
 //! What always holds: an event is printed before its transaction commits, and in one run never twice, however often its
 //! batch comes; the order of a stream's lines is the stream's.
@@ -29,7 +29,8 @@ pub(crate) struct Progress {
 pub(crate) struct Printing {
     ui: Ui,
     style: Style,
-    log: EventLog,
+    /// `None` where only cursors are kept: the store of a tail without `--store` must not grow for as long as it runs.
+    log: Option<EventLog>,
     /// Up to where each stream was printed by this run.
     printed: HashMap<StreamId, Position>,
     progress: Arc<watch::Sender<Progress>>,
@@ -37,10 +38,11 @@ pub(crate) struct Printing {
 
 impl Printing {
     /// With nothing printed yet.
-    pub(crate) fn new(ui: Ui, style: Style) -> (Printing, watch::Receiver<Progress>) {
+    pub(crate) fn new(ui: Ui, style: Style, keeps_events: bool) -> (Printing, watch::Receiver<Progress>) {
         let (progress, receiver) = watch::channel(Progress::default());
         let progress = Arc::new(progress);
-        (Printing { ui, style, log: EventLog, printed: HashMap::new(), progress }, receiver)
+        let log = keeps_events.then_some(EventLog);
+        (Printing { ui, style, log, printed: HashMap::new(), progress }, receiver)
     }
 
     fn print(&mut self, batch: &Batch) -> Result<(), Failure> {
@@ -60,7 +62,7 @@ impl Printing {
 
 impl Apply for Printing {
     fn prepare(&mut self, transaction: &Transaction<'_>) -> Result<(), ApplicationError> {
-        self.log.prepare(transaction)
+        self.log.as_mut().map_or(Ok(()), |log| log.prepare(transaction))
     }
 
     fn apply(&mut self, transaction: &Transaction<'_>, batch: &Batch) -> Result<(), ApplicationError> {
@@ -70,6 +72,6 @@ impl Apply for Printing {
             Err(failure) => progress.failed = Some(failure.clone()),
         });
         printed?;
-        self.log.apply(transaction, batch)
+        self.log.as_mut().map_or(Ok(()), |log| log.apply(transaction, batch))
     }
 }

@@ -9,6 +9,7 @@ mod support;
 
 mod emitting;
 mod files;
+mod hosts;
 mod kills;
 mod listing;
 mod parked;
