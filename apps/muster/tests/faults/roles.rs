@@ -92,19 +92,20 @@ async fn a_publisher_that_is_told_to() {
     let mut config = ConnectConfig::new(role.endpoint.clone());
     config.options.timeouts = role.timeouts;
     publisher.connect(config);
-    let (goes_on, pause) = watch::channel(true);
+    // Even: publish; odd: pause.
+    let (turn, turns) = watch::channel(0u64);
     let (paused, mut pauses) = mpsc::unbounded_channel();
     for index in 0..role.streams {
         let next = journal::next(tried.get(&index).map_or(&[], Vec::as_slice));
         let work =
             Work { publisher: publisher.clone(), journal: journal.clone(), seed: role.seed, stream: index, next };
-        tokio::spawn(work.run(pause.clone(), paused.clone()));
+        tokio::spawn(work.run(turns.clone(), paused.clone()));
     }
     say("ready");
     while let Some(order) = role.orders.recv().await {
         match order.as_str() {
             "pause" => {
-                goes_on.send_replace(false);
+                turn.send_modify(|turn| *turn += 1);
                 for _ in 0..role.streams {
                     pauses.recv().await.expect("each pauses");
                 }
@@ -112,7 +113,7 @@ async fn a_publisher_that_is_told_to() {
                 let metrics = publisher.metrics();
                 say(&format!("flushed {} {}", metrics.sender.duplicates, metrics.sender.connections));
             }
-            "resume" => drop(goes_on.send_replace(true)),
+            "resume" => turn.send_modify(|turn| *turn += 1),
             other => panic!("told `{other}`"),
         }
     }
@@ -128,13 +129,13 @@ struct Work {
 }
 
 impl Work {
-    async fn run(mut self, mut goes_on: watch::Receiver<bool>, paused: mpsc::UnboundedSender<()>) {
+    async fn run(mut self, mut turns: watch::Receiver<u64>, paused: mpsc::UnboundedSender<()>) {
         let id = stream(self.stream);
         let mut dice = Dice::new(self.seed ^ self.stream, self.next);
         loop {
-            if !*goes_on.borrow_and_update() {
+            while *turns.borrow_and_update() % 2 == 1 {
                 let _ = paused.send(());
-                if goes_on.wait_for(|goes_on| *goes_on).await.is_err() {
+                if turns.changed().await.is_err() {
                     return;
                 }
             }
