@@ -291,9 +291,10 @@ impl ClosedReason {
     }
 }
 
-/// Statuses that a host or a proxy before it gives while it starts, drains or is overloaded.
+/// Statuses that a host or a proxy before it gives while it starts, drains, is overloaded or has a full disk (507, which RFC
+/// 4918 section 11.5 calls temporary): somebody mends it there, and nobody tells the client when.
 pub(crate) const fn is_retryable_status(status: u16) -> bool {
-    matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504)
+    matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504 | 507)
 }
 
 /// What a host said, as one short line.
