@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
+use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
+use argon2::{Algorithm, Argon2, Params, Version};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::Semaphore;
@@ -22,6 +22,8 @@ use crate::secret::{Secret, random_bytes};
 /// 256 random bits, so this is for those that somebody chose by hand and imported.
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
+/// As RFC 9106 section 3.1 recommends.
+const SALT_BYTES: usize = 16;
 
 /// Checks secrets.
 pub(crate) struct Passwords {
@@ -46,9 +48,8 @@ fn argon2id() -> Argon2<'static> {
 /// # Panics
 /// Where the operating system has no random numbers.
 pub(crate) fn hash(secret: &Secret) -> String {
-    let hash: PasswordHash =
-        argon2id().hash_password(secret.expose().as_bytes()).expect("a short secret and a random salt");
-    hash.to_string()
+    let salt = SaltString::encode_b64(random_bytes::<SALT_BYTES>().as_ref()).expect("a salt of the recommended length");
+    argon2id().hash_password(secret.expose().as_bytes(), &salt).expect("a short secret and a random salt").to_string()
 }
 
 fn verify(secret: &Secret, phc: &str) -> bool {
