@@ -4,19 +4,16 @@
 //! event that was stored is sent, by this run or a later one, and never twice; what a killed run has stored of a file
 //! is left out when the file is emitted again.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use indicatif::ProgressBar;
 use muster_contract::topic::Topic;
-use muster_publisher::{ConnectConfig, FlushError, OutboxConfig, Publisher, SenderState};
+use muster_publisher::{ConnectConfig, OutboxConfig, Publisher, SenderState};
 use serde::Serialize;
 
-use crate::emit::bookmark::{Bookmark, Numbers, Source};
-use crate::emit::input::{Window, windows};
-use crate::emit::store::store;
+use crate::emit::input::Input;
+use crate::emit::sending::Sending;
+use crate::emit::taking::{Taken, take};
 use crate::limits::EMIT_SEND_MS;
 use crate::outcome::{Exit, Failure, Outcome};
 use crate::target::{TargetArgs, outbox_of};
@@ -82,30 +79,22 @@ struct Summary {
     parked: u64,
 }
 
-/// What came of the input.
-#[derive(Debug, Default)]
-struct Taken {
-    emitted: u64,
-    bad: u64,
-    failed: Option<Failure>,
-}
-
 /// Emits.
 pub(crate) async fn run(ui: &Ui, args: EmitArgs) -> Outcome {
     let topic = args.topic.as_deref().map(Topic::parse).transpose();
     let topic = topic.map_err(|error| Failure::CouldNot(format!("--topic: {error}")))?;
-    let (input, source) = input(args.file.as_deref())?;
+    let input = Input::open(args.file.as_deref())?;
     let connect = if args.store_only { None } else { Some(connection(&args.target)?) };
     let path = outbox_of(args.outbox.as_ref(), &args.target)?;
     ui.detail(format!("the outbox is {}", path.display()));
     let publisher = open(path.clone()).await?;
-    let sends = connect.is_some();
+    let full_for = if connect.is_some() { args.patience } else { Duration::ZERO };
     if let Some(config) = connect {
         publisher.connect(config);
     }
-    let taken = take_all(ui, &args, &publisher, &path, input, source, topic, sends).await;
-    let outcome = match taken {
-        Ok(taken) => end(ui, &args, &publisher, &path, taken).await,
+    let mut sending = Sending::of(ui, &publisher);
+    let outcome = match take(&mut sending, &path, input, topic, full_for).await {
+        Ok(taken) => end(&mut sending, &args, &path, taken).await,
         Err(failure) => Err(failure),
     };
     publisher.close().await;
@@ -131,102 +120,16 @@ pub(super) async fn open(path: PathBuf) -> Result<Publisher, Failure> {
     opened.map_err(|error| Failure::CouldNot(error.to_string()))
 }
 
-type Input = Box<dyn Read + Send>;
-
-fn input(file: Option<&Path>) -> Result<(Input, Option<Source>), Failure> {
-    let Some(path) = file.filter(|path| *path != Path::new("-")) else {
-        return Ok((Box::new(io::stdin()), None));
-    };
-    let failed = |error: io::Error| {
-        Failure::could_not(format!("{} cannot be read ({error})", path.display()), "check the path and its rights")
-    };
-    let file = File::open(path).map_err(failed)?;
-    if file.metadata().map_err(failed)?.is_dir() {
-        return Err(Failure::could_not(format!("{} is a folder", path.display()), "give a file of events"));
-    }
-    Ok((Box::new(file), Source::of(path).map_err(failed)?))
-}
-
-/// Stores the whole input.
-#[allow(clippy::too_many_arguments, reason = "each is one thing of the command line's, and this is called once")]
-async fn take_all(
-    ui: &Ui,
-    args: &EmitArgs,
-    publisher: &Publisher,
-    outbox: &Path,
-    input: Input,
-    source: Option<Source>,
-    topic: Option<Topic>,
-    sends: bool,
-) -> Result<Taken, Failure> {
-    let bytes = args.file.as_ref().and_then(|path| std::fs::metadata(path).ok()).map_or(0, |data| data.len());
-    let numbers = publisher.numbers().map_err(|error| Failure::CouldNot(error.to_string()))?;
-    let (bookmark, mut skip) =
-        Bookmark::begin(outbox, source, &numbers).map_err(|error| Failure::CouldNot(error.to_string()))?;
-    let known: u64 = skip.values().sum();
-    if known > 0 {
-        ui.say(format!("an emit of this file was interrupted; in the outbox already: {known}"));
-    }
-    // Of stdin nobody knows how long it is.
-    let bar = if bytes > 0 { ui.progress_bar() } else { ProgressBar::hidden() };
-    bar.set_length(bytes);
-    bar.set_message("bytes read");
-    let patience = if sends { args.patience } else { Duration::ZERO };
-    let mut windows = windows(input, topic);
-    let mut taken = Taken::default();
-    while let Some(mut window) = windows.recv().await {
-        bar.set_position(window.read);
-        bar.suspend(|| complain(ui, &window));
-        taken.bad += window.bad.len() as u64;
-        window.events.retain(|event| !is_known(&mut skip, event.topic.stream()));
-        let stored = store(publisher, &window.events, patience).await;
-        taken.emitted += stored.events;
-        if let Some(error) = stored.failed {
-            taken.failed = Some(Failure::CouldNot(format!("{error} ({} events are stored)", taken.emitted)));
-        } else if let Some(error) = window.failed {
-            let cause = format!("the input cannot be read any further ({error}); {} events are stored", taken.emitted);
-            taken.failed = Some(Failure::could_not(cause, "check it, and emit the rest"));
-        }
-        if taken.failed.is_some() {
-            break;
-        }
-    }
-    bar.finish_and_clear();
-    if taken.failed.is_none() {
-        bookmark.finish().map_err(|error| Failure::CouldNot(error.to_string()))?;
-    }
-    Ok(taken)
-}
-
-fn complain(ui: &Ui, window: &Window) {
-    for (number, bad) in &window.bad {
-        ui.complain(format!("line {number}: {bad}"));
-    }
-}
-
-/// Whether an event of this stream is one of those that are stored already.
-fn is_known(skip: &mut Numbers, stream: &muster_contract::stream::StreamId) -> bool {
-    match skip.get_mut(stream) {
-        Some(left) if *left > 0 => {
-            *left -= 1;
-            true
-        }
-        _ => false,
-    }
-}
-
 /// Sends what is to be sent, says what came of it, and decides the exit code.
-async fn end(ui: &Ui, args: &EmitArgs, publisher: &Publisher, outbox: &Path, taken: Taken) -> Outcome {
-    let waits = if args.store_only {
-        Duration::ZERO
-    } else if args.flush {
-        args.patience
-    } else {
-        Duration::from_millis(EMIT_SEND_MS)
+async fn end(sending: &mut Sending<'_>, args: &EmitArgs, outbox: &Path, taken: Taken) -> Outcome {
+    let waits = match (args.store_only, args.flush) {
+        (true, _) => Duration::ZERO,
+        (false, true) => args.patience,
+        (false, false) => Duration::from_millis(EMIT_SEND_MS),
     };
-    let flushed = flush(ui, publisher, waits).await;
+    let flushed = sending.flush(waits).await;
     let parked = parked(outbox).await?;
-    let metrics = publisher.metrics();
+    let (ui, metrics) = (sending.ui, sending.publisher.metrics());
     if args.flush {
         ui.print_json(&Summary {
             emitted: taken.emitted,
@@ -235,7 +138,7 @@ async fn end(ui: &Ui, args: &EmitArgs, publisher: &Publisher, outbox: &Path, tak
             parked,
         })?;
     } else {
-        if let (Err(failure), SenderState::Blocked) = (&flushed, publisher.status().borrow().state) {
+        if let (Err(failure), SenderState::Blocked) = (&flushed, sending.state()) {
             ui.say(format!("cannot send: {failure}"));
         }
         let left = metrics.depth_events.saturating_sub(parked);
@@ -258,52 +161,6 @@ async fn end(ui: &Ui, args: &EmitArgs, publisher: &Publisher, outbox: &Path, tak
             format!("{} no event and left out", are(bad, "line")),
             "mend what is named above, and emit that alone",
         )),
-    }
-}
-
-/// Waits until everything is confirmed that can be, or until only a person can help.
-async fn flush(ui: &Ui, publisher: &Publisher, limit: Duration) -> Result<(), Failure> {
-    let bar = ui.progress_bar();
-    let mut status = publisher.status();
-    let flushing = publisher.flush(limit);
-    tokio::pin!(flushing);
-    let mut told = SenderState::Off;
-    let flushed = loop {
-        let now = status.borrow_and_update().clone();
-        show(&bar, publisher);
-        if now.state == SenderState::Blocked {
-            let why = now.last_error.unwrap_or_else(|| "it does not say why".into());
-            let pending = publisher.metrics().depth_events;
-            break Err(Failure::CouldNot(format!("{why} (events that stay in the outbox: {pending})")));
-        }
-        if now.state == SenderState::Backoff && told != now.state {
-            let why = now.last_error.unwrap_or_default();
-            bar.suspend(|| ui.say(format!("the host is away ({why}); events wait in the outbox")));
-        }
-        told = now.state;
-        tokio::select! {
-            flushed = &mut flushing => break flushed.map_err(|error| explain(error, limit)),
-            _ = status.changed() => {}
-        }
-    };
-    bar.finish_and_clear();
-    flushed
-}
-
-fn show(bar: &ProgressBar, publisher: &Publisher) {
-    let metrics = publisher.metrics();
-    bar.set_length(metrics.sender.confirmed + metrics.depth_events);
-    bar.set_position(metrics.sender.confirmed);
-    bar.set_message("events confirmed");
-}
-
-fn explain(error: FlushError, limit: Duration) -> Failure {
-    match error {
-        FlushError::Deadline { .. } => Failure::could_not(
-            format!("{error} after {} s", limit.as_secs_f64()),
-            "they stay in the outbox: run this again, with no input or more --patience, once the host is there",
-        ),
-        FlushError::NotConnected { .. } | FlushError::Outbox(_) => Failure::CouldNot(error.to_string()),
     }
 }
 

@@ -42,15 +42,10 @@ pub(crate) struct SubscribeArgs {
     #[arg(short = 'n', long, value_name = "COUNT")]
     count: Option<u64>,
     /// End once nothing has changed for so long
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = crate::commands::seconds)]
     until_idle: Option<Duration>,
     #[command(flatten)]
     target: TargetArgs,
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let number: f64 = text.parse().map_err(|_| "not a number of seconds".to_string())?;
-    Duration::try_from_secs_f64(number).map_err(|error| error.to_string())
 }
 
 /// Follows.

@@ -40,6 +40,8 @@ impl Source {
 /// What became of the emits that were interrupted.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Page {
+    /// Whose numbers these are: the outbox's producer. An outbox that was made anew has another.
+    producer: String,
     /// Files that were not read to their end, and how many events of them each stream has.
     unfinished: Vec<(Source, Numbers)>,
     /// The file that is being read.
@@ -89,20 +91,23 @@ pub(crate) struct Bookmark {
 }
 
 impl Bookmark {
-    /// Begins to read `source`, if it can be read twice. `now` are the outbox's numbers. Returns how many events of each
+    /// Begins to read `source`, if it can be read twice. `producer` and `now` are the outbox's, and its numbers. Returns how many events of each
     /// stream are to be left out, because they are stored already.
     ///
     /// # Errors
     /// [`BookmarkError`]; nothing has been stored yet.
     pub(crate) fn begin(
         outbox: &Path,
+        producer: &str,
         source: Option<Source>,
         now: &Numbers,
     ) -> Result<(Bookmark, Numbers), BookmarkError> {
         let mut path = outbox.as_os_str().to_owned();
         path.push(".reading");
         let path = PathBuf::from(path);
-        let mut bookmark = Bookmark { page: read(&path)?, path };
+        let page = read(&path)?;
+        let page = if page.producer == producer { page } else { Page { producer: producer.into(), ..Page::default() } };
+        let mut bookmark = Bookmark { page, path };
         bookmark.settle(now);
         let done = match &source {
             Some(source) => bookmark.take_unfinished(source)?,
@@ -200,7 +205,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let outbox = folder.path().join("o");
         let file = source(folder.path(), "a", "x");
-        let begin = |source: &Option<Source>, now: &Numbers| Bookmark::begin(&outbox, source.clone(), now).unwrap();
+        let begin =
+            |source: &Option<Source>, now: &Numbers| Bookmark::begin(&outbox, "p", source.clone(), now).unwrap();
 
         let (_, skip) = begin(&file, &numbers(&[("a", 3)]));
         assert_eq!(skip, numbers(&[]));
@@ -224,10 +230,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let outbox = folder.path().join("o");
         let file = source(folder.path(), "a", "x");
-        Bookmark::begin(&outbox, file, &numbers(&[])).unwrap();
+        Bookmark::begin(&outbox, "p", file, &numbers(&[])).unwrap();
         let changed = source(folder.path(), "a", "xy");
-        let refused = Bookmark::begin(&outbox, changed, &numbers(&[("s", 4)])).unwrap_err().to_string();
+        let refused = Bookmark::begin(&outbox, "p", changed, &numbers(&[("s", 4)])).unwrap_err().to_string();
         assert!(refused.contains("has changed since") && refused.contains("4 of its events"), "{refused}");
+    }
+
+    #[test]
+    fn what_was_stored_in_an_outbox_that_is_gone_is_not_left_out_of_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let outbox = folder.path().join("o");
+        let file = source(folder.path(), "a", "x");
+        let begin =
+            |producer, now: &[(&str, u64)]| Bookmark::begin(&outbox, producer, file.clone(), &numbers(now)).unwrap().1;
+        begin("p", &[]);
+        assert_eq!(begin("p", &[("a", 3)]), numbers(&[("a", 3)]));
+        assert_eq!(begin("q", &[]), numbers(&[]));
+        assert_eq!(begin("q", &[("a", 1)]), numbers(&[("a", 1)]));
     }
 
     #[test]
@@ -235,7 +254,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let outbox = folder.path().join("o");
         let file = source(folder.path(), "a", "x");
-        Bookmark::begin(&outbox, file, &numbers(&[])).unwrap().0.finish().unwrap();
+        Bookmark::begin(&outbox, "p", file, &numbers(&[])).unwrap().0.finish().unwrap();
         assert!(!folder.path().join("o.reading").exists());
     }
 }

@@ -3,14 +3,50 @@
 //! What always holds: at most two windows wait; an event waits for no other one that is not there yet, so a slow writer
 //! of the input is not made slower; the order is the input's.
 
+use std::fs::File;
 use std::io::{self, BufReader, Read};
+use std::path::Path;
 
 use muster_contract::topic::Topic;
 use tokio::sync::mpsc;
 
+use super::bookmark::Source;
 use super::line::{BadLine, Emitted, parse};
 use super::lines::Lines;
 use crate::limits::{EMIT_READ_BYTES, EMIT_WINDOW_BYTES, EMIT_WINDOW_EVENTS_MAX};
+use crate::outcome::Failure;
+
+/// Where lines come from.
+pub(crate) struct Input {
+    /// The bytes.
+    pub(crate) from: Box<dyn Read + Send>,
+    /// The file, if it can be read twice.
+    pub(crate) source: Option<Source>,
+    /// How many bytes there are, where that is known.
+    pub(crate) bytes: Option<u64>,
+}
+
+impl Input {
+    /// Opens a file; `-` or nothing is stdin.
+    ///
+    /// # Errors
+    /// [`Failure::CouldNot`] if it cannot be read, or is a folder.
+    pub(crate) fn open(file: Option<&Path>) -> Result<Input, Failure> {
+        let Some(path) = file.filter(|path| *path != Path::new("-")) else {
+            return Ok(Input { from: Box::new(io::stdin()), source: None, bytes: None });
+        };
+        let failed = |error: io::Error| {
+            Failure::could_not(format!("{} cannot be read ({error})", path.display()), "check the path and its rights")
+        };
+        let file = File::open(path).map_err(failed)?;
+        let data = file.metadata().map_err(failed)?;
+        if data.is_dir() {
+            return Err(Failure::could_not(format!("{} is a folder", path.display()), "give a file of events"));
+        }
+        let source = Source::of(path).map_err(failed)?;
+        Ok(Input { from: Box::new(file), source, bytes: data.is_file().then_some(data.len()) })
+    }
+}
 
 /// What was read in one go.
 #[derive(Debug, Default)]
