@@ -25,7 +25,7 @@ pub const APPEND_EVENTS: usize = 500;
 /// Appends that wait for an answer at one time, of the engine's callers: as many as the publisher has in flight.
 pub const APPENDS_IN_FLIGHT: usize = 8;
 
-/// Calls of `publish_many` that wait for the disk at one time.
+/// Calls of `publish_many` that wait for the disk at one time, each for a stream of its own.
 pub const KEEP_AT_ONCE: usize = 8;
 
 /// How long all events of one measurement may take to arrive.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::future::try_join_all;
 use muster_contract::state::ConnectionState;
 use muster_contract::{StreamId, StreamPattern};
 use muster_publisher::{ConnectConfig, Draft, OutboxConfig, PublishError, Publisher};
@@ -59,27 +59,32 @@ pub async fn publisher(endpoint: Endpoint, folder: &Path) -> Outcome {
 }
 
 async fn publish(publisher: &Publisher, order: &Publish) -> Outcome<Published> {
-    let streams: Vec<StreamId> = (0..order.streams).map(|index| order.stream(index)).collect();
     let began_us = now_us();
-    let rounds = (0..order.each).step_by(usize::try_from(order.batch).map_err(text)?);
-    let batches = rounds.flat_map(|done| streams.iter().map(move |stream| (stream, done)));
-    if order.pause_us == 0 {
-        let keeping = stream::iter(batches).map(|(stream, done)| keep(publisher, order, stream, done));
-        keeping.buffered(KEEP_AT_ONCE).try_collect::<()>().await.map_err(text)?;
-    } else {
-        let mut due = Instant::now();
-        for (stream, done) in batches {
-            tokio::time::sleep_until(due).await;
-            due += Duration::from_micros(order.pause_us);
-            keep(publisher, order, stream, done).await.map_err(text)?;
-        }
-    }
+    // Each stream has its events from one place, one batch after the other: their order is the application's.
+    let lanes = order.streams.min(KEEP_AT_ONCE);
+    try_join_all((0..lanes).map(|lane| keep_lane(publisher, order, lane, lanes))).await?;
     let kept_us = now_us();
     publisher.flush(STREAMS_PATIENCE).await.map_err(text)?;
     let confirmed_us = now_us();
     let metrics = publisher.metrics();
     let (calls, commits) = (metrics.sender.accepted_calls, metrics.commits);
     Ok(Published { began_us, kept_us, confirmed_us, calls, commits })
+}
+
+/// Every so many-th stream's batches, in turn.
+async fn keep_lane(publisher: &Publisher, order: &Publish, lane: usize, lanes: usize) -> Outcome {
+    let streams: Vec<StreamId> = (lane..order.streams).step_by(lanes).map(|index| order.stream(index)).collect();
+    let mut due = Instant::now();
+    for done in (0..order.each).step_by(usize::try_from(order.batch).map_err(text)?) {
+        for stream in &streams {
+            if order.pause_us > 0 {
+                tokio::time::sleep_until(due).await;
+                due += Duration::from_micros(order.pause_us);
+            }
+            keep(publisher, order, stream, done).await.map_err(text)?;
+        }
+    }
+    Ok(())
 }
 
 async fn keep(publisher: &Publisher, order: &Publish, stream: &StreamId, done: u64) -> Result<(), PublishError> {
