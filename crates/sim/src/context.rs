@@ -23,6 +23,8 @@ pub enum ToNode {
     Down(ConnId, Down),
     /// It learns that a connection is gone, or was never made.
     Closed(ConnId),
+    /// Late word that a connection is gone which its core has given up before, by the core's own number.
+    OldClosed(u64),
     /// A connection attempt has taken too long.
     ConnectTimeout(ConnId),
     /// A call has taken too long.

@@ -44,6 +44,7 @@ impl Coverage {
 pub const EXERCISED: &[&str] = &[
     // Faults.
     "answers lost",
+    "appends refused in passing",
     "clock jumped",
     "connection attempt lost",
     "connection cut",
@@ -75,11 +76,14 @@ pub const EXERCISED: &[&str] = &[
     "process paused",
     "reply arrived twice",
     "request arrived twice",
+    "signals lost",
     "store lost unsynced transactions",
     "store refused a write, disk full",
     "stream deleted",
     "token refreshed",
+    "word of an earlier connection",
     // Rules.
+    "host: append refused in passing",
     "host: append refused, epoch changed",
     "host: duplicate batch dropped",
     "host: overlapping batch cut",

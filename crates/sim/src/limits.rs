@@ -20,8 +20,8 @@ pub const CALM_MS: u64 = FAULTS_MS + 45_000;
 pub const LOOK_MS: u64 = 2_000;
 
 /// How long after the last fault everything must have converged: an idle timeout, a call that times out behind it, the
-/// longest backoff, and room for the work itself.
-pub const CONVERGE_MS: u64 = 240_000;
+/// longest backoff, and room for hundreds of events one by one over a slow line.
+pub const CONVERGE_MS: u64 = 600_000;
 
 /// How far behind the durable head a follower may be that calls itself live.
 pub const LIVE_LAG_MS: u64 = 13_000;

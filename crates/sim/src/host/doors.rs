@@ -76,6 +76,10 @@ impl Host {
     }
 
     fn append(&mut self, call: &Append<'_>, coverage: &mut Coverage) -> Result<(), Refusal> {
+        if self.refuse_permille > 0 && self.rng.chance(self.refuse_permille) {
+            coverage.hit("host: append refused in passing");
+            return Err(Refusal::new(Code::Internal, "not now"));
+        }
         let size = check_batch(call.events.iter().map(|event| (event.kind.as_str(), event.payload.len())))?;
         let count = u32::try_from(size.events).expect("checked");
         let run = Run::new(call.first, count).ok_or_else(|| Refusal::new(Code::InvalidBatch, "no number is 0"))?;
@@ -131,6 +135,9 @@ impl Host {
 
     /// Tells every follow that matches, once this transaction is durable.
     fn signal(&mut self, id: &StreamId, no: u64, what: Signal) {
+        if self.is_mute {
+            return;
+        }
         let matching: BTreeSet<String> = StreamPattern::that_match(id).collect();
         let to: Vec<_> =
             self.live.follows.iter().filter(|(_, pattern)| matching.contains(*pattern)).map(|(key, _)| *key).collect();
@@ -193,7 +200,9 @@ impl Host {
                 snapshot_seq: 0,
             });
         };
-        let asked = Epoch::new(if epoch == 0 { stream.epoch } else { epoch }).expect("not 0");
+        let is_any_life = epoch == 0 || (self.flaw == Some(Flaw::Epoch) && after <= stream.head && after + 1 >= stream.floor);
+        let after_mark = if is_any_life { 0 } else { after_mark };
+        let asked = Epoch::new(if is_any_life { stream.epoch } else { epoch }).expect("not 0");
         let has = Position { epoch: asked, seq: Seq::new(after) };
         if let Resume::Stale { reason, .. } = decide(Some(has), Some(&bounds(stream)), None) {
             coverage.hit(match reason.as_str() {
@@ -213,19 +222,15 @@ impl Host {
             Some(Flaw::Gap) => (after + 2).min(stream.head + 1),
             _ => after + 1,
         };
-        let skip = usize::try_from(first - stream.floor).expect("fits");
+        let skip = usize::try_from(first.saturating_sub(stream.floor)).expect("fits");
         let events: Vec<_> = stream.events.iter().skip(skip).take(count + skip).cloned().collect();
         let mark = stream.mark(first - 1);
         let mut page = Page { epoch: stream.epoch, floor: stream.floor, head: stream.head, first, mark, events };
         page.events.truncate(count + usize::try_from((after + 1).saturating_sub(first)).expect("fits"));
-        match self.flaw {
-            Some(Flaw::Epoch) => page.epoch += 1,
-            Some(Flaw::Damage) => {
-                if let Some(event) = page.events.last_mut() {
-                    event.payload.push(' ');
-                }
-            }
-            _ => {}
+        if self.flaw == Some(Flaw::Damage)
+            && let Some(event) = page.events.last_mut()
+        {
+            event.payload.push(' ');
         }
         Answer::Ok(page)
     }

@@ -53,6 +53,10 @@ pub struct Host {
     pub life: u64,
     /// What is wrong with its pages.
     pub flaw: Option<Flaw>,
+    /// It sends no signals.
+    pub is_mute: bool,
+    /// How many appends of a thousand it refuses in passing.
+    pub refuse_permille: u64,
     config: HostConfig,
     live: State,
     durable: State,
@@ -71,6 +75,8 @@ impl Host {
             up: true,
             life: 1,
             flaw: None,
+            is_mute: false,
+            refuse_permille: 0,
             config,
             live: State::default(),
             durable: State::default(),

@@ -159,6 +159,10 @@ impl Publisher {
             }
             ToNode::Down(conn, what) => self.down(ctx, conn, what),
             ToNode::Closed(conn) => self.closed(ctx, conn, "the connection is gone"),
+            ToNode::OldClosed(connection) => {
+                let message = "gone long ago".to_owned();
+                self.feed(ctx, Event::Disconnected { connection, retryable: true, message })
+            }
             ToNode::ConnectTimeout(conn) if !self.process_mut().greeted => self.closed(ctx, conn, "no greeting"),
             ToNode::ConnectTimeout(_) => Ok(Fate::Alive),
             ToNode::CallTimeout(request) => match self.process_mut().calls.contains_key(&request) {

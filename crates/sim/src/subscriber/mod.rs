@@ -166,6 +166,11 @@ impl Subscriber {
             }
             ToNode::Down(conn, what) => self.down(ctx, conn, what),
             ToNode::Closed(conn) => self.closed(ctx, conn, "the connection is gone"),
+            ToNode::OldClosed(link) => {
+                ctx.coverage.hit("word of an earlier connection");
+                let why = Trouble { is_retryable: true, code: None, message: "gone long ago".to_owned() };
+                self.feed(ctx, Event::Disconnected { link: LinkNo(link), why })
+            }
             ToNode::ConnectTimeout(conn) if !self.process_mut().greeted => self.closed(ctx, conn, "no greeting"),
             ToNode::CallTimeout(id) => match self.process_mut().calls.remove(&id) {
                 Some(request) => {
@@ -348,6 +353,8 @@ impl Subscriber {
                 if self.process_mut().link.is_some_and(|(own, _)| own == link) {
                     self.let_go(ctx);
                 }
+                let wait_ms = self.rng.between(1, 400);
+                ctx.at(ctx.now_ms + wait_ms, Happening::Node(self.node, self.life, ToNode::OldClosed(link.0)));
             }
             Action::Ask { link, request, what } => self.ask(ctx, link, request, what),
             Action::Apply { batch, what } => self.process_mut().jobs.push_back(Job::Apply(batch, what)),

@@ -75,8 +75,14 @@ pub(super) fn faults(rng: &mut Rng, setting: &Setting, items: &mut Vec<Timed>) {
             let kind = rng.pick(&kinds);
             let item = fault(rng, setting, kind);
             let at_ms = begin + rng.below(6_000);
-            if rng.chance(400) {
+            if rng.chance(if matches!(item, Item::Cut { how: Cut::ClientFirst { .. }, .. }) { 1_000 } else { 400 }) {
                 busy(rng, setting, &item, at_ms, items);
+            }
+            if let Item::BadPages { flaw: Flaw::Epoch, ms } = item {
+                // Wrong only while a reader still asks for the life before.
+                let stream = rng.below(setting.streams.len() as u64) as usize;
+                let item = if rng.chance(500) { Item::Renew } else { Item::Delete { stream } };
+                items.push(Timed { at_ms: at_ms + rng.below(ms), item });
             }
             items.push(Timed { at_ms, item });
         }
@@ -120,7 +126,7 @@ fn busy(rng: &mut Rng, setting: &Setting, item: &Item, at_ms: u64, items: &mut V
     }
 }
 
-const KINDS: u64 = 20;
+const KINDS: u64 = 22;
 
 fn fault(rng: &mut Rng, setting: &Setting, kind: u64) -> Item {
     let nodes = (setting.publishers + setting.subscribers.len()) as u64;
@@ -128,7 +134,8 @@ fn fault(rng: &mut Rng, setting: &Setting, kind: u64) -> Item {
     let publisher = rng.below(setting.publishers as u64) as usize;
     let stream = rng.below(setting.streams.len() as u64) as usize;
     let down_ms = if rng.chance(300) { rng.between(5_000, 20_000) } else { rng.between(1, 2_000) };
-    let late_ms = rng.between(0, LATE_MS_MAX);
+    let late_ms_max = if rng.chance(700) { 1_500 } else { LATE_MS_MAX };
+    let late_ms = rng.between(0, late_ms_max);
     let (after, machine, ms) = (rng.below(40) as u32, rng.chance(500), rng.between(200, 15_000));
     match kind {
         0 => Item::KillHost { down_ms, silent: false },
@@ -155,6 +162,8 @@ fn fault(rng: &mut Rng, setting: &Setting, kind: u64) -> Item {
         16 => Item::Refresh { node: setting.publishers + rng.below(setting.subscribers.len() as u64) as usize },
         17 => Item::Repeat { permille: rng.between(20, 300), ms },
         18 => Item::BadPages { flaw: rng.pick(&[Flaw::Overlap, Flaw::Gap, Flaw::Damage, Flaw::Epoch]), ms },
+        19 => Item::RefuseAppends { permille: rng.between(50, 500), ms },
+        20 => Item::LoseSignals { ms },
         _ if rng.chance(500) => Item::ReadErrors { node, count: rng.between(1, 3) as u32 },
         _ => Item::ClockJump { node, by_ms: rng.between(0, 200_000_000) as i64 - 100_000_000 },
     }

@@ -86,7 +86,7 @@ pub enum Flaw {
     Gap,
     /// A payload is not what its hash says.
     Damage,
-    /// They are of another life of the stream.
+    /// They are of the life that the stream has now, whichever was asked for.
     Epoch,
 }
 
@@ -202,6 +202,18 @@ pub enum Item {
         /// For how long, in milliseconds.
         ms: u64,
     },
+    /// The host refuses appends now and then, for no lasting reason.
+    RefuseAppends {
+        /// How many of a thousand.
+        permille: u64,
+        /// For how long, in milliseconds.
+        ms: u64,
+    },
+    /// The host's signals do not come.
+    LoseSignals {
+        /// For how long, in milliseconds.
+        ms: u64,
+    },
     /// The host's pages are not what they should be.
     BadPages {
         /// How.
@@ -243,6 +255,8 @@ impl Item {
             Item::ReadErrors { .. } => "disk unreadable",
             Item::Refresh { .. } => "token refreshed",
             Item::Repeat { .. } => "messages repeated",
+            Item::LoseSignals { .. } => "signals lost",
+            Item::RefuseAppends { .. } => "appends refused in passing",
             Item::BadPages { flaw: Flaw::Overlap, .. } => "pages overlap",
             Item::BadPages { flaw: Flaw::Gap, .. } => "pages with gaps",
             Item::BadPages { flaw: Flaw::Damage, .. } => "pages damaged",

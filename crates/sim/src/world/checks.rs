@@ -24,6 +24,9 @@ impl World<'_> {
     /// What holds after every step.
     pub(super) fn check_step(&self) -> Checked {
         self.check_sessions()?;
+        if self.ctx.now_ms < self.live_unchecked_until_ms {
+            return Ok(());
+        }
         for (index, node) in self.nodes.iter().enumerate() {
             // A process that stands still shows nothing to anybody; what it showed last it shows again when it goes on.
             let paused = self.paused_until.get(&index).is_some_and(|until| self.ctx.now_ms <= *until);

@@ -6,7 +6,7 @@
 use super::node::Node;
 use super::{Doom, World};
 use crate::context::{Happening, ToNode};
-use crate::limits::{CONVERGE_MS, IDLE_MS, LOOK_MS};
+use crate::limits::{CONVERGE_MS, IDLE_MS, LIVE_LAG_MS, LOOK_MS};
 use crate::net::{End, Network, Way};
 use crate::oracle::{Checked, snapshot};
 use crate::process::Fate;
@@ -84,6 +84,16 @@ impl World<'_> {
                 self.ctx.net.repeat_permille = permille;
                 self.ctx.at(now_ms + ms, Happening::Over(index));
             }
+            Item::LoseSignals { ms } => {
+                self.host.is_mute = true;
+                // A host that keeps silent is found out by listing all its streams once more, part by part.
+                self.live_unchecked_until_ms = self.live_unchecked_until_ms.max(now_ms + ms + 2 * LIVE_LAG_MS);
+                self.ctx.at(now_ms + ms, Happening::Over(index));
+            }
+            Item::RefuseAppends { permille, ms } => {
+                self.host.refuse_permille = permille;
+                self.ctx.at(now_ms + ms, Happening::Over(index));
+            }
             Item::BadPages { flaw, ms } => {
                 self.host.flaw = Some(flaw);
                 self.ctx.at(now_ms + ms, Happening::Over(index));
@@ -102,6 +112,8 @@ impl World<'_> {
         match self.items.get(index).map(|timed| &timed.item) {
             Some(Item::DiskFull { node, .. }) => self.nodes[*node].set_full(false),
             Some(Item::Repeat { .. }) => self.ctx.net.repeat_permille = 0,
+            Some(Item::LoseSignals { .. }) => self.host.is_mute = false,
+            Some(Item::RefuseAppends { .. }) => self.host.refuse_permille = 0,
             Some(Item::BadPages { .. }) => self.host.flaw = None,
             Some(_) => {}
             None => {
@@ -117,6 +129,8 @@ impl World<'_> {
         self.ctx.say("world", format_args!("no more faults"));
         self.ctx.net.repeat_permille = 0;
         self.host.flaw = None;
+        self.host.refuse_permille = 0;
+        self.host.is_mute = false;
         for index in 0..self.nodes.len() {
             self.nodes[index].doom(None);
             let fate = match &mut self.nodes[index] {

@@ -71,6 +71,8 @@ struct World<'a> {
     restoring: bool,
     restored: bool,
     stop_host_until: u64,
+    /// While signals do not come, and a little longer, nothing is promised about `live`.
+    live_unchecked_until_ms: u64,
     accepted: bool,
 }
 
@@ -129,6 +131,7 @@ impl<'a> World<'a> {
             restoring: false,
             restored: false,
             stop_host_until: 0,
+            live_unchecked_until_ms: 0,
             accepted: false,
         }
     }
