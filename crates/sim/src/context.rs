@@ -113,7 +113,7 @@ impl Context {
     }
 
     /// The next thing that happens; time moves to it.
-    pub fn next(&mut self) -> Option<Happening> {
+    pub fn advance(&mut self) -> Option<Happening> {
         let ((at_ms, _), what) = self.queue.pop_first()?;
         self.now_ms = self.now_ms.max(at_ms);
         Some(what)

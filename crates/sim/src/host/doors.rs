@@ -200,7 +200,8 @@ impl Host {
                 snapshot_seq: 0,
             });
         };
-        let is_any_life = epoch == 0 || (self.flaw == Some(Flaw::Epoch) && after <= stream.head && after + 1 >= stream.floor);
+        let is_any_life =
+            epoch == 0 || (self.flaw == Some(Flaw::Epoch) && after <= stream.head && after + 1 >= stream.floor);
         let after_mark = if is_any_life { 0 } else { after_mark };
         let asked = Epoch::new(if is_any_life { stream.epoch } else { epoch }).expect("not 0");
         let has = Position { epoch: asked, seq: Seq::new(after) };

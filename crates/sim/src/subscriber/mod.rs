@@ -218,7 +218,6 @@ impl Subscriber {
                 page_bytes,
                 in_flight_bytes: 2 * page_bytes as usize,
                 apply_at_once: 2,
-                ..Tuning::default()
             },
         };
         self.process = Some(Process {

@@ -22,7 +22,7 @@ impl World<'_> {
         let now_ms = self.ctx.now_ms;
         match timed.item.clone() {
             Item::Publish { node, stream, count, equal } => {
-                return self.to_node(node, 0, ToNode::Publish { stream, count, equal });
+                return self.tell_node(node, 0, ToNode::Publish { stream, count, equal });
             }
             Item::Snapshot { stream, behind } => self.take_snapshot(stream, behind),
             Item::Sweep => {

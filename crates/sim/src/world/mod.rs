@@ -138,7 +138,7 @@ impl<'a> World<'a> {
 
     fn run(&mut self, steps: &mut u64) -> Checked {
         let (mut at_once, mut last_ms) = (0, 0);
-        while let Some(what) = self.ctx.next() {
+        while let Some(what) = self.ctx.advance() {
             *steps += 1;
             at_once = if self.ctx.now_ms == last_ms { at_once + 1 } else { 0 };
             last_ms = self.ctx.now_ms;
@@ -148,7 +148,7 @@ impl<'a> World<'a> {
             self.step(what)?;
             self.settle()?;
             self.check_step()?;
-            if self.ctx.now_ms >= CALM_MS && self.accepted && self.ctx.now_ms % LOOK_MS == 0 {
+            if self.ctx.now_ms >= CALM_MS && self.accepted && self.ctx.now_ms.is_multiple_of(LOOK_MS) {
                 match self.unsettled() {
                     None => return self.check_end(),
                     Some(what) if self.ctx.now_ms > CALM_MS + CONVERGE_MS => {
@@ -193,7 +193,7 @@ impl<'a> World<'a> {
                 self.start_host();
                 Ok(())
             }
-            Happening::Node(node, life, what) => self.to_node(node, life, what),
+            Happening::Node(node, life, what) => self.tell_node(node, life, what),
         }
     }
 
@@ -246,7 +246,7 @@ impl<'a> World<'a> {
         }
     }
 
-    fn to_node(&mut self, index: usize, life: u64, what: ToNode) -> Checked {
+    fn tell_node(&mut self, index: usize, life: u64, what: ToNode) -> Checked {
         if self.nodes.get(index).is_none_or(|node| life != 0 && node.life() != life) {
             return Ok(());
         }
