@@ -4,7 +4,7 @@
 //! delivers nothing, as TCP does (RFC 9293 section 3.4). Both ends need not learn of the end at the same time; the one
 //! may be long gone while the other still gets what was on its way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::limits::IDLE_MS;
 use crate::rng::{Purpose, Rng};
@@ -62,6 +62,7 @@ pub enum End {
 #[derive(Clone, Debug, Default)]
 pub struct Network {
     conns: BTreeMap<ConnId, Conn>,
+    at_host: BTreeSet<ConnId>,
     last: ConnId,
     /// No connection can be made before this moment.
     pub partitioned_until_ms: u64,
@@ -103,8 +104,16 @@ impl Network {
     }
 
     /// The connections that the host has.
-    pub fn of_host(&self) -> Vec<ConnId> {
-        self.conns.iter().filter(|(_, conn)| conn.host_open).map(|(id, _)| *id).collect()
+    pub fn of_host(&self) -> &BTreeSet<ConnId> {
+        &self.at_host
+    }
+
+    /// The host takes a connection.
+    pub fn accept(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(&id) {
+            conn.host_open = true;
+            self.at_host.insert(id);
+        }
     }
 
     /// When what is sent now arrives; `None` if never.
@@ -167,6 +176,7 @@ impl Network {
         let sends = match end {
             End::Host => {
                 conn.host_open = false;
+                self.at_host.remove(&id);
                 &mut conn.down
             }
             End::Client => {

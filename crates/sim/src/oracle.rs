@@ -290,9 +290,7 @@ impl Oracle {
         let Some(life) = self.present(id) else { return Ok(()) };
         let history = self.heads.get(life).map_or(&[][..], Vec::as_slice);
         // The life must have been there before the bound for its follower to know of it.
-        let Some((_, head)) = history.iter().rev().find(|(at_ms, _)| *at_ms <= since) else { return Ok(()) };
-        let lowest = history.iter().filter(|(at_ms, _)| *at_ms > since).map(|(_, head)| *head).min();
-        let owed = lowest.map_or(*head, |low| low.min(*head));
+        let Some(&(_, owed)) = history.iter().rev().find(|(at_ms, _)| *at_ms <= since) else { return Ok(()) };
         match at {
             Some((epoch, seq)) if epoch == life.1 && seq >= owed => Ok(()),
             at => broken(6, format!("{id} is live at {at:?}, and {:?} has held {owed} for {lag_ms} ms", life)),

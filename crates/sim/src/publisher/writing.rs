@@ -62,7 +62,10 @@ impl Publisher {
         if ok {
             self.disk.sync();
         }
-        ctx.oracle.check_kept(self.node, &self.disk.synced().tags())?;
+        // Only these take events out of an outbox.
+        if matches!(job, Job::Tx(OutboxTx::Save(_) | OutboxTx::Forget(_))) {
+            ctx.oracle.check_kept(self.node, &self.disk.synced().tags())?;
+        }
         let fate = match job {
             Job::Publish { stream, tags, .. } if ok => {
                 for tag in tags {

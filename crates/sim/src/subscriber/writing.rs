@@ -7,7 +7,7 @@ use muster_contract::resume::StaleReason;
 use muster_sync::batch::{Batch, Change};
 use muster_sync::engine::{ApplyFailure, Event, Scope};
 
-use super::store::{StoreTx, check_stream};
+use super::store::{StoreTx, check_news};
 use super::{Job, Subscriber};
 use crate::context::{Context, Happening, ToNode};
 use crate::oracle::{Broken, Checked, broken};
@@ -125,7 +125,7 @@ impl Subscriber {
             }
         }
         match self.disk.seen().streams.get(id) {
-            Some(stream) => check_stream(&ctx.oracle, id, stream),
+            Some(stream) => check_news(&ctx.oracle, id, stream, batch),
             None => broken(3, format!("{}: {id} was applied and is not in the store", self.name)),
         }
     }

@@ -203,7 +203,7 @@ impl World<'_> {
         let left = self.host.crash(&mut self.ctx.coverage);
         self.syncing = false;
         self.ctx.oracle.on_durable(now_ms, &left)?;
-        for conn in self.ctx.net.of_host() {
+        for conn in self.ctx.net.of_host().clone() {
             let Some(it) = self.ctx.net.get(conn) else { continue };
             let (node, life) = (it.node, it.life);
             self.ctx.net.swallow(conn, Way::Up, now_ms);

@@ -226,9 +226,7 @@ impl<'a> World<'a> {
             self.ctx.coverage.hit("connection refused");
             return self.ctx.at(now_ms + 1, Happening::Node(node, life, ToNode::Closed(conn)));
         }
-        if let Some(it) = self.ctx.net.get_mut(conn) {
-            it.host_open = true;
-        }
+        self.ctx.net.accept(conn);
         self.host.connect(conn, node);
     }
 
