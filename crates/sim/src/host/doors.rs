@@ -200,10 +200,12 @@ impl Host {
                 snapshot_seq: 0,
             });
         };
-        let is_any_life =
-            epoch == 0 || (self.flaw == Some(Flaw::Epoch) && after <= stream.head && after + 1 >= stream.floor);
-        let after_mark = if is_any_life { 0 } else { after_mark };
-        let asked = Epoch::new(if is_any_life { stream.epoch } else { epoch }).expect("not 0");
+        // A host that answers from the life that the stream has now, whichever was asked for.
+        let is_wrong_life = self.flaw == Some(Flaw::Epoch)
+            && epoch != stream.epoch
+            && (stream.floor - 1..=stream.head).contains(&after);
+        let after_mark = if is_wrong_life { 0 } else { after_mark };
+        let asked = Epoch::new(if is_wrong_life || epoch == 0 { stream.epoch } else { epoch }).expect("not 0");
         let has = Position { epoch: asked, seq: Seq::new(after) };
         if let Resume::Stale { reason, .. } = decide(Some(has), Some(&bounds(stream)), None) {
             coverage.hit(match reason.as_str() {
