@@ -26,6 +26,17 @@ pub enum OpenError {
         /// `process 4711`, as the other one wrote it down.
         holder: String,
     },
+    /// It has further hard links, so that another process may have it under another name.
+    #[error(
+        "the outbox {} has {names} names (hard links); remove all but one: a sender that opened it by another name could \
+         not be seen", path.display()
+    )]
+    SeveralNames {
+        /// The outbox's file.
+        path: PathBuf,
+        /// How many.
+        names: u64,
+    },
     /// It was written by a newer build.
     #[error(
         "the outbox {} has format {found}, and this build knows {known} and older; use the build that wrote it, or a newer \

@@ -54,6 +54,7 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) fn open(path: &Path, limits: OutboxLimits) -> Result<Outbox, OpenError> {
+        let path = &*file::canonical(path)?;
         let lock = lock::OutboxLock::take(path)?;
         let fresh = ProducerId::from_random(rand::random());
         let (connection, producer) = file::open(path, fresh, now_ms())?;

@@ -9,8 +9,8 @@
 //! `append_events` takes them. Numbers are local ones; see [`crate::core::StreamRecord`].
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 use muster_contract::producer::ProducerId;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
@@ -42,8 +42,38 @@ const TABLES: &str = "
     CREATE UNIQUE INDEX chunk_by_stream ON chunk (stream, last, first, bytes);
 ";
 
-/// Opens the file for its owner, and makes it if there is none. The lock must be held.
+/// The file's one name, without symbolic links: what is locked, synced and opened must be one file, and SQLite puts its log
+/// beside the file that a link leads to. Where there is no file yet, its folder's name is what counts.
+pub(crate) fn canonical(path: &Path) -> Result<PathBuf, OpenError> {
+    let io = |error: std::io::Error| OpenError::Io { path: path.into(), detail: error.to_string() };
+    match path.canonicalize() {
+        Ok(canonical) => return Ok(canonical),
+        // A link that leads nowhere is no place for a new outbox: what it leads to may come to be another one's.
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound || path.symlink_metadata().is_ok() => {
+            return Err(io(error));
+        }
+        Err(_) => {}
+    }
+    let name = path.file_name().ok_or_else(|| io(std::io::ErrorKind::InvalidFilename.into()))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok(folder.canonicalize().map_err(io)?.join(name))
+}
+
+/// Refuses a file with further hard links: the locks and the log that stand beside one of its names say nothing to whoever
+/// opens another (SQLite, How To Corrupt An SQLite Database File, 2.5).
+fn check_names(path: &Path) -> Result<(), OpenError> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() && metadata.nlink() > 1 => {
+            Err(OpenError::SeveralNames { path: path.into(), names: metadata.nlink() })
+        }
+        // What else is wrong with it is found when it is opened.
+        _ => Ok(()),
+    }
+}
+
+/// Opens the file for its owner, and makes it if there is none. The path must be [`canonical`], and the lock held.
 pub(crate) fn open(path: &Path, producer: ProducerId, now_ms: i64) -> Result<(Connection, ProducerId), OpenError> {
+    check_names(path)?;
     create(path)
         .and_then(|()| settle(path))
         .map_err(|error| OpenError::Io { path: path.into(), detail: error.to_string() })?;

@@ -130,3 +130,40 @@ fn a_folder_that_does_not_exist_is_an_error_with_a_remedy() {
     assert!(matches!(error, OpenError::Io { .. }), "{error}");
     assert!(error.to_string().contains("check the folder"), "{error}");
 }
+
+#[tokio::test]
+async fn an_outbox_reached_by_two_names_has_one_owner() {
+    let (folder, outbox) = folder();
+    let first = open(&outbox);
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&outbox, &link).unwrap();
+    let error = Publisher::open(OutboxConfig::new(&link)).unwrap_err();
+    assert!(matches!(error, OpenError::InUse { .. }), "{error}");
+    let other_folder = folder.path().join("folder");
+    std::os::unix::fs::symlink(folder.path(), &other_folder).unwrap();
+    let error = Publisher::open(OutboxConfig::new(other_folder.join("outbox"))).unwrap_err();
+    assert!(matches!(error, OpenError::InUse { .. }), "{error}");
+    first.close().await;
+
+    // By the other name alone it is the same outbox, with the same files beside it.
+    let second = open(&link);
+    second.publish("t", "k", "{}").await.unwrap();
+    assert!(folder.path().join("outbox-wal").exists());
+    assert!(!folder.path().join("link.lock").exists());
+    second.close().await;
+    assert_eq!(events(&outbox).len(), 1);
+}
+
+#[tokio::test]
+async fn an_outbox_with_a_second_hard_link_is_refused() {
+    let (folder, outbox) = folder();
+    open(&outbox).close().await;
+    let link = folder.path().join("link");
+    std::fs::hard_link(&outbox, &link).unwrap();
+    for name in [&outbox, &link] {
+        let error = Publisher::open(OutboxConfig::new(name)).unwrap_err();
+        assert!(error.to_string().contains("2 names"), "{error}");
+    }
+    std::fs::remove_file(&link).unwrap();
+    open(&outbox).close().await;
+}
