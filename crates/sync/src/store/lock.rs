@@ -33,6 +33,28 @@ impl Lock {
     }
 }
 
+/// The store's one name, without symbolic links: lock, log and file must belong together. Where there is no file yet, its
+/// folder's name is what counts. A file with further hard links is refused, because nothing beside one of its names is
+/// seen by whoever opens another.
+pub(super) fn canonical(store: &Path) -> Result<PathBuf, StoreError> {
+    let failed = |error: std::io::Error| StoreError::ReadOnly { reason: format!("{}: {error}", store.display()) };
+    match store.canonicalize() {
+        Ok(path) => {
+            #[cfg(unix)]
+            if std::os::unix::fs::MetadataExt::nlink(&path.metadata().map_err(failed)?) > 1 && path.is_file() {
+                let reason = format!("{} has several names (hard links); remove all but one", path.display());
+                return Err(StoreError::ReadOnly { reason });
+            }
+            Ok(path)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && store.symlink_metadata().is_err() => {
+            let folder = store.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            Ok(folder.canonicalize().map_err(failed)?.join(store.file_name().unwrap_or_default()))
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
 fn beside(store: &Path) -> PathBuf {
     let mut name = store.file_name().unwrap_or_default().to_owned();
     name.push(".lock");

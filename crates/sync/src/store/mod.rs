@@ -61,6 +61,7 @@ impl Store {
     /// [`StoreError::InUse`] while another process, or another store of this one, writes it; [`StoreError::Newer`] for
     /// a file of a newer version; [`StoreError::Corrupt`] for one that is no SQLite file; otherwise what the disk says.
     pub fn open(path: &Path, durability: Durability, application: &mut dyn Apply) -> Result<Store, StoreError> {
+        let path = &*lock::canonical(path)?;
         let lock = lock::Lock::take(path)?;
         let mut connection = schema::open(path, durability)?;
         schema::migrate(&mut connection)?;

@@ -170,6 +170,21 @@ fn what_was_established_is_remembered() {
 }
 
 #[test]
+fn a_second_writer_by_another_name_is_refused() {
+    let (folder, path) = file();
+    let store = open(&path);
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&path, &link).expect("a link");
+    let error = Store::open(&link, Durability::Full, &mut EventLog).expect_err("in use");
+    assert!(matches!(error, StoreError::InUse { .. }), "{error}");
+    drop(store);
+    std::fs::remove_file(&link).expect("removed");
+    std::fs::hard_link(&path, &link).expect("a second name");
+    let error = Store::open(&link, Durability::Full, &mut EventLog).expect_err("two names");
+    assert!(error.to_string().contains("hard links"), "{error}");
+}
+
+#[test]
 fn a_second_writer_is_refused_and_a_reader_is_not() {
     let (_folder, path) = file();
     let mut store = open(&path);
