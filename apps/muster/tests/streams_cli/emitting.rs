@@ -10,7 +10,10 @@ use serde_json::json;
 #[test]
 fn events_of_a_file_and_of_stdin_are_confirmed_counted_and_there() {
     let plane = Plane::new();
-    let file = plane.person.file("events.ndjson", lines("run:1:events", 0..1_500) + &lines("run:2:events", 0..10));
+    // The streams' lines alternate at first.
+    let pair = |n: u64| lines("run:2:events", n..n + 1) + &lines("run:1:events", n..n + 1);
+    let text = (0..10).map(pair).collect::<String>() + &lines("run:1:events", 10..1_500);
+    let file = plane.person.file("events.ndjson", text);
     let summary = plane.person.run(&["emit", "--flush", &file]).json();
     assert_eq!(summary, json!({"emitted": 1_510, "confirmed": 1_510, "duplicates": 0, "parked": 0}));
     let more =

@@ -25,13 +25,13 @@ fn a_topic_a_stream_id_and_a_pattern_show_the_same_events() {
 #[test]
 fn a_line_of_json_has_the_producers_own_bytes_and_their_hash() {
     let plane = Plane::new();
-    plane.emit("{\"topic\":\"t\",\"kind\":\"k\",\"at\":\"2026-01-31T12:00:00.25Z\",\"payload\":{\"b\":1.0,\"a\":\"\\u00e9\"}}\n");
+    plane.emit("{\"topic\":\"t\",\"kind\":\"k\",\"at\":\"2026-01-31T12:00:00.25Z\",\"payload\":{\"b\":1.0,\"c\":1e21,\"a\":\"\\u00e9\"}}\n");
     let line = plane.person.run(&["tail", "-q", "--json", "--until-idle", "0.2", "t:"]).done();
     assert_eq!(line, "", "another topic");
     let line = plane.person.run(&["tail", "-q", "--json", "--until-idle", "0.2", "runtime.topic.t"]).done();
-    assert!(line.contains(r#""payload":{"a":"é","b":1}"#), "{line}");
+    assert!(line.contains(r#""payload":{"a":"é","b":1,"c":1e+21}"#), "{line}");
     let event = &json_lines(&line)[0];
-    let hash = muster_contract::hash::PayloadHash::of(r#"{"a":"é","b":1}"#.as_bytes()).to_string();
+    let hash = muster_contract::hash::PayloadHash::of(r#"{"a":"é","b":1,"c":1e+21}"#.as_bytes()).to_string();
     assert_eq!(event["payload_hash"], hash);
     assert_eq!(
         (&event["at"], &event["seq"], &event["kind"]),
@@ -69,6 +69,9 @@ fn a_store_has_each_event_once_and_the_next_run_prints_what_came_since() {
     plane.emit(&lines("run:a:events", 700..705));
     assert_eq!(run(), (700..705).collect::<Vec<_>>());
     assert_eq!(stored(&plane.person.path("s.db"), "runtime.run.a.events"), (0..705).collect::<Vec<_>>());
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(plane.person.path("s.db")).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "others cannot read what is in streams");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! What always holds: every table of ours begins with `muster_`, beside the application's; `PRAGMA user_version` is the
 //! application's. Numbers of 64 bits stand as SQLite's signed ones, bit for bit.
 
+use std::fs::OpenOptions;
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
@@ -23,6 +24,7 @@ const TABLES: &str = "
 ";
 
 pub(super) fn open(path: &Path, durability: Durability) -> Result<Connection, StoreError> {
+    make_private(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(ms(SQLITE_BUSY_MS_MAX))?;
@@ -41,6 +43,16 @@ pub(super) fn open(path: &Path, durability: Durability) -> Result<Connection, St
     connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+/// Makes the file where there is none, for its owner alone: what is in streams is not everybody's to read. SQLite gives
+/// its `-wal` and `-shm` the same rights. Whatever goes wrong here, SQLite meets it next and says it.
+fn make_private(path: &Path) {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let _ = options.open(path);
 }
 
 /// Makes the tables where there are none.
