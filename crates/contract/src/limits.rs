@@ -47,3 +47,16 @@ const _: () = assert!(PAYLOAD_BYTES_MAX + KIND_BYTES_MAX <= BATCH_BYTES_MAX);
 const _: () = assert!(BATCH_EVENTS_MAX < u32::MAX as usize);
 // The first wait is not the longest: backoff grows.
 const _: () = assert!(0 < BACKOFF_FIRST_MS && BACKOFF_FIRST_MS < BACKOFF_MAX_MS);
+
+/// How far ahead of ours the clock may go that wrote a token's `nbf` and `iat`, in seconds (RFC 7519 section 4.1.5 allows
+/// "some small leeway"). A token's end has none: grants end on time.
+pub const CLOCK_LEEWAY_S: i64 = 60;
+
+/// The longest life of a token that a module takes, in seconds: a revocation is remembered for this long.
+pub const TOKEN_LIFETIME_MAX_S: i64 = 3_600;
+
+/// The most stream patterns that a token may name: each is compared at each request.
+pub const TOKEN_PATTERNS_MAX: usize = 32;
+
+// What is not valid yet must not outlive the memory of its revocation by much.
+const _: () = assert!(CLOCK_LEEWAY_S < TOKEN_LIFETIME_MAX_S);

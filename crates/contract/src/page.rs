@@ -181,6 +181,19 @@ pub struct ProducerState {
     pub number: u64,
     /// The stream's head.
     pub head: u64,
+    /// SHA-256 of that event's payload; 0 if there is none, or if retention has deleted it.
+    pub hash: WireHash,
+    /// When that event happened, by the producer's clock; the start of 1970 where `hash` is 0. With the hash it tells a
+    /// producer that was restored from an older copy that this number is another event's.
+    pub at: Timestamp,
+}
+
+impl ProducerState {
+    /// What is said of a stream of which nothing of the producer is held.
+    #[must_use]
+    pub fn without_event(epoch: u64, number: u64, head: u64) -> ProducerState {
+        ProducerState { epoch, number, head, hash: WireHash::ZERO, at: Timestamp::UNIX_EPOCH }
+    }
 }
 
 /// A cursor from which the stream cannot be read on, and what it can be read from.

@@ -4,59 +4,13 @@
 //! this crate makes a grant any other way but from a client's registration, which an administrator wrote.
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::str::FromStr;
 
 use muster_contract::pattern::StreamPattern;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{PATTERN_BYTES_MAX, PATTERNS_MAX};
 
-/// One permission, as `oa_sync_scopes` names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Scope {
-    /// Follow streams.
-    #[serde(rename = "sync.read")]
-    SyncRead,
-    /// Append to streams.
-    #[serde(rename = "sync.write")]
-    SyncWrite,
-    /// Write a stream's snapshot.
-    #[serde(rename = "sync.snapshot")]
-    SyncSnapshot,
-    /// See who is connected.
-    #[serde(rename = "presence.read")]
-    PresenceRead,
-}
-
-impl Scope {
-    /// Every scope.
-    pub const ALL: [Scope; 4] = [Scope::SyncRead, Scope::SyncWrite, Scope::SyncSnapshot, Scope::PresenceRead];
-
-    /// The scope as it is written in tokens and requests.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Scope::SyncRead => "sync.read",
-            Scope::SyncWrite => "sync.write",
-            Scope::SyncSnapshot => "sync.snapshot",
-            Scope::PresenceRead => "presence.read",
-        }
-    }
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Scope {
-    type Err = GrantError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Scope::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or(GrantError::UnknownScope)
-    }
-}
+pub use muster_contract::scope::Scope;
 
 /// Scopes, and the streams they are good for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,6 +111,10 @@ impl Grant {
     }
 }
 
+fn scope(word: &str) -> Result<Scope, GrantError> {
+    word.parse().map_err(|_| GrantError::UnknownScope)
+}
+
 /// The patterns without those that another one of them covers.
 fn without_covered(streams: Vec<StreamPattern>) -> Vec<StreamPattern> {
     let mut kept: Vec<StreamPattern> = Vec::new();
@@ -188,7 +146,7 @@ impl Wanted {
     /// # Errors
     /// An unknown scope, a malformed pattern, or too many of them.
     pub fn of_words(scopes: Option<Vec<&str>>, streams: Option<Vec<&str>>) -> Result<Wanted, GrantError> {
-        let scopes = scopes.map(|words| words.into_iter().map(Scope::from_str).collect()).transpose()?;
+        let scopes = scopes.map(|words| words.into_iter().map(scope).collect()).transpose()?;
         let streams = match streams {
             Some(words) if words.len() > PATTERNS_MAX => return Err(GrantError::TooManyPatterns),
             Some(words) => {

@@ -127,3 +127,6 @@ const _: () = assert!(PATTERN_BYTES_MAX * 4 / 3 + 2_048 < CREDENTIAL_BYTES_MAX);
 const _: () = assert!(OUTBOX_POLL_MS + 2 * DELIVERY_TIMEOUT_MS + DELIVERY_BACKOFF_MIN_MS <= 5_000);
 const _: () = assert!(DELIVERY_BACKOFF_MIN_MS <= DELIVERY_BACKOFF_MAX_MS);
 const _: () = assert!(HASH_WAIT.as_millis() < REQUEST_TIMEOUT.as_millis());
+// What is issued is what modules take.
+const _: () = assert!(ACCESS_LIFETIME_MAX_S <= muster_contract::limits::TOKEN_LIFETIME_MAX_S);
+const _: () = assert!(PATTERNS_MAX <= muster_contract::limits::TOKEN_PATTERNS_MAX);

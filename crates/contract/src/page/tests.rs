@@ -37,7 +37,8 @@ fn every_answer_comes_back_as_it_went() {
     let at = Timestamp::UNIX_EPOCH;
     check(Some(Snapshot { epoch: 1, seq: 2, payload: "{}".into(), hash: wire_hash(&[1; 32]), mark: 3, at }));
     check(None::<Snapshot>);
-    check(vec![ProducerState { epoch: 0, number: 0, head: 0 }]);
+    check(vec![ProducerState::without_event(0, 0, 0)]);
+    check(vec![ProducerState { epoch: 1, number: 2, head: 3, hash: wire_hash(&[4; 32]), at }]);
 }
 
 #[test]
