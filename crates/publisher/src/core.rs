@@ -18,7 +18,7 @@
 //! | unknown | there are events, and a connection | asking |
 //! | asking | the host answers | ready; saving, where numbers change; parked, where they contradict each other |
 //! | saving | the outbox has written | ready |
-//! | ready | a call is refused, or the first one of an unknown epoch accepted | draining |
+//! | ready | a call is refused or cannot be read, or the first one of an unknown epoch accepted | draining |
 //! | draining | no call is under way any more | unknown, waiting or parked |
 //! | waiting | its time has come | unknown |
 //! | parked | a person resets it | unknown |
@@ -40,7 +40,7 @@ mod words;
 
 use stream::{Phase, Stream};
 pub use words::{
-    Action, CallId, Counters, Event, HostState, Refusal, State, Status, StreamNo, StreamRecord, producer_of,
+    Action, CallId, Counters, Event, HostEvent, HostState, Refusal, State, Status, StreamNo, StreamRecord, producer_of,
 };
 
 /// How a core batches and how much it has under way. The defaults are in [`crate::limits`].
@@ -102,8 +102,13 @@ enum Link {
     Off,
     Connecting,
     Up,
-    Backoff { until: Duration },
-    Blocked,
+    Backoff {
+        until: Duration,
+    },
+    /// As `Backoff`, but the next attempt is hardly expected to help.
+    Blocked {
+        until: Duration,
+    },
 }
 
 /// The sender's mind. See the module's page.
@@ -111,6 +116,8 @@ enum Link {
 pub struct Core {
     config: CoreConfig,
     link: Link,
+    /// Whether the last attempt met what only a person can mend, and the present one is to see whether it is.
+    blocked: bool,
     /// Failed attempts to connect since a host last answered a call.
     attempts: u32,
     last_error: Option<String>,
@@ -151,6 +158,7 @@ impl Core {
         Core {
             config,
             link: Link::Off,
+            blocked: false,
             attempts: 0,
             last_error: None,
             session: 0,
@@ -193,10 +201,10 @@ impl Core {
             Event::NotTaken { call, damaged, message } => {
                 self.not_taken(now, random, call, damaged, message, &mut actions);
             }
-            Event::Accepted { call } => self.accepted(now, random, call),
+            Event::Accepted { call } => self.accepted(now, random, call, &mut actions),
             Event::Refused { call, refusal } => self.refused(now, random, call, refusal, &mut actions),
             Event::States { call, states } => self.states(now, random, call, &states, &mut actions),
-            Event::Saved { stream, ok } => self.saved(now, random, stream, ok),
+            Event::Saved { stream, ok } => self.saved(now, random, stream, ok, &mut actions),
             Event::Forgotten { ok } => self.forgotten(now, ok),
             Event::Tick => {}
         }
@@ -211,8 +219,8 @@ impl Core {
     /// When [`Event::Tick`] is due next; `None` while only an answer can change anything.
     pub fn next_deadline(&self) -> Option<Duration> {
         let reconnect = match self.link {
-            Link::Backoff { until } => Some(until),
-            Link::Off | Link::Connecting | Link::Up | Link::Blocked => None,
+            Link::Backoff { until } | Link::Blocked { until } => Some(until),
+            Link::Off | Link::Connecting | Link::Up => None,
         };
         let stream = self.timers.first().map(|(due, _)| *due);
         let forget = (self.forgetting.is_empty() && !self.to_forget.is_empty()).then_some(self.forget_not_before);
@@ -225,11 +233,13 @@ impl Core {
         Status {
             state: match self.link {
                 Link::Off => State::Off,
+                // Until the attempt has shown that it is mended.
+                Link::Connecting if self.blocked => State::Blocked { until: Duration::ZERO },
                 Link::Connecting => State::Connecting,
                 Link::Up if self.pending.is_empty() => State::Idle,
                 Link::Up => State::Sending,
                 Link::Backoff { until } => State::Backoff { until },
-                Link::Blocked => State::Blocked,
+                Link::Blocked { until } => State::Blocked { until },
             },
             attempts: self.attempts,
             last_error: self.last_error.clone(),
@@ -265,8 +275,25 @@ impl Core {
         self.index(now, record.no);
     }
 
-    fn reset(&mut self, now: Duration, record: StreamRecord) {
+    fn reset(&mut self, now: Duration, mut record: StreamRecord) {
+        // Nothing is under way for a stream that a person may decide about. Should there be, its answers are not for what
+        // comes now.
+        let old: Vec<CallId> = self
+            .calls
+            .iter()
+            .filter(|(_, call)| matches!(call, Call::Append { stream, .. } if *stream == record.no))
+            .map(|(call, _)| *call)
+            .collect();
+        for call in old {
+            self.end_append(call);
+        }
         self.to_forget.remove(&record.no);
+        // What the host has confirmed stays so, whether the disk has heard of it before the person or not.
+        let confirmed = self.confirmed(record.no).unwrap_or(0).min(record.last);
+        if confirmed > record.confirmed {
+            record.confirmed = confirmed;
+            self.to_forget.insert(record.no);
+        }
         self.unindex(record.no);
         self.streams.insert(record.no, Stream::new(record, now));
         self.index(now, record.no);
@@ -274,7 +301,7 @@ impl Core {
 
     /// What is due.
     fn time(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        if let Link::Backoff { until } = self.link
+        if let Link::Backoff { until } | Link::Blocked { until } = self.link
             && until <= now
         {
             self.connect(actions);

@@ -72,7 +72,8 @@ pub enum SenderState {
     Idle,
     /// Not connected, until the next attempt.
     Backoff,
-    /// Not connected, until a person has changed something and [`crate::Publisher::retry_now`] is called.
+    /// Not connected, until a person has changed something: the token, the name, the host. It is looked for about once a
+    /// minute; [`crate::Publisher::retry_now`] looks at once.
     Blocked,
 }
 
@@ -84,7 +85,7 @@ impl From<State> for SenderState {
             State::Sending => SenderState::Sending,
             State::Idle => SenderState::Idle,
             State::Backoff { .. } => SenderState::Backoff,
-            State::Blocked => SenderState::Blocked,
+            State::Blocked { .. } => SenderState::Blocked,
         }
     }
 }
@@ -119,7 +120,7 @@ impl PublisherStatus {
             state: status.state.into(),
             attempts: status.attempts,
             next_attempt_in: match status.state {
-                State::Backoff { until } => Some(until.saturating_sub(now)),
+                State::Backoff { until } | State::Blocked { until } => Some(until.saturating_sub(now)),
                 _ => None,
             },
             last_error: status.last_error,

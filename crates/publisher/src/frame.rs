@@ -6,11 +6,14 @@
 
 #[cfg(test)]
 use muster_contract::page::NewEvent;
-use muster_contract::page::wire_hash;
+use muster_contract::page::{WireHash, wire_hash};
 use spacetimedb_lib::Timestamp;
 use spacetimedb_sats::bsatn;
 
 use crate::limits::EVENT_OVERHEAD_BYTES;
+
+/// What stands behind an event's texts: hash and time.
+const STAMP_BYTES: usize = 32 + 8;
 
 /// Bytes that are no chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -93,6 +96,17 @@ pub(crate) fn part(chunk: &[u8], skip: u64, room: Room) -> Result<Part<'_>, Dama
     Ok(Part { events, bytes, data: &start[..start.len() - rest.len()] })
 }
 
+/// Payload hash and time of a chunk's event `index`, counted from 0.
+///
+/// # Errors
+/// [`DamagedChunk`], also where there is no such event.
+pub(crate) fn stamp(chunk: &[u8], index: u64) -> Result<(WireHash, Timestamp), DamagedChunk> {
+    let part = part(chunk, index, Room { events: 1, bytes: 0, is_empty: true })?;
+    let damaged = DamagedChunk { at: chunk.len() };
+    let mut stamp = part.data.get(part.data.len().wrapping_sub(STAMP_BYTES)..).ok_or(damaged)?;
+    bsatn::from_reader(&mut stamp).map_err(|_| damaged)
+}
+
 /// The events of a chunk, decoded.
 ///
 /// # Errors
@@ -150,6 +164,18 @@ mod tests {
     }
 
     const ROOMY: Room = Room { events: 9, bytes: 99, is_empty: true };
+
+    #[test]
+    fn the_stamp_of_each_event_is_found() {
+        let mut all = Vec::new();
+        let at = Timestamp::from_micros_since_unix_epoch;
+        encode(&mut all, "k", "1", &[1; 32], at(10));
+        encode(&mut all, "kind", "[2,2]", &[2; 32], at(20));
+        assert_eq!(stamp(&all, 0), Ok((wire_hash(&[1; 32]), at(10))));
+        assert_eq!(stamp(&all, 1), Ok((wire_hash(&[2; 32]), at(20))));
+        assert!(stamp(&all, 2).is_err());
+        assert!(stamp(&all[..all.len() - 1], 1).is_err());
+    }
 
     #[test]
     fn damage_is_found_by_the_lengths() {

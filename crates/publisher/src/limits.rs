@@ -50,6 +50,10 @@ pub const PENDING_STREAMS_MAX: usize = 20_000;
 /// Final refusals in a row, of whatever codes, without an accepted event between, after which a stream is parked.
 pub const FINAL_REFUSALS_MAX: u32 = 3;
 
+/// How long a sender that only a person can help waits before it looks whether somebody did, in milliseconds, a quarter more
+/// or less.
+pub const BLOCKED_RETRY_MS: u64 = 60_000;
+
 /// Events in one call of `publish_many`.
 pub const PUBLISH_EVENTS_MAX: usize = 10_000;
 

@@ -1,6 +1,6 @@
 //! Events come in: once, in order, whole batches or nothing.
 
-use muster_contract::page::{NewEvent, ProducerState};
+use muster_contract::page::{NewEvent, ProducerState, StoredEvent};
 use muster_contract::{Code, Refusal};
 
 use crate::lane::{ADA, Append, BOB, Lane, Session, event, events, hash_of, ok, payloads, refused};
@@ -152,12 +152,16 @@ async fn two_producers_share_a_stream_and_each_counts_for_itself() {
     assert_eq!(who, [(first, 1), (first, 2), (second, 1), (second, 2), (second, 3), (first, 3)]);
     let epoch = page.epoch;
     let states = ok(ada.states(ADA, &["a", "not.there"]).await);
-    let nothing = ProducerState { epoch: 0, number: 0, head: 0 };
-    assert_eq!(states, [ProducerState { epoch, number: 3, head: 6 }, nothing]);
-    assert_eq!(ok(bob.states(BOB, &["a"]).await), [ProducerState { epoch, number: 3, head: 6 }]);
+    let nothing = ProducerState::without_event(0, 0, 0);
+    let of = |seq: usize| {
+        let StoredEvent { hash, at, .. } = page.events[seq - 1];
+        ProducerState { epoch, number: 3, head: 6, hash, at }
+    };
+    assert_eq!(states, [of(6), nothing]);
+    assert_eq!(ok(bob.states(BOB, &["a"]).await), [of(5)]);
     // A producer that nobody has seen has sent nothing.
     let unknown = "00000000000000000000000000000001";
-    assert_eq!(ok(bob.states(unknown, &["a"]).await), [ProducerState { epoch, number: 0, head: 6 }]);
+    assert_eq!(ok(bob.states(unknown, &["a"]).await), [ProducerState::without_event(epoch, 0, 6)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

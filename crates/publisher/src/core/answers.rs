@@ -36,15 +36,11 @@ impl Core {
     ) {
         let Some((no, first, _)) = self.end_append(call) else { return };
         let code = if damaged { "outbox_damaged" } else { "outbox_unreadable" };
-        let refusal = Refusal { code: code.into(), message };
-        if damaged {
-            return self.park(now, no, refusal, actions);
-        }
-        self.drain(no, first, refusal);
-        self.settle(now, random, no);
+        self.drain(no, first, Refusal { code: code.into(), message });
+        self.settle(now, random, no, actions);
     }
 
-    pub(super) fn accepted(&mut self, now: Duration, random: u64, call: CallId) {
+    pub(super) fn accepted(&mut self, now: Duration, random: u64, call: CallId, actions: &mut Vec<Action>) {
         let Some((no, first, count)) = self.end_append(call) else { return };
         self.proven();
         self.counters.accepted_calls += 1;
@@ -57,12 +53,16 @@ impl Core {
             stream.finals = 0;
             match stream.phase {
                 // The epoch under which the stream was made can be asked now.
-                Phase::Ready if stream.record.epoch == 0 => stream.phase = Phase::Draining,
-                Phase::Ready => stream.refusal = None,
+                Phase::Ready => {
+                    stream.refusal = None;
+                    if stream.record.epoch == 0 {
+                        stream.phase = Phase::Draining;
+                    }
+                }
                 _ => {}
             }
         }
-        self.settle(now, random, no);
+        self.settle(now, random, no, actions);
     }
 
     pub(super) fn refused(
@@ -84,7 +84,7 @@ impl Core {
             return self.park(now, no, refusal, actions);
         }
         self.drain(no, first, refusal);
-        self.settle(now, random, no);
+        self.settle(now, random, no, actions);
     }
 
     /// The question itself was refused. Asked with others, a stream may suffer for another one.
@@ -106,7 +106,7 @@ impl Core {
                 stream.phase = Phase::Ready;
                 let first = stream.next;
                 self.drain(no, first, refusal.clone());
-                self.settle(now, random, no);
+                self.settle(now, random, no, actions);
             }
         }
     }
@@ -131,7 +131,7 @@ impl Core {
                 stream.phase = Phase::Ready;
                 let first = stream.next;
                 self.drain(no, first, Refusal { code: "internal".into(), message });
-                self.settle(now, random, no);
+                self.settle(now, random, no, actions);
                 continue;
             };
             match compare(&stream.record, *host) {
@@ -155,7 +155,7 @@ impl Core {
         }
     }
 
-    pub(super) fn saved(&mut self, now: Duration, random: u64, no: StreamNo, ok: bool) {
+    pub(super) fn saved(&mut self, now: Duration, random: u64, no: StreamNo, ok: bool, actions: &mut Vec<Action>) {
         let now_session = self.session;
         let Some(stream) = self.streams.get_mut(&no) else { return };
         let Phase::Saving { record, session } = stream.phase else { return };
@@ -164,7 +164,7 @@ impl Core {
             let first = stream.next;
             let message = "the outbox could not write the stream's new numbers".into();
             self.drain(no, first, Refusal { code: "outbox_unwritable".into(), message });
-            return self.settle(now, random, no);
+            return self.settle(now, random, no, actions);
         }
         self.counters.rebased += u64::from(stream.record.generation != record.generation);
         self.counters.epochs += u64::from(stream.record.epoch != 0 && stream.record.epoch != record.epoch);
@@ -218,18 +218,24 @@ impl Core {
     }
 
     /// Goes on with a stream whose calls are all answered.
-    fn settle(&mut self, now: Duration, random: u64, no: StreamNo) {
+    fn settle(&mut self, now: Duration, random: u64, no: StreamNo, actions: &mut Vec<Action>) {
         if let Some(stream) = self.streams.get_mut(&no)
             && stream.phase == Phase::Draining
             && stream.calls == 0
         {
             stream.rewind();
+            stream.refused_at = 0;
             let class = stream.refusal.as_ref().map(Refusal::class);
+            if class == Some(Class::Damaged)
+                && let Some(refusal) = stream.refusal.clone()
+            {
+                return self.park(now, no, refusal, actions);
+            }
             // The first time, what a question may clear up is asked about at once.
             let wait_from = match class {
                 None => u32::MAX,
                 Some(Class::Passing) => 0,
-                Some(Class::Epoch | Class::Final) => 1,
+                Some(Class::Epoch | Class::Final | Class::Damaged) => 1,
             };
             stream.finals += u32::from(class == Some(Class::Final));
             stream.phase = match stream.attempts.checked_sub(wait_from) {
@@ -237,7 +243,6 @@ impl Core {
                 None => Phase::Unknown,
             };
             stream.attempts = stream.attempts.saturating_add(u32::from(class.is_some()));
-            stream.refused_at = 0;
         }
         self.index(now, no);
     }
@@ -253,7 +258,7 @@ impl Core {
     }
 
     /// Ends a call of `append_events`: its stream, its first local number, and how many events it had, if they were read.
-    fn end_append(&mut self, call: CallId) -> Option<(StreamNo, u64, Option<u32>)> {
+    pub(super) fn end_append(&mut self, call: CallId) -> Option<(StreamNo, u64, Option<u32>)> {
         let Call::Append { .. } = self.calls.get(&call)? else { return None };
         let Some(Call::Append { stream: no, first, count, events, bytes }) = self.calls.remove(&call) else {
             return None;

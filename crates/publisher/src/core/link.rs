@@ -1,7 +1,8 @@
 //! The connection: when to make it, and what its end means.
 //!
 //! What always holds: attempts come after [`muster_contract::backoff`]'s waits, which start again only after a host has
-//! answered a call, so that a host that greets and drops everybody is not hammered.
+//! answered a call, so that a host that greets and drops everybody is not hammered. What only a person can mend is tried
+//! again too, much more slowly: a database may be published later, and a token be trusted again.
 
 use std::time::Duration;
 
@@ -9,7 +10,13 @@ use muster_contract::backoff;
 
 use super::stream::Phase;
 use super::{Action, Core, Link, StreamNo};
-use crate::limits::ms;
+use crate::limits::{BLOCKED_RETRY_MS, ms};
+
+/// How long until it is looked whether what only a person can mend is mended: from three quarters of the time to five
+/// quarters, so that many publishers of one host do not come together.
+fn blocked_wait(random: u64) -> Duration {
+    ms(BLOCKED_RETRY_MS / 4 * 3 + random % (BLOCKED_RETRY_MS / 2 + 1))
+}
 
 impl Core {
     pub(super) fn start(&mut self, actions: &mut Vec<Action>) {
@@ -23,13 +30,15 @@ impl Core {
             actions.push(Action::Disconnect { connection: self.session });
         }
         self.link = Link::Off;
+        self.blocked = false;
         self.attempts = 0;
         self.last_error = None;
         self.drop_calls();
     }
 
     pub(super) fn retry_now(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        if matches!(self.link, Link::Backoff { .. } | Link::Blocked) {
+        if matches!(self.link, Link::Backoff { .. } | Link::Blocked { .. }) {
+            self.blocked = false;
             self.connect(actions);
         }
         let waiting: Vec<StreamNo> = self
@@ -55,6 +64,7 @@ impl Core {
             return;
         }
         self.link = Link::Up;
+        self.blocked = false;
         self.last_error = None;
         self.counters.connections += 1;
         let all: Vec<StreamNo> = self.pending.iter().copied().collect();
@@ -77,8 +87,9 @@ impl Core {
             let wait = ms(backoff::wait_ms(self.attempts, random));
             Link::Backoff { until: now + wait }
         } else {
-            Link::Blocked
+            Link::Blocked { until: now + blocked_wait(random) }
         };
+        self.blocked = !retryable;
         self.attempts = self.attempts.saturating_add(1);
         self.drop_calls();
     }

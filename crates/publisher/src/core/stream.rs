@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::CoreConfig;
-use super::words::{HostState, Refusal, StreamRecord};
+use super::words::{HostEvent, HostState, Refusal, StreamRecord};
 use crate::limits::FINAL_REFUSALS_MAX;
 
 /// Where a stream is. The table of moves is on the page of [`super`].
@@ -109,6 +109,8 @@ pub(super) enum Class {
     Epoch,
     /// It will come again: park.
     Final,
+    /// The outbox cannot be read there, now or later: park, once nothing is under way any more.
+    Damaged,
     /// It may be over by itself, or after somebody changed a grant: try again, more and more slowly.
     Passing,
 }
@@ -116,6 +118,7 @@ pub(super) enum Class {
 impl Refusal {
     pub(super) fn class(&self) -> Class {
         match self.code.as_str() {
+            "outbox_damaged" => Class::Damaged,
             "epoch_changed" | "stale_cursor" => Class::Epoch,
             "sequence_conflict"
             | "producer_hole"
@@ -148,24 +151,33 @@ pub(super) enum Numbers {
 /// Compares what the outbox holds of a stream with the host's word.
 pub(super) fn compare(record: &StreamRecord, host: HostState) -> Numbers {
     // The host knows nothing of the next counting, so it begins behind what is confirmed, with 1.
-    let renumbered = StreamRecord {
+    let renumbered = |confirmed| StreamRecord {
         epoch: host.epoch,
         generation: record.generation.wrapping_add(1),
-        base: record.confirmed,
+        base: confirmed,
+        confirmed,
         renumber: false,
         ..*record
     };
-    if record.renumber {
-        return Numbers::Renumbered(renumbered);
-    }
     let known = record.base.saturating_add(host.number);
-    if known > record.last {
+    let is_news = known > record.confirmed;
+    if record.renumber {
+        // Whatever a person accepted, what the host has of the outbox's own events need not go out again.
+        let is_own = is_news && known <= record.last && host.event == HostEvent::Own;
+        return Numbers::Renumbered(renumbered(if is_own { known } else { record.confirmed }));
+    }
+    if known > record.last || (is_news && host.event == HostEvent::Other) {
         return Numbers::Contradicted(ahead(record, host));
     }
     if known < record.confirmed {
-        // Another stream of the same name counts anew; so does one whose epoch nobody had learnt yet.
-        let is_another = record.epoch == 0 || record.epoch != host.epoch;
-        return if is_another { Numbers::Renumbered(renumbered) } else { Numbers::Contradicted(behind(record, host)) };
+        // Another stream of the same name counts anew; so does one whose epoch nobody had learnt yet. One that knows
+        // this counting is the same stream, whatever its epoch.
+        let is_another = host.number == 0 && (record.epoch == 0 || record.epoch != host.epoch);
+        return if is_another {
+            Numbers::Renumbered(renumbered(record.confirmed))
+        } else {
+            Numbers::Contradicted(behind(record, host))
+        };
     }
     if host.epoch == record.epoch {
         return Numbers::Confirmed(known);
@@ -176,23 +188,30 @@ pub(super) fn compare(record: &StreamRecord, host: HostState) -> Numbers {
 
 fn behind(record: &StreamRecord, host: HostState) -> Refusal {
     let confirmed = record.wire_number(record.confirmed).unwrap_or(0);
+    let lost = record.base.saturating_add(host.number) + 1;
     Refusal {
         code: "host_behind_outbox".into(),
         message: format!(
             "the host has this producer's events up to {}, and had confirmed {confirmed}: it was restored from an older \
-             copy, and the events between are gone from the outbox; accept the loss to go on with the next event",
-            host.number
+             copy, and the events {lost} to {} of this stream are gone from the outbox; accept the loss to go on with the \
+             next event",
+            host.number, record.confirmed
         ),
     }
 }
 
 fn ahead(record: &StreamRecord, host: HostState) -> Refusal {
     let last = record.wire_number(record.last).unwrap_or(0);
+    let found = if host.event == HostEvent::Other {
+        "and the last of them is not the one that the outbox has under this number".to_string()
+    } else {
+        format!("and the outbox never gave a number above {last}")
+    };
     Refusal {
         code: "outbox_behind_host".into(),
         message: format!(
-            "the host has this producer's events up to {}, and the outbox never gave a number above {last}: the outbox was \
-             restored from an older copy; accept the loss to send what it holds as new events, some perhaps twice",
+            "the host has this producer's events up to {}, {found}: the outbox was restored from an older copy; accept the \
+             loss to send what it holds as new events, some perhaps twice",
             host.number
         ),
     }

@@ -72,7 +72,7 @@ fn record(confirmed: u64, last: u64) -> StreamRecord {
 }
 
 const fn host(epoch: u64, number: u64) -> HostState {
-    HostState { epoch, number }
+    HostState { epoch, number, event: HostEvent::Unknown }
 }
 
 /// The call of the one question among these actions.
@@ -278,10 +278,27 @@ fn what_only_a_person_can_mend_blocks_until_somebody_says_so() {
     let mut talk = Talk::new();
     talk.on(Event::Start);
     talk.on(Event::Disconnected { connection: 1, retryable: false, message: "no such database".into() });
-    assert_eq!(talk.core.status().state, State::Blocked);
+    assert!(matches!(talk.core.status().state, State::Blocked { .. }));
     assert_eq!(talk.core.status().last_error.as_deref(), Some("no such database"));
-    assert_eq!((talk.core.next_deadline(), talk.after(Duration::from_secs(99_999))), (None, vec![]));
+    assert_eq!(talk.after(Duration::from_secs(44)), []);
     assert_eq!(talk.on(Event::RetryNow), [Action::Connect { connection: 2 }]);
+    assert_eq!(talk.core.status().state, State::Connecting);
+}
+
+#[test]
+fn what_only_a_person_can_mend_is_looked_at_again_slowly_and_says_blocked_until_it_is_mended() {
+    let mut talk = Talk::new();
+    talk.on(Event::Start);
+    talk.on(Event::Disconnected { connection: 1, retryable: false, message: "401".into() });
+    assert_eq!(talk.after(Duration::from_secs(75)), [Action::Connect { connection: 2 }]);
+    assert!(matches!(talk.core.status().state, State::Blocked { .. }));
+    talk.on(Event::Disconnected { connection: 2, retryable: false, message: "401".into() });
+    let State::Blocked { until } = talk.core.status().state else { panic!("not blocked") };
+    assert!(until >= talk.now + Duration::from_secs(45), "{until:?}");
+    assert_eq!(talk.core.next_deadline(), Some(until));
+    assert_eq!(talk.after(Duration::from_secs(75)), [Action::Connect { connection: 3 }]);
+    talk.on(Event::Connected { connection: 3 });
+    assert_eq!(talk.core.status().state, State::Idle);
 }
 
 #[test]

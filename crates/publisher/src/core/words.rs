@@ -51,7 +51,8 @@ impl StreamRecord {
 
     /// How many events are not confirmed.
     pub const fn pending(&self) -> u64 {
-        self.last - self.confirmed
+        // A damaged row may say anything.
+        self.last.saturating_sub(self.confirmed)
     }
 }
 
@@ -64,13 +65,27 @@ pub struct Refusal {
     pub message: String,
 }
 
-/// What the host says of a stream: [`muster_contract::page::ProducerState`] without what the core does not use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whose event the host has under the last number that it accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HostEvent {
+    /// Nobody can say: the host does not hold the event any more, or the outbox does not.
+    #[default]
+    Unknown,
+    /// The one that the outbox has under that number: payload and time are the same.
+    Own,
+    /// Another one. The outbox was restored from an older copy, and has given numbers again.
+    Other,
+}
+
+/// What the host says of a stream: [`muster_contract::page::ProducerState`] as the core needs it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HostState {
     /// The stream's epoch; 0 if there is no such stream.
     pub epoch: u64,
     /// The last number accepted of this producer; 0 for none.
     pub number: u64,
+    /// Whose event that is. It matters only where the outbox has not heard yet that the number was accepted.
+    pub event: HostEvent,
 }
 
 /// What happens.
@@ -228,8 +243,11 @@ pub enum State {
         /// When it comes, as a time of [`super::Core::on`].
         until: Duration,
     },
-    /// Not connected, and no attempt comes before a person has changed something.
-    Blocked,
+    /// Not connected, until somebody has changed something. That is looked for slowly.
+    Blocked {
+        /// When the next attempt comes, as a time of [`super::Core::on`].
+        until: Duration,
+    },
 }
 
 /// What the core tells of itself.

@@ -9,6 +9,7 @@ use spacetimedb_sats::bsatn;
 
 use crate::core::{CallId, Event, HostState, Refusal};
 use crate::limits::WORDS_BYTES_MAX;
+use crate::outbox::reader::ReadError;
 
 /// How a call ended.
 pub(super) enum Ended {
@@ -28,28 +29,36 @@ pub(super) fn append_ended(call: CallId, result: Result<ReducerReply, CallError>
     }
 }
 
-pub(super) fn ask_ended(call: CallId, result: Result<ProcedureReply, CallError>) -> Ended {
+/// What the host says of the streams, or how else the call ended.
+pub(super) fn ask_ended(call: CallId, result: Result<ProcedureReply, CallError>) -> Result<Vec<ProducerState>, Ended> {
     let bytes = match result {
         Ok(ProcedureReply { outcome: CallOutcome::Returned(bytes), .. }) => bytes,
-        Ok(reply) => return refused(call, &reply.outcome.message().unwrap_or_default()),
-        Err(error) => return failed(call, error),
+        Ok(reply) => return Err(refused(call, &reply.outcome.message().unwrap_or_default())),
+        Err(error) => return Err(failed(call, error)),
     };
     let answer = bsatn::from_slice::<Vec<u8>>(&bytes)
         .map_err(|error| error.to_string())
         .and_then(|bytes| Answer::<Vec<ProducerState>>::from_bytes(&bytes).map_err(|error| error.to_string()));
     match answer {
-        Ok(Answer::Ok(states)) => {
-            let states = states.iter().map(|state| HostState { epoch: state.epoch, number: state.number }).collect();
-            Ended::With(Event::States { call, states })
-        }
-        Ok(Answer::Refused(words)) => refused(call, &words),
-        Ok(Answer::Stale(stale)) => refused(call, &format!("an answer about cursors ({})", stale.reason)),
-        Err(error) => refused(call, &error),
+        Ok(Answer::Ok(states)) => Ok(states),
+        Ok(Answer::Refused(words)) => Err(refused(call, &words)),
+        Ok(Answer::Stale(stale)) => Err(refused(call, &format!("an answer about cursors ({})", stale.reason))),
+        Err(error) => Err(refused(call, &error)),
     }
 }
 
 fn refused(call: CallId, words: &str) -> Ended {
     Ended::With(Event::Refused { call, refusal: refusal(words) })
+}
+
+/// The host's word on streams, beside what the outbox holds under the same numbers.
+pub(super) fn compared(call: CallId, states: Result<Vec<HostState>, ReadError>) -> Ended {
+    match states {
+        Ok(states) => Ended::With(Event::States { call, states }),
+        Err(ReadError::Damaged(message) | ReadError::Unreadable(message)) => {
+            Ended::With(Event::Refused { call, refusal: Refusal { code: "outbox_unreadable".into(), message } })
+        }
+    }
 }
 
 /// A refusal as the module writes them; anything else is something that failed inside the host.

@@ -2,11 +2,12 @@
 //!
 //! What always holds: requests are answered in order, each by its own channel; the thread ends when nobody can ask.
 
+use muster_contract::page::ProducerState;
 use muster_contract::producer::ProducerId;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::core::{StreamNo, StreamRecord};
+use crate::core::{HostState, StreamNo, StreamRecord};
 use crate::limits::CALLS_MAX;
 use crate::outbox::reader::{self, Batch, ReadError, Wanted};
 
@@ -18,6 +19,7 @@ type Reply<T> = oneshot::Sender<Result<T, ReadError>>;
 
 enum Request {
     Batch(Wanted, Reply<Batch>),
+    Compared { generation: u32, streams: Vec<StreamNo>, states: Vec<ProducerState>, reply: Reply<Vec<HostState>> },
     Ids(Vec<StreamNo>, Reply<Vec<String>>),
     Pending { after: StreamNo, limit: usize, reply: Reply<Vec<StreamRecord>> },
     Token(String, Reply<Option<String>>),
@@ -46,6 +48,15 @@ impl Reader {
         self.ask(|reply| Request::Ids(streams, reply)).await
     }
 
+    pub(super) async fn compared(
+        self,
+        generation: u32,
+        streams: Vec<StreamNo>,
+        states: Vec<ProducerState>,
+    ) -> Result<Vec<HostState>, ReadError> {
+        self.ask(|reply| Request::Compared { generation, streams, states, reply }).await
+    }
+
     pub(super) async fn pending(self, after: StreamNo, limit: usize) -> Result<Vec<StreamRecord>, ReadError> {
         self.ask(|reply| Request::Pending { after, limit, reply }).await
     }
@@ -67,6 +78,9 @@ fn serve(connection: &Connection, producer: ProducerId, request: Request) {
     match request {
         Request::Batch(_, reply) if reply.is_closed() => {}
         Request::Batch(wanted, reply) => drop(reply.send(reader::batch(connection, producer, &wanted))),
+        Request::Compared { generation, streams, states, reply } => {
+            drop(reply.send(reader::compared(connection, generation, &streams, &states)));
+        }
         Request::Ids(streams, reply) => drop(reply.send(reader::ids(connection, &streams))),
         Request::Pending { after, limit, reply } => drop(reply.send(reader::pending(connection, after, limit))),
         Request::Token(host, reply) => drop(reply.send(reader::token(connection, &host))),

@@ -26,7 +26,7 @@ enum Done {
     Connected { connection: u64, result: Box<Result<Connection, Lost>> },
     Closed { connection: u64, reason: ClosedReason },
     Read { call: CallId, result: Result<Batch, ReadError> },
-    Named { call: CallId, generation: u32, result: Result<Vec<String>, ReadError> },
+    Named { call: CallId, generation: u32, streams: Vec<StreamNo>, result: Result<Vec<String>, ReadError> },
     Call { connection: u64, ended: Ended },
     Event(Event),
     Pending { after: StreamNo, result: Result<Vec<StreamRecord>, ReadError> },
@@ -154,7 +154,7 @@ impl Task {
                 self.lost(connection, lost).await;
             }
             Done::Read { call, result } => self.read(call, result).await,
-            Done::Named { call, generation, result } => self.named(call, generation, result).await,
+            Done::Named { call, generation, streams, result } => self.named(call, generation, streams, result).await,
             Done::Call { connection, ended } => self.call_ended(connection, ended).await,
             Done::Event(event) => self.feed(event).await,
             Done::Pending { after, result: Ok(records) } => self.pending(after, records).await,
@@ -238,10 +238,16 @@ impl Task {
         }
     }
 
-    async fn named(&mut self, call: CallId, generation: u32, result: Result<Vec<String>, ReadError>) {
+    async fn named(
+        &mut self,
+        call: CallId,
+        generation: u32,
+        streams: Vec<StreamNo>,
+        result: Result<Vec<String>, ReadError>,
+    ) {
         let meant_for = self.reading.remove(&call);
-        let streams = match result {
-            Ok(streams) => streams,
+        let ids = match result {
+            Ok(ids) => ids,
             Err(error) => {
                 let refusal = Refusal { code: "outbox_unreadable".into(), message: format!("{error:?}") };
                 return self.feed(Event::Refused { call, refusal }).await;
@@ -250,9 +256,13 @@ impl Task {
         let Some((connection, wire)) = self.connection.clone().filter(|(number, _)| Some(*number) == meant_for) else {
             return;
         };
-        let question = args(&(producer_of(self.outbox.producer(), generation).to_string(), streams));
+        let question = args(&(producer_of(self.outbox.producer(), generation).to_string(), ids));
+        let reader = self.reader.clone();
         self.work.push(Box::pin(async move {
-            let ended = calls::ask_ended(call, wire.call_procedure("producer_state", question).await);
+            let ended = match calls::ask_ended(call, wire.call_procedure("producer_state", question).await) {
+                Ok(states) => calls::compared(call, reader.compared(generation, streams, states).await),
+                Err(ended) => ended,
+            };
             Done::Call { connection, ended }
         }));
     }
@@ -303,8 +313,10 @@ impl Task {
             Action::Ask { call, generation, streams } => {
                 let reader = self.reader.clone();
                 self.note_reading(call);
-                self.work
-                    .push(Box::pin(async move { Done::Named { call, generation, result: reader.ids(streams).await } }));
+                self.work.push(Box::pin(async move {
+                    let result = reader.ids(streams.clone()).await;
+                    Done::Named { call, generation, streams, result }
+                }));
             }
             Action::Append { call, stream, generation, epoch, first, number, events_max, bytes_max } => {
                 let wanted = Wanted { stream, generation, epoch, first, number, events_max, bytes_max };

@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 
+use muster_contract::page::{ProducerState, WireHash};
 use muster_contract::producer::ProducerId;
 use muster_contract::stream::StreamId;
 use rusqlite::{Connection, OptionalExtension};
 use spacetimedb_sats::bsatn;
 
 use super::record;
-use crate::core::{StreamNo, StreamRecord, producer_of};
+use crate::core::{HostEvent, HostState, StreamNo, StreamRecord, producer_of};
 use crate::error::{is_damage, words};
 use crate::frame::{self, Room};
 use crate::limits::EVENT_OVERHEAD_BYTES;
@@ -116,6 +117,51 @@ pub(crate) fn ids(connection: &Connection, streams: &[StreamNo]) -> Result<Vec<S
         .iter()
         .map(|no| id(connection, *no)?.ok_or_else(|| ReadError::Damaged(format!("stream number {no} has no row"))))
         .collect()
+}
+
+/// What the host says of these streams, in a counting, beside what is stored under the same numbers.
+pub(crate) fn compared(
+    connection: &Connection,
+    generation: u32,
+    streams: &[StreamNo],
+    states: &[ProducerState],
+) -> Result<Vec<HostState>, ReadError> {
+    let compare = |(no, state): (&StreamNo, &ProducerState)| {
+        let event = whose(connection, generation, *no, state)?;
+        Ok(HostState { epoch: state.epoch, number: state.number, event })
+    };
+    streams.iter().zip(states).map(compare).collect()
+}
+
+/// Whose event the host has last, where the outbox holds one of that number that it does not know to be confirmed.
+fn whose(
+    connection: &Connection,
+    generation: u32,
+    no: StreamNo,
+    state: &ProducerState,
+) -> Result<HostEvent, ReadError> {
+    if state.number == 0 || state.hash == WireHash::ZERO {
+        return Ok(HostEvent::Unknown);
+    }
+    let record = record::by_no(connection, no)?.filter(|record| record.generation == generation);
+    let local = record.and_then(|record| {
+        let local = record.base.checked_add(state.number)?;
+        (local > record.confirmed && local <= record.last).then_some(local)
+    });
+    let Some(local) = local else { return Ok(HostEvent::Unknown) };
+    let mut statement = connection
+        .prepare_cached("SELECT first, events FROM chunk WHERE stream = ?1 AND last >= ?2 ORDER BY last LIMIT 1")?;
+    let mut rows = statement.query((no.cast_signed(), local.cast_signed()))?;
+    let Some(row) = rows.next()? else { return Ok(HostEvent::Unknown) };
+    let index = local.checked_sub(row.get::<_, i64>(0)?.cast_unsigned());
+    let chunk = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+    // What is damaged cannot be compared.
+    let stamp = index.and_then(|index| frame::stamp(chunk, index).ok());
+    Ok(match stamp {
+        Some(stamp) if stamp == (state.hash, state.at) => HostEvent::Own,
+        Some(_) => HostEvent::Other,
+        None => HostEvent::Unknown,
+    })
 }
 
 /// See [`record::pending`].

@@ -149,10 +149,10 @@ impl Host {
     fn states(&self, producer: &str, streams: &[String]) -> Vec<ProducerState> {
         let producer = self.live.producers.get(producer);
         let state = |id: &String| match self.live.stream(id) {
-            None => ProducerState { epoch: 0, number: 0, head: 0 },
+            None => ProducerState::without_event(0, 0, 0),
             Some(stream) => {
                 let number = producer.and_then(|no| stream.cursors.get(no).copied()).unwrap_or(0);
-                ProducerState { epoch: stream.epoch, number, head: stream.head }
+                ProducerState::without_event(stream.epoch, number, stream.head)
             }
         };
         streams.iter().map(state).collect()

@@ -10,7 +10,7 @@ use std::time::Duration;
 use muster_contract::Refusal as WireRefusal;
 use muster_contract::page::{Answer, NewEvent, ProducerState};
 use muster_contract::producer::ProducerId;
-use muster_publisher::core::{Action, CallId, Core, CoreConfig, Event, HostState, Refusal, StreamNo, producer_of};
+use muster_publisher::core::{Action, CallId, Core, CoreConfig, Event, HostEvent, HostState, Refusal, StreamNo, producer_of};
 
 use crate::context::{Context, Happening, ToNode};
 use crate::disk::Disk;
@@ -257,7 +257,7 @@ impl Publisher {
                 refused(line)
             }
             Reply::States(Answer::Ok(states)) => {
-                let state = |state: &ProducerState| HostState { epoch: state.epoch, number: state.number };
+                let state = |state: &ProducerState| HostState { epoch: state.epoch, number: state.number, event: HostEvent::Unknown };
                 let states: Vec<_> = states.iter().map(state).collect();
                 ctx.say(&self.name, format_args!("hears {states:?}"));
                 Event::States { call, states }

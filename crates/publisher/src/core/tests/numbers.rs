@@ -97,3 +97,51 @@ fn an_outbox_older_than_what_the_host_has_parks_the_stream() {
     let (_, actions) = Talk::with(record(40, 60), host(5, 61));
     assert_eq!(parks(&actions), ["outbox_behind_host"]);
 }
+
+/// The host's word, where it holds the event under the number.
+fn with_event(event: HostEvent, epoch: u64, number: u64) -> HostState {
+    HostState { event, ..host(epoch, number) }
+}
+
+#[test]
+fn an_older_outbox_that_has_given_numbers_again_parks_the_stream_instead_of_forgetting_new_events() {
+    // The copy ended with 100; the lost outbox had sent 101 to 150; 60 new events were published before it connected.
+    let (mut talk, actions) = Talk::with(record(100, 160), with_event(HostEvent::Other, 5, 150));
+    assert_eq!(parks(&actions), ["outbox_behind_host"]);
+    assert_eq!(forgets(&actions), []);
+    let call = asked(&talk.on(Event::Reset(StreamRecord { renumber: true, ..record(100, 160) })));
+    let actions = talk.on(Event::States { call, states: vec![with_event(HostEvent::Other, 5, 150)] });
+    assert_eq!(saves(&actions), [StreamRecord { generation: 1, base: 100, ..record(100, 160) }], "all of them go out");
+}
+
+#[test]
+fn a_number_whose_event_is_the_outboxes_own_or_is_not_held_any_more_is_believed() {
+    for event in [HostEvent::Own, HostEvent::Unknown] {
+        let (_, actions) = Talk::with(record(100, 160), with_event(event, 5, 150));
+        assert_eq!((parks(&actions), forgets(&actions)), (vec![], vec![(7, 150)]));
+    }
+}
+
+#[test]
+fn a_loss_that_is_accepted_doubles_nothing_that_the_host_has_under_its_number() {
+    let anew = StreamRecord { renumber: true, ..record(40, 60) };
+    let (_, actions) = Talk::with(anew, with_event(HostEvent::Own, 5, 45));
+    assert_eq!(saves(&actions), [StreamRecord { generation: 1, base: 45, ..record(45, 60) }]);
+    let (_, actions) = Talk::with(anew, with_event(HostEvent::Unknown, 5, 45));
+    assert_eq!(saves(&actions), [StreamRecord { generation: 1, base: 40, ..record(40, 60) }], "only if that is sure");
+}
+
+#[test]
+fn a_stream_of_another_epoch_that_knows_this_counting_and_lost_events_of_it_parks() {
+    let lost = |actions: &[Action]| match actions {
+        [Action::Park { refusal, .. }] => refusal.clone(),
+        other => panic!("not parked: {other:?}"),
+    };
+    let (_, actions) = Talk::with(record(100, 101), host(10, 90));
+    let refusal = lost(&actions);
+    assert_eq!(refusal.code, "host_behind_outbox");
+    assert!(refusal.message.contains("events 91 to 100"), "{}", refusal.message);
+    // Its epoch may not have been learnt yet.
+    let (_, actions) = Talk::with(StreamRecord { epoch: 0, ..record(100, 101) }, host(10, 90));
+    assert_eq!(lost(&actions).code, "host_behind_outbox");
+}

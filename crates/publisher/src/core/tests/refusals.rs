@@ -121,3 +121,61 @@ fn a_question_that_is_refused_for_one_stream_is_asked_for_each_alone() {
     let actions = talk.on(Event::States { call: 2, states: vec![host(5, 0)] });
     assert!(actions.contains(&Action::Ask { call: 3, generation: 0, streams: vec![2] }), "{actions:?}");
 }
+
+#[test]
+fn a_damaged_outbox_parks_the_stream_only_once_nothing_is_under_way() {
+    let (mut talk, _) = Talk::with(record(0, 30), host(5, 0));
+    talk.taken(2, 10);
+    assert_eq!(talk.on(Event::NotTaken { call: 3, damaged: true, message: "cut off".into() }), [], "2 is under way");
+    let actions = talk.on(Event::Accepted { call: 2 });
+    assert_eq!((parks(&actions), forgets(&actions)), (vec!["outbox_damaged".into()], vec![(7, 10)]));
+    // Whoever decides now decides about what the host does not have.
+    let call = asked(&talk.on(Event::Reset(StreamRecord { renumber: true, ..record(10, 30) })));
+    let actions = talk.on(Event::States { call, states: vec![host(5, 10)] });
+    assert_eq!(saves(&actions), [StreamRecord { generation: 1, base: 10, ..record(10, 30) }]);
+    assert_eq!(talk.core.status().calls, 0);
+}
+
+#[test]
+fn answers_from_before_a_persons_word_touch_nothing_behind_it() {
+    let (mut talk, _) = Talk::with(record(0, 30), host(5, 0));
+    talk.taken(2, 10);
+    talk.taken(3, 10);
+    let call = asked(&talk.on(Event::Reset(StreamRecord { renumber: true, ..record(0, 30) })));
+    assert_eq!(talk.core.status().calls, 1, "the question");
+    assert_eq!(talk.on(Event::Accepted { call: 2 }), []);
+    assert_eq!(talk.refused(3, "sequence_conflict"), []);
+    talk.on(Event::States { call, states: vec![host(5, 20)] });
+    talk.on(Event::Saved { stream: 7, ok: true });
+    assert_eq!((talk.core.confirmed(7), talk.core.status().calls), (Some(0), 1));
+}
+
+#[test]
+fn a_refusal_before_the_first_success_is_over_with_it() {
+    let (mut talk, _) = Talk::with(StreamRecord { epoch: 0, ..record(0, 1) }, host(0, 0));
+    talk.taken(2, 1);
+    talk.refused(2, "internal");
+    let call = asked(&talk.after(Duration::from_secs(1)));
+    let (call, _) = appends(&talk.on(Event::States { call, states: vec![host(0, 0)] }))[0];
+    talk.taken(call, 1);
+    assert_eq!(forgets(&talk.on(Event::Accepted { call })), [(7, 1)]);
+    assert_eq!(talk.core.status().refused, []);
+}
+
+#[test]
+fn a_damaged_row_is_not_taken_for_a_backlog_without_end() {
+    assert_eq!(record(10, 4).pending(), 0);
+    let mut talk = Talk::connected();
+    assert_eq!(talk.on(Event::Stored(record(10, 4))), []);
+}
+
+#[test]
+fn what_was_confirmed_before_a_persons_word_is_not_sent_again_though_the_disk_heard_of_it_later() {
+    let (mut talk, _) = Talk::with(record(0, 30), host(5, 0));
+    talk.taken(2, 10);
+    talk.on(Event::NotTaken { call: 3, damaged: true, message: "cut off".into() });
+    talk.on(Event::Accepted { call: 2 });
+    let call = asked(&talk.on(Event::Reset(record(0, 30))));
+    let actions = talk.on(Event::States { call, states: vec![host(5, 10)] });
+    assert_eq!(appends(&actions), [(5, 11)]);
+}
