@@ -198,10 +198,15 @@ fn states(ctx: &ReducerContext, producer: &str, streams: &[String]) -> Result<Ve
         let id = parse_id(id)?;
         grants::may_append(ctx, &id)?;
         let Some(stream) = find(ctx, &id) else {
-            return Ok(ProducerState { epoch: 0, number: 0, head: 0 });
+            return Ok(ProducerState::without_event(0, 0, 0));
         };
-        let cursor = producer.as_ref().and_then(|producer| cursor_of(ctx, &stream, producer));
-        Ok(ProducerState { epoch: stream.epoch, number: cursor.map_or(0, |cursor| cursor.number), head: stream.head })
+        let Some(cursor) = producer.as_ref().and_then(|producer| cursor_of(ctx, &stream, producer)) else {
+            return Ok(ProducerState::without_event(stream.epoch, 0, stream.head));
+        };
+        let state = ProducerState::without_event(stream.epoch, cursor.number, stream.head);
+        // Retention may have deleted it; its number stays.
+        let event = ctx.db.sync_event().by_stream_seq().filter((stream.no, cursor.seq)).next();
+        Ok(event.map_or(state.clone(), |event| ProducerState { hash: event.payload_hash, at: event.at, ..state }))
     };
     streams.iter().map(state).collect()
 }
