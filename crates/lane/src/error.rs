@@ -26,6 +26,14 @@ pub enum LaneError {
         /// Where it was found.
         origin: String,
     },
+    /// A variable of the lane is not text.
+    #[error("{name} in {origin} is not UTF-8; set it to UTF-8 text, or unset it")]
+    NotUtf8 {
+        /// The variable; what of its name is not UTF-8 is replaced.
+        name: String,
+        /// Where it was found.
+        origin: String,
+    },
     /// A value cannot be used.
     #[error("{name}: {why}")]
     Invalid {

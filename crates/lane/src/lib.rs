@@ -9,6 +9,7 @@
 //! is never part of an error or of `Debug`.
 
 mod error;
+pub mod limits;
 mod name;
 mod source;
 mod variables;
@@ -104,12 +105,13 @@ fn collect(name: &LaneName, source: &Source) -> Result<BTreeMap<Variable, String
     let prefix = name.prefix();
     // `eu` is the beginning of `eu-west`: what belongs to a lane with a longer name is not this lane's.
     let longer: Vec<String> = source.prefixes().filter(|other| other.len() > prefix.len()).collect();
+    let is_ours = |key: &str| key.starts_with(&prefix) && !longer.iter().any(|other| key.starts_with(other));
+    if let Some(unreadable) = source.not_utf8.iter().find(|key| is_ours(key)) {
+        return Err(LaneError::NotUtf8 { name: unreadable.clone(), origin: source.origin.clone() });
+    }
     let mut values = BTreeMap::new();
     for (key, value) in &source.pairs {
-        let Some(rest) = key.strip_prefix(&prefix) else { continue };
-        if longer.iter().any(|other| key.starts_with(other)) {
-            continue;
-        }
+        let Some(rest) = key.strip_prefix(&prefix).filter(|_| is_ours(key)) else { continue };
         let Some(variable) = Variable::from_suffix(rest) else {
             return Err(LaneError::Unknown {
                 name: key.clone(),
@@ -126,7 +128,9 @@ fn collect(name: &LaneName, source: &Source) -> Result<BTreeMap<Variable, String
 
 fn checked_url(name: &LaneName, text: &str) -> Result<Url, LaneError> {
     let invalid = |why: String| LaneError::Invalid { name: Variable::HttpBaseUrl.full_name(name), why };
-    let url = Url::parse(text).map_err(|error| invalid(format!("`{text}` is not a URL ({error})")))?;
+    let url = Url::parse(text).map_err(|error| {
+        invalid(format!("`{text}` is not a URL ({error}); write it as http://HOST:PORT or https://HOST"))
+    })?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(invalid(format!("`{text}` must begin with http:// or https://")));
     }

@@ -69,7 +69,7 @@ fn another_lanes_variables_do_not_matter() {
 fn a_url_that_cannot_be_a_host_is_refused_with_the_reason() {
     let why = |value| with("OA_SPACETIME_DEV_HTTP_BASE_URL", value).expect_err("not a host's URL").to_string();
     assert!(why("localhost:3000").contains("must begin with http://"));
-    assert!(why("maincloud").contains("is not a URL"));
+    assert!(why("maincloud").contains("is not a URL") && why("/relative").contains("write it as http://HOST:PORT"));
     assert!(why("https://u:p@host/").contains("user name or password"));
     assert!(!why("https://u:hunter2@host/").contains("hunter2"));
     assert!(why("https://host/?a=1").contains("query"));
@@ -123,6 +123,49 @@ fn a_lane_whose_name_begins_anothers_is_read_beside_it() {
     pairs.push(("OA_SPACETIME_EU_DATABSE".into(), "x".into()));
     let misspelt = Lane::parse("eu".parse().expect("a name"), &Source::new("here", pairs));
     assert!(matches!(misspelt, Err(LaneError::Unknown { .. })), "{misspelt:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_not_text_is_named_and_another_lanes_does_not_matter() {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+    let complete = || COMPLETE.iter().map(|(key, value)| (OsString::from(key), OsString::from(value)));
+    let with = |key: &[u8], value: &[u8]| {
+        let other = (OsString::from_vec(key.to_vec()), OsString::from_vec(value.to_vec()));
+        let source = Source::from_os("the environment", complete().chain([other]));
+        Lane::parse("dev".parse().expect("a lane name"), &source)
+    };
+    let error = with(b"OA_SPACETIME_DEV_WEBSOCKET_PATH", b"/\xff/{database}").expect_err("not text").to_string();
+    assert!(error.starts_with("OA_SPACETIME_DEV_WEBSOCKET_PATH in the environment is not UTF-8"), "{error}");
+    assert!(matches!(with(b"OA_SPACETIME_DEV_\xff", b"x"), Err(LaneError::NotUtf8 { .. })));
+    assert!(with(b"OA_SPACETIME_PROD_DATABASE", b"\xff").is_ok());
+    assert!(with(b"PATH\xff", b"\xff").is_ok());
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file_is_refused_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    for path in [pipe.as_path(), std::path::Path::new("/dev/zero"), folder.path()] {
+        let error = from_file(path).err().expect("no regular file").to_string();
+        assert!(error.contains("regular file"), "{error}");
+    }
+}
+
+#[test]
+fn a_file_that_is_too_large_or_not_text_is_refused() {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    let with = |bytes: Vec<u8>| {
+        std::fs::write(file.path(), bytes).expect("written");
+        from_file(file.path()).map(|_| ()).map_err(|error| error.to_string())
+    };
+    let limit = usize::try_from(limits::FILE_BYTES_MAX).expect("it fits");
+    assert_eq!(with(vec![b'\n'; limit]), Ok(()));
+    assert!(with(vec![b'\n'; limit + 1]).expect_err("too large").contains("larger than"));
+    assert!(with(b"A=\xff\n".to_vec()).expect_err("not text").contains("not UTF-8"));
 }
 
 proptest! {
