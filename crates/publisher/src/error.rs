@@ -1,7 +1,8 @@
 //! What can go wrong with an outbox, in types: opening it, publishing into it, and looking after it.
 //!
 //! What always holds: every message is one line that names the cause and what to do about it. An error from publishing
-//! means that the event is not kept, with one exception that says so ([`PublishError::Interrupted`]).
+//! means that the event is not kept, with two exceptions that say so ([`PublishError::Disk`] and
+//! [`PublishError::Interrupted`]).
 
 use std::path::PathBuf;
 
@@ -121,8 +122,12 @@ pub enum PublishError {
     /// The disk has no room.
     #[error("the disk under the outbox is full; free some space on it, or wait until the host has taken some events")]
     DiskFull,
-    /// The disk fails in another way.
-    #[error("the outbox cannot write ({detail}); check the disk")]
+    /// The disk fails in another way. Mostly the event is not kept. But where the disk failed to confirm what had been
+    /// written to it (a failed `fsync`), it may be there after the next opening: whoever publishes it again may have it
+    /// twice ([`crate::Publisher::numbers`] tells, after the outbox was opened again).
+    #[error(
+        "the outbox cannot write ({detail}); check the disk, and open the outbox again before the event is given again"
+    )]
     Disk {
         /// What SQLite says.
         detail: String,
@@ -152,6 +157,18 @@ pub enum OperateError {
     NoSuchStream {
         /// As asked for.
         stream: StreamId,
+    },
+    /// The event is not among those that wait.
+    #[error("event {number} is not among those of stream `{stream}` that wait: they are {first} to {last}")]
+    NoSuchEvent {
+        /// The stream.
+        stream: StreamId,
+        /// As asked for.
+        number: u64,
+        /// The first that waits.
+        first: u64,
+        /// The last.
+        last: u64,
     },
     /// The stream is not parked.
     #[error("stream `{stream}` is not parked: its events are sent by themselves, and nothing is to be decided")]
@@ -186,6 +203,14 @@ pub enum FlushError {
     NotConnected {
         /// How many are neither confirmed nor parked.
         pending: u64,
+    },
+    /// The sender has ended by itself: nothing is sending them.
+    #[error("{pending} events are not confirmed and nothing is sending them: {detail}")]
+    SenderEnded {
+        /// How many are neither confirmed nor parked.
+        pending: u64,
+        /// Why it ended.
+        detail: String,
     },
     /// The outbox cannot be read.
     #[error(transparent)]

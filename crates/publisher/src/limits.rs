@@ -66,6 +66,9 @@ pub const WRITER_QUEUE_LEN: usize = 1_024;
 /// Requests that share one commit at the most.
 pub const COMMIT_REQUESTS_MAX: usize = 1_024;
 
+/// Requests beside publishing that a commit leaves out one by one because they fail; with more, the disk is what fails.
+pub const CONTROLS_LEFT_OUT_MAX: usize = 16;
+
 /// Bytes of events after which a commit takes no further requests.
 pub const COMMIT_BYTES_MAX: usize = 32 * 1_024 * 1_024;
 

@@ -129,7 +129,7 @@ async fn decide(ui: &Ui, path: &Path, stream: &StreamId, decision: Decision, yes
     let what = match decision {
         Decision::Retry => "to be sent again as they are",
         Decision::AcceptLoss => "to be sent behind whatever the host has",
-        Decision::Drop => "thrown away",
+        Decision::Drop | Decision::Skip { .. } => "thrown away",
     };
     ui.say(format!("{stream}: events {what}: {events}"));
     Ok(Exit::Done)

@@ -78,10 +78,13 @@ impl Core {
         if let Some(Call::Ask { .. }) = self.calls.get(&call) {
             return self.ask_refused(now, random, call, refusal, actions);
         }
-        let Some((no, first, _)) = self.end_append(call) else { return };
+        let Some((no, first, count)) = self.end_append(call) else { return };
         let Some(stream) = self.streams.get_mut(&no) else { return };
         if stream.calls == 0 && stream.phase == Phase::Ready && parks(stream, &refusal) {
-            return self.park(now, no, refusal, actions);
+            let last = first + u64::from(count.unwrap_or(1)).saturating_sub(1);
+            // Whoever decides about them must know which they are.
+            let message = format!("{} (the outbox's events {first} to {last} of this stream)", refusal.message);
+            return self.park(now, no, Refusal { message, ..refusal }, actions);
         }
         self.drain(no, first, refusal);
         self.settle(now, random, no, actions);

@@ -57,8 +57,9 @@ pub(crate) fn batch(connection: &Connection, producer: ProducerId, wanted: &Want
     };
     let mut args = header(&id, producer, wanted);
     let count_at = args.len() - 4;
-    let mut statement = connection
-        .prepare_cached("SELECT first, events FROM chunk WHERE stream = ?1 AND last >= ?2 ORDER BY last LIMIT ?3")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT first, events, last FROM chunk WHERE stream = ?1 AND last >= ?2 ORDER BY last LIMIT ?3",
+    )?;
     let key = (wanted.stream.cast_signed(), wanted.first.cast_signed(), wanted.events_max);
     let mut rows = statement.query(key)?;
     let (mut events, mut bytes) = (0u32, 0usize);
@@ -74,7 +75,9 @@ pub(crate) fn batch(connection: &Connection, producer: ProducerId, wanted: &Want
             bytes: wanted.bytes_max.saturating_sub(bytes),
             is_empty: events == 0,
         };
-        let part = frame::part(chunk, skip, room).map_err(|damage| ReadError::Damaged(damage.to_string()))?;
+        let last = row.get::<_, i64>(2)?.cast_unsigned();
+        let damaged = |damage| ReadError::Damaged(format!("{damage}: one of the events {next} to {last}"));
+        let part = frame::part(chunk, skip, room).map_err(damaged)?;
         if part.events == 0 {
             break;
         }
@@ -226,7 +229,7 @@ pub struct Parked {
 pub(crate) fn views(connection: &Connection, parked_only: bool, limit: usize) -> rusqlite::Result<Vec<StreamView>> {
     let filter = if parked_only { "parked_code IS NOT NULL" } else { "last > confirmed OR parked_code IS NOT NULL" };
     let sql = format!(
-        "SELECT id, last - confirmed, confirmed, epoch, parked_code, parked_message, parked_ms FROM stream \
+        "SELECT id, max(last - confirmed, 0), confirmed, epoch, parked_code, parked_message, parked_ms FROM stream \
          WHERE {filter} ORDER BY no LIMIT ?1"
     );
     let mut statement = connection.prepare_cached(&sql)?;

@@ -20,7 +20,9 @@ use super::record;
 use super::totals::{OutboxLimits, Totals};
 use crate::core::{StreamNo, StreamRecord};
 use crate::error::{PublishError, is_full};
-use crate::limits::{COMMIT_BYTES_MAX, COMMIT_REQUESTS_MAX, RECORD_CACHE_MAX, SPARE_PAGES, VACUUM_PAGES};
+use crate::limits::{
+    COMMIT_BYTES_MAX, COMMIT_REQUESTS_MAX, CONTROLS_LEFT_OUT_MAX, RECORD_CACHE_MAX, SPARE_PAGES, VACUUM_PAGES,
+};
 use crate::metrics::Meters;
 use crate::publisher::Receipt;
 
@@ -195,12 +197,22 @@ impl Writer {
     fn commit(&mut self, controls: &[Control], publishes: Vec<(StreamId, Vec<Chunk>)>) -> rusqlite::Result<Committed> {
         let began = Instant::now();
         let now_ms = now_ms();
-        let mut changes = Changes { totals: self.totals, ..Changes::default() };
-        let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
-        let mut answers = Vec::with_capacity(controls.len());
-        for control in controls {
-            answers.push(control::apply(control, &self.connection, &mut changes, now_ms)?);
-        }
+        let mut failed = BTreeMap::new();
+        let (transaction, mut changes, answers) = loop {
+            let mut changes = Changes { totals: self.totals, ..Changes::default() };
+            let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+            match self.control(controls, &failed, &mut changes, now_ms) {
+                Ok(answers) => break (transaction, changes, answers),
+                Err((_, error)) if is_full(&error) || failed.len() == CONTROLS_LEFT_OUT_MAX => return Err(error),
+                // One that fails by itself, at a damaged page for instance, must not take the others with it. Each turn
+                // leaves one more out.
+                Err((index, error)) => {
+                    tracing::warn!(%error, "the outbox could not carry a change out");
+                    transaction.rollback()?;
+                    failed.insert(index, crate::error::words(&error));
+                }
+            }
+        };
         let mut receipts = Vec::with_capacity(publishes.len());
         let mut builders: BTreeMap<StreamNo, Builder> = BTreeMap::new();
         for (stream, chunks) in publishes {
@@ -209,12 +221,38 @@ impl Writer {
         for builder in builders.into_values() {
             builder.finish(&self.connection, now_ms)?;
         }
-        for record in changes.records.values() {
+        // Those that controls changed are written already.
+        for record in changes.stored.iter().filter_map(|no| changes.records.get(no)) {
             record::write(&self.connection, record)?;
         }
         transaction.commit()?;
         self.committed(changes, began);
         Ok((answers, receipts))
+    }
+
+    /// Carries controls out, but those that have failed before; says which one failed.
+    fn control(
+        &self,
+        controls: &[Control],
+        failed: &BTreeMap<usize, String>,
+        changes: &mut Changes,
+        now_ms: i64,
+    ) -> Result<Vec<control::Answer>, (usize, rusqlite::Error)> {
+        let mut answers = Vec::with_capacity(controls.len());
+        for (index, control) in controls.iter().enumerate() {
+            if let Some(detail) = failed.get(&index) {
+                answers.push(control::Answer::Failed(detail.clone()));
+                continue;
+            }
+            let answer = control::apply(control, &self.connection, changes, now_ms);
+            answers.push(answer.map_err(|error| (index, error))?);
+            for no in control.streams(changes) {
+                if let Some(record) = changes.records.get(&no) {
+                    record::write(&self.connection, record).map_err(|error| (index, error))?;
+                }
+            }
+        }
+        Ok(answers)
     }
 
     fn store(
@@ -320,3 +358,6 @@ pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

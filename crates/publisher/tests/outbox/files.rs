@@ -3,7 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 
-use muster_publisher::{OpenError, OutboxConfig, Publisher, inspect};
+use muster_contract::stream::StreamId;
+use muster_publisher::{Decision, OpenError, OperateError, OutboxConfig, Publisher, inspect};
 
 use crate::support::{FOLDER, Killed, again, events, folder, open};
 
@@ -166,4 +167,32 @@ async fn an_outbox_with_a_second_hard_link_is_refused() {
     }
     std::fs::remove_file(&link).unwrap();
     open(&outbox).close().await;
+}
+
+#[tokio::test]
+async fn events_that_are_passed_over_are_gone_and_no_others() {
+    let (_folder, outbox) = folder();
+    let publisher = open(&outbox);
+    for n in 1..=5 {
+        publisher.publish("t", "k", &n.to_string()).await.unwrap();
+    }
+    publisher.close().await;
+    let park = "UPDATE stream SET parked_code = 'payload_too_large', parked_message = '', parked_ms = 0";
+    rusqlite::Connection::open(&outbox).unwrap().execute(park, []).unwrap();
+
+    let publisher = open(&outbox);
+    let stream: StreamId = muster_contract::topic::Topic::parse("t").unwrap().stream().clone();
+    for through in [0, 6] {
+        let none = publisher.decide(&stream, Decision::Skip { through }).await;
+        let expected = OperateError::NoSuchEvent { stream: stream.clone(), number: through, first: 1, last: 5 };
+        assert_eq!(none, Err(expected));
+    }
+    assert_eq!(publisher.decide(&stream, Decision::Skip { through: 2 }).await, Ok(2));
+    let again = publisher.decide(&stream, Decision::Skip { through: 3 }).await;
+    assert_eq!(again, Err(OperateError::NotParked { stream: stream.clone() }), "it goes on");
+    let view = inspect(&outbox, false, 10).unwrap().streams.remove(0);
+    assert_eq!((view.pending, view.confirmed, view.parked), (3, 2, None));
+    publisher.close().await;
+    let left: Vec<String> = events(&outbox).into_values().map(|event| event.payload).collect();
+    assert_eq!(left, ["3", "4", "5"]);
 }
