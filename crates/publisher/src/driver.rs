@@ -15,7 +15,7 @@ use crate::limits::{CLOSE_MS_MAX, ms};
 use crate::outbox::Outbox;
 
 mod calls;
-mod greeting;
+pub(crate) mod greeting;
 mod reading;
 mod task;
 
@@ -90,6 +90,16 @@ impl From<State> for SenderState {
     }
 }
 
+/// What keeps the sender from its work and has a remedy of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The host does not take the token that the outbox keeps for it: it has other keys than when it gave it, perhaps
+    /// because it was made anew. [`crate::Publisher::forget_token`] lets the outbox begin there as somebody new.
+    KeptTokenRefused,
+    /// The sender's task ended without being asked to. [`crate::Publisher::connect`] starts another.
+    SenderEnded,
+}
+
 /// What the sender tells of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublisherStatus {
@@ -101,6 +111,8 @@ pub struct PublisherStatus {
     pub next_attempt_in: Option<Duration>,
     /// What went wrong last with the connection, while it is away.
     pub last_error: Option<String>,
+    /// What a program may want to tell apart of it.
+    pub trouble: Option<Trouble>,
     /// Streams with events that are neither confirmed nor parked, as far as the sender has met them.
     pub pending_streams: usize,
     /// Parked streams that the sender has met.
@@ -124,6 +136,7 @@ impl PublisherStatus {
                 _ => None,
             },
             last_error: status.last_error,
+            trouble: None,
             pending_streams: status.pending_streams,
             parked_streams: status.parked_streams,
             refused: status.refused.into_iter().map(|(_, refusal)| refusal).collect(),
@@ -169,6 +182,48 @@ pub(crate) fn start(
     before: Option<Sender>,
 ) -> Sender {
     let (commands, orders) = mpsc::channel(4);
-    let task = tokio::spawn(task::run(outbox, config, status, orders, before));
+    let watch = DeathWatch { outbox: outbox.clone(), status: status.clone(), detail: Some(DIED.into()) };
+    let task = tokio::spawn(watch.over(task::run(outbox, config, status, orders, before)));
     Sender { commands, task }
+}
+
+const DIED: &str = "the sender ended in the midst of its work, which is a fault in this library; connect again";
+
+/// Says in the status that the sender has ended, where it did so without being asked: by an error or a panic. Without it
+/// the last status would stay, and whoever waits would wait for nobody.
+struct DeathWatch {
+    outbox: Arc<Outbox>,
+    status: watch::Sender<PublisherStatus>,
+    /// Why, should this be dropped now.
+    detail: Option<String>,
+}
+
+impl DeathWatch {
+    async fn over(mut self, work: impl Future<Output = Result<(), String>>) {
+        self.detail = work.await.err();
+    }
+}
+
+impl Drop for DeathWatch {
+    fn drop(&mut self) {
+        let Some(detail) = self.detail.take() else { return };
+        tracing::error!(detail, "the sender has ended");
+        self.outbox.feed().listen(false);
+        self.status.send_modify(|status| {
+            *status = PublisherStatus {
+                state: SenderState::Blocked,
+                last_error: Some(detail),
+                trouble: Some(Trouble::SenderEnded),
+                ..PublisherStatus::off()
+            };
+        });
+    }
+}
+
+/// A sender that panics at once.
+#[cfg(test)]
+pub(crate) fn start_to_die(outbox: Arc<Outbox>, status: watch::Sender<PublisherStatus>) -> Sender {
+    let (commands, _) = mpsc::channel(4);
+    let watch = DeathWatch { outbox, status, detail: Some(DIED.into()) };
+    Sender { commands, task: tokio::spawn(watch.over(async { panic!("on purpose") })) }
 }

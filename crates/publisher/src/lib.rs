@@ -35,7 +35,7 @@ mod metrics;
 mod outbox;
 mod publisher;
 
-pub use driver::{ConnectConfig, PublisherStatus, SenderState, TokenSource};
+pub use driver::{ConnectConfig, PublisherStatus, SenderState, TokenSource, Trouble};
 pub use error::{FlushError, OpenError, OperateError, PublishError};
 pub use metrics::Metrics;
 pub use outbox::{Decision, Inspection, OutboxLimits, Parked, StreamView, inspect};

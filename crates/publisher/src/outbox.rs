@@ -132,6 +132,18 @@ impl Outbox {
         answer.await.unwrap_or(Err(OperateError::Closed))
     }
 
+    pub(crate) async fn forget_token(&self, host: String) -> Result<(), OperateError> {
+        let (reply, answer) = oneshot::channel();
+        if !self.control(Control::KeepToken { host, token: None, reply }).await {
+            return Err(OperateError::Closed);
+        }
+        match answer.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(OperateError::Disk { detail: "the token could not be removed".into() }),
+            Err(_) => Err(OperateError::Closed),
+        }
+    }
+
     /// Ends the writer once it has written what waits, and gives the file free.
     pub(crate) async fn close(&self) {
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -14,11 +14,12 @@ use muster_contract::hash::PayloadHash;
 use muster_contract::producer::ProducerId;
 use muster_contract::stream::StreamId;
 use muster_contract::topic::Topic;
+use muster_wire::Endpoint;
 use spacetimedb_lib::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::driver::{self, ConnectConfig, PublisherStatus, Sender};
+use crate::driver::{self, ConnectConfig, PublisherStatus, Sender, Trouble};
 use crate::error::{FlushError, OpenError, OperateError, PublishError};
 use crate::frame;
 use crate::limits::{PUBLISH_BYTES_MAX, PUBLISH_EVENTS_MAX};
@@ -148,7 +149,8 @@ impl Publisher {
     /// Keeps one event of a topic: returns once it is on disk.
     ///
     /// # Errors
-    /// [`PublishError`]: the event is not kept.
+    /// [`PublishError`]: the event is not kept, but for [`PublishError::Disk`] and [`PublishError::Interrupted`], after
+    /// which it may be.
     pub async fn publish<'a>(
         &self,
         topic: &str,
@@ -162,7 +164,7 @@ impl Publisher {
     /// [`PUBLISH_BYTES_MAX`]. Canonicalizing and hashing happen in the caller's task. Returns once they are on disk; if the future is dropped before, they may be kept or not.
     ///
     /// # Errors
-    /// [`PublishError`]: none is kept.
+    /// [`PublishError`]: none is kept, with the same two exceptions, after which all may be.
     pub async fn publish_many<'a>(
         &self,
         stream: &StreamId,
@@ -179,6 +181,8 @@ impl Publisher {
     pub fn connect(&self, config: ConnectConfig) {
         let mut sender = self.sender();
         let before = sender.take();
+        // What is said of a sender that has ended does not concern the next one.
+        self.status.send_if_modified(|status| status.trouble.take().is_some());
         *sender = Some(driver::start(self.outbox.clone(), config, self.status.clone(), before));
     }
 
@@ -187,6 +191,17 @@ impl Publisher {
         if let Some(sender) = self.sender().as_ref() {
             sender.retry_now();
         }
+    }
+
+    /// Forgets the token that the outbox keeps for a host, where that does not take it any more
+    /// ([`crate::Trouble::KeptTokenRefused`]). The next connection is that of somebody new. A host that still knows this
+    /// producer as its former owner's refuses the events then (`forbidden_stream`), so this is for a host that was made
+    /// anew.
+    ///
+    /// # Errors
+    /// [`OperateError`]; the token is kept then.
+    pub async fn forget_token(&self, endpoint: &Endpoint) -> Result<(), OperateError> {
+        self.outbox.forget_token(driver::greeting::kept_for(endpoint)).await
     }
 
     /// What the sender is doing, whenever it changes.
@@ -233,6 +248,10 @@ impl Publisher {
             }
             if self.sender().is_none() {
                 return Err(FlushError::NotConnected { pending });
+            }
+            if status.borrow().trouble == Some(Trouble::SenderEnded) {
+                let detail = status.borrow().last_error.clone().unwrap_or_default();
+                return Err(FlushError::SenderEnded { pending, detail });
             }
             if Instant::now() >= deadline {
                 let last_error = status.borrow().last_error.clone();
@@ -291,4 +310,22 @@ fn chunks<'a>(events: impl IntoIterator<Item = Draft<'a>>) -> Result<Vec<Chunk>,
     }
     chunks.push(chunk);
     Ok(chunks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_sender_that_dies_is_seen_and_nobody_waits_for_it() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let publisher = Publisher::open(OutboxConfig::new(folder.path().join("outbox"))).expect("an outbox");
+        publisher.publish("t", "k", "{}").await.expect("kept");
+        *publisher.sender() = Some(driver::start_to_die(publisher.outbox.clone(), publisher.status.clone()));
+        let flushed = publisher.flush(Duration::from_secs(60)).await;
+        assert!(matches!(flushed, Err(FlushError::SenderEnded { pending: 1, .. })), "{flushed:?}");
+        let status = publisher.status().borrow().clone();
+        assert_eq!((status.state, status.trouble), (driver::SenderState::Blocked, Some(Trouble::SenderEnded)));
+        publisher.close().await;
+    }
 }

@@ -97,6 +97,8 @@ fn explain(error: FlushError, limit: Duration) -> Failure {
             format!("{error} after {} s", limit.as_secs_f64()),
             "they stay in the outbox: run this again, with no input or more --patience, once the host is there",
         ),
-        FlushError::NotConnected { .. } | FlushError::Outbox(_) => Failure::CouldNot(error.to_string()),
+        FlushError::NotConnected { .. } | FlushError::SenderEnded { .. } | FlushError::Outbox(_) => {
+            Failure::CouldNot(error.to_string())
+        }
     }
 }

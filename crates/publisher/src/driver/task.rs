@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use super::calls::{self, Ended};
 use super::greeting::{Lost, greet};
 use super::reading::Reader;
-use super::{Command, ConnectConfig, PublisherStatus, Sender};
+use super::{Command, ConnectConfig, PublisherStatus, Sender, Trouble};
 use crate::core::{Action, CallId, Core, Event, Refusal, StreamNo, StreamRecord, producer_of};
 use crate::limits::{ASK_STREAMS_MAX, FORGET_RETRY_MS, PENDING_STREAMS_MAX, ms};
 use crate::outbox::reader::{Batch, ReadError, Wanted};
@@ -49,6 +49,8 @@ struct Task {
     /// Which connection a call that is being read is for.
     reading: BTreeMap<CallId, u64>,
     status: watch::Sender<PublisherStatus>,
+    /// Why the last attempt to connect failed, where that has a remedy of its own.
+    trouble: Option<Trouble>,
 }
 
 pub(super) async fn run(
@@ -57,7 +59,7 @@ pub(super) async fn run(
     status: watch::Sender<PublisherStatus>,
     mut orders: mpsc::Receiver<Command>,
     before: Option<Sender>,
-) {
+) -> Result<(), String> {
     if let Some(before) = before {
         before.stop().await;
     }
@@ -65,16 +67,7 @@ pub(super) async fn run(
         .connection_to_read()
         .map_err(|error| error.to_string())
         .and_then(|connection| Reader::start(connection, outbox.producer()).map_err(|error| error.to_string()));
-    let reader = match reader {
-        Ok(reader) => reader,
-        Err(error) => {
-            tracing::error!(%error, "the sender cannot read its outbox");
-            status.send_modify(|status| {
-                (status.state, status.last_error) = (super::SenderState::Blocked, Some(error));
-            });
-            return;
-        }
-    };
+    let reader = reader.map_err(|error| format!("the sender cannot read its outbox ({error}); connect again"))?;
     outbox.feed().listen(true);
     let core = Core::new(config.core);
     let mut task = Task {
@@ -88,6 +81,7 @@ pub(super) async fn run(
         connection: None,
         reading: BTreeMap::new(),
         status,
+        trouble: None,
     };
     task.load_pending(0, Duration::ZERO);
     task.feed(Event::Start).await;
@@ -97,6 +91,7 @@ pub(super) async fn run(
         connection.close().await;
     }
     task.status.send_replace(PublisherStatus::off());
+    Ok(())
 }
 
 impl Task {
@@ -129,7 +124,8 @@ impl Task {
 
     fn show(&self) {
         self.outbox.meters().counted(self.core.counters());
-        let now = PublisherStatus::of(&self.core, self.began.elapsed());
+        let mut now = PublisherStatus::of(&self.core, self.began.elapsed());
+        now.trouble = self.trouble;
         self.status.send_if_modified(|status| {
             let changed = *status != now;
             *status = now;
@@ -150,7 +146,7 @@ impl Task {
         match done {
             Done::Connected { connection, result } => self.connected(connection, *result).await,
             Done::Closed { connection, reason } => {
-                let lost = Lost { retryable: reason.is_retryable(), message: reason.to_string() };
+                let lost = Lost { retryable: reason.is_retryable(), message: reason.to_string(), trouble: None };
                 self.lost(connection, lost).await;
             }
             Done::Read { call, result } => self.read(call, result).await,
@@ -186,6 +182,7 @@ impl Task {
             Ok(wire) => {
                 let watched = wire.clone();
                 self.connection = Some((connection, wire));
+                self.trouble = None;
                 self.work
                     .push(Box::pin(async move { Done::Closed { connection, reason: watched.wait_closed().await } }));
                 self.feed(Event::Connected { connection }).await;
@@ -199,7 +196,8 @@ impl Task {
             self.connection = None;
         }
         self.outbox.meters().failed("network");
-        let Lost { retryable, message } = lost;
+        let Lost { retryable, message, trouble } = lost;
+        self.trouble = trouble;
         tracing::info!(retryable, message, "the publisher has no connection");
         self.feed(Event::Disconnected { connection, retryable, message }).await;
     }
@@ -280,7 +278,7 @@ impl Task {
                 if let Some((_, wire)) = self.connection.take_if(|(present, _)| *present == connection) {
                     self.close(wire);
                 }
-                self.lost(connection, Lost { retryable: true, message }).await;
+                self.lost(connection, Lost { retryable: true, message, trouble: None }).await;
             }
             Ended::WithConnection => {}
         }
