@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use base64::Engine;
+use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use muster_contract::rows::{ContractInfo, Row};
 use reqwest::{Response, StatusCode, Upgraded, header};
@@ -20,8 +21,8 @@ use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 use crate::connection::{self, Connection, Incoming, Shared};
 use crate::driver::{self, Socket};
 use crate::endpoint::Endpoint;
-use crate::error::{ConnectError, NetworkError, quote};
-use crate::frame;
+use crate::error::{ConnectError, NetworkError, is_no_route, quote};
+use crate::frame::Messages;
 use crate::http::{HttpClient, HttpError};
 use crate::messages::{InitialConnection, ServerMessage};
 use crate::network::classify;
@@ -57,6 +58,7 @@ async fn connect_unlimited(options: ConnectOptions) -> Result<(Connection, Incom
     let parts = driver::Parts {
         socket,
         protocol,
+        compression: options.compression,
         session: Session::new(options.timeouts, &options.queues),
         ends,
         message_bytes_max: options.queues.message_bytes,
@@ -144,9 +146,15 @@ async fn refused(options: &ConnectOptions, offered: &str, response: Response) ->
         400 if said.contains("protocol") => ConnectError::NoCommonProtocol { authority, offered: offered.into(), said },
         401 => ConnectError::Unauthorized { authority, said },
         403 => ConnectError::Forbidden { authority, database: database(), said },
+        404 if is_no_route(&said) => ConnectError::NoSuchPath { authority, path: endpoint_path(options), said },
         404 => ConnectError::NoSuchDatabase { authority, database: database(), said },
         status => ConnectError::UnexpectedStatus { authority, status, said },
     }
+}
+
+/// The path of the upgrade request.
+fn endpoint_path(options: &ConnectOptions) -> String {
+    options.endpoint.websocket_url().path().into()
 }
 
 /// As much of a refusal's body as is worth quoting.
@@ -212,16 +220,19 @@ fn not_greeted(options: &ConnectOptions, reason: String) -> ConnectError {
     NetworkError::Broken { authority: options.endpoint.authority(), reason }.into()
 }
 
-fn greeting(options: &ConnectOptions, protocol: Protocol, payload: &[u8]) -> Result<InitialConnection, ConnectError> {
+fn greeting(options: &ConnectOptions, protocol: Protocol, payload: &Bytes) -> Result<InitialConnection, ConnectError> {
     let broken = |detail| Err(broken_protocol(&options.endpoint, detail));
-    match frame::decode(protocol, payload, options.queues.message_bytes) {
-        // A host has nothing else to say before a client has asked for something.
-        Ok(messages) if messages.len() == 1 => match messages.into_iter().next() {
-            Some(ServerMessage::InitialConnection(greeting)) => Ok(greeting),
-            _ => broken("its first message is no greeting".into()),
-        },
-        Ok(_) => broken("it said more than a greeting".into()),
-        Err(error) => broken(error.to_string()),
+    let messages = Messages::of(protocol, options.compression, payload, options.queues.message_bytes);
+    let mut messages = match messages {
+        Ok(messages) => messages,
+        Err(error) => return broken(error.to_string()),
+    };
+    match messages.next() {
+        // A host has nothing else to say before a client has asked for something. What more it says is not even decoded.
+        Some(Ok(_)) if !messages.is_done() => broken("it said more than a greeting".into()),
+        Some(Ok(ServerMessage::InitialConnection(greeting))) => Ok(greeting),
+        Some(Err(error)) => broken(error.to_string()),
+        Some(Ok(_)) | None => broken("its first message is no greeting".into()),
     }
 }
 

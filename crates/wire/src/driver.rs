@@ -24,9 +24,10 @@ use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 use crate::connection::{Command, Queued, TaskEnds};
 use crate::driver::budget::{permits_of, reserve, update_permits};
 use crate::error::{CallError, ClosedReason, quote};
-use crate::frame;
+use crate::frame::{self, FrameError, Messages};
+use crate::limits::MESSAGES_AT_ONCE;
 use crate::messages::{ClientMessage, ServerMessage};
-use crate::options::Protocol;
+use crate::options::{Compression, Protocol};
 use crate::session::{Action, CallId, Event, Reply, Session};
 use crate::update::Update;
 
@@ -50,6 +51,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub(crate) struct Parts {
     pub(crate) socket: Socket,
     pub(crate) protocol: Protocol,
+    pub(crate) compression: Compression,
     pub(crate) session: Session,
     pub(crate) ends: TaskEnds,
     pub(crate) message_bytes_max: usize,
@@ -60,6 +62,7 @@ pub(crate) struct Parts {
 struct Task {
     session: Session,
     protocol: Protocol,
+    compression: Compression,
     began: Instant,
     message_bytes_max: usize,
     update_permits_max: u32,
@@ -68,7 +71,9 @@ struct Task {
     /// Who waits for what. An entry lives exactly as long as the session owes an answer.
     callers: HashMap<CallId, oneshot::Sender<Answer>>,
     last_call: CallId,
-    /// What was read and not yet handed on, in order: replies must not overtake updates.
+    /// The frame that was read last, as far as it is not yet heard. The next is read after it.
+    inbound: Option<Messages>,
+    /// What was heard and not yet handed on, in order: replies must not overtake updates.
     outbox: VecDeque<Outgoing>,
     stalled_since: Option<Instant>,
     /// Messages of one round, put together into frames at its end.
@@ -90,6 +95,8 @@ enum Wake {
     /// Every [`crate::Connection`] and the [`crate::Incoming`] are gone, or one of them asks to close.
     CloseAsked,
     Read(Option<Result<Message, SocketError>>),
+    /// The frame that was read last has more messages, and what came before is handed on.
+    More,
     CanWrite(Result<(), SocketError>),
     Flushed(Result<(), SocketError>),
     CanDeliver(Option<(mpsc::OwnedPermit<Queued>, OwnedSemaphorePermit)>),
@@ -102,6 +109,7 @@ pub(crate) async fn run(parts: Parts) {
     let task = Task {
         session: parts.session,
         protocol: parts.protocol,
+        compression: parts.compression,
         began: Instant::now(),
         message_bytes_max: parts.message_bytes_max,
         update_permits_max: permits_of(parts.update_bytes_max),
@@ -109,6 +117,7 @@ pub(crate) async fn run(parts: Parts) {
         ends: parts.ends,
         callers: HashMap::new(),
         last_call: 0,
+        inbound: None,
         outbox: VecDeque::new(),
         stalled_since: None,
         messages: Vec::new(),
@@ -160,7 +169,9 @@ impl Task {
                 Wake::CanDeliver(room)
             }
             wake = poll_fn(|context| write(sink, has_frames, context)), if has_frames || !self.is_flushed => wake,
-            read = stream.next(), if self.outbox.is_empty() => Wake::Read(read),
+            // After everything else that is ready had its turn, on this thread too: a frame may hold many.
+            () = tokio::task::yield_now(), if self.outbox.is_empty() && self.inbound.is_some() => Wake::More,
+            read = stream.next(), if self.outbox.is_empty() && self.inbound.is_none() => Wake::Read(read),
             () = sleep_until(deadline) => Wake::Time,
         }
     }
@@ -170,6 +181,7 @@ impl Task {
             Wake::Commands(commands) => commands.into_iter().for_each(|command| self.ask(command)),
             Wake::CloseAsked => self.feed(Event::Close),
             Wake::Read(read) => self.read(read),
+            Wake::More => self.hear_some(),
             Wake::CanWrite(Ok(())) => {
                 let frame = self.frames.pop_front().expect("waited to write a frame");
                 self.is_flushed = false;
@@ -245,13 +257,39 @@ impl Task {
     }
 
     fn read_frame(&mut self, payload: &Bytes) {
-        match frame::decode(self.protocol, payload, self.message_bytes_max) {
+        match Messages::of(self.protocol, self.compression, payload, self.message_bytes_max) {
             Ok(messages) => {
-                messages.into_iter().for_each(|message| self.hear(message));
-                self.hand_on(None);
+                self.inbound = Some(messages);
+                self.hear_some();
             }
             Err(error) => self.broken(error.to_string()),
         }
+    }
+
+    /// Hears messages of the frame at hand until one has to wait for the application, or others are to have a turn: what
+    /// is decoded and waits is never more than what one message brings.
+    fn hear_some(&mut self) {
+        for _ in 0..MESSAGES_AT_ONCE {
+            if !self.outbox.is_empty() || self.ended.is_some() {
+                return;
+            }
+            match self.next_message() {
+                Some(Ok(message)) => self.hear(message),
+                Some(Err(error)) => return self.broken(error.to_string()),
+                None => return,
+            }
+            self.hand_on(None);
+        }
+    }
+
+    /// The next message of the frame at hand, which is let go with its last one.
+    fn next_message(&mut self) -> Option<Result<ServerMessage, FrameError>> {
+        let messages = self.inbound.as_mut()?;
+        let next = messages.next();
+        if messages.is_done() {
+            self.inbound = None;
+        }
+        next
     }
 
     /// Results of a host's message go through the outbox, so that none overtakes another.

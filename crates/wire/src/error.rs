@@ -38,6 +38,17 @@ pub enum NetworkError {
         /// What the operating system says.
         reason: String,
     },
+    /// This process, or this machine, may have no more files open, and a connection is one.
+    #[error(
+        "no connection to {authority}: no more files may be open here ({reason}); raise the limit (`ulimit -n`), or open \
+         fewer connections"
+    )]
+    FileLimit {
+        /// Host and port.
+        authority: String,
+        /// What the operating system says.
+        reason: String,
+    },
     /// No secure connection.
     #[error(
         "no TLS connection to {authority} ({reason}); check that the host speaks TLS at this port and that its \
@@ -88,6 +99,16 @@ pub enum ConnectError {
         /// As asked for.
         database: String,
         /// The host's words, perhaps empty.
+        said: String,
+    },
+    /// 404 for the path, whatever the database.
+    #[error("the host at {authority} takes no WebSockets at `{path}`{}; check the lane's WebSocket path and the path of the URL", in_words(.said))]
+    NoSuchPath {
+        /// Host and port.
+        authority: String,
+        /// As asked for.
+        path: String,
+        /// The host's words.
         said: String,
     },
     /// 401: the host does not take the token.
@@ -173,6 +194,7 @@ impl ConnectError {
             // The connection may have been cut in between; a wrong row fails the shape check before this one.
             ConnectError::ContractRow(_) => true,
             ConnectError::NoSuchDatabase { .. }
+            | ConnectError::NoSuchPath { .. }
             | ConnectError::Unauthorized { .. }
             | ConnectError::Forbidden { .. }
             | ConnectError::NoCommonProtocol { .. }
@@ -295,6 +317,11 @@ impl ClosedReason {
 /// 4918 section 11.5 calls temporary): somebody mends it there, and nobody tells the client when.
 pub(crate) const fn is_retryable_status(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504 | 507)
+}
+
+/// Whether a host that answers 404 says that it is about the path and not about what the path names.
+pub(crate) fn is_no_route(said: &str) -> bool {
+    said.starts_with("no such route")
 }
 
 /// What a host said, as one short line.

@@ -1,16 +1,18 @@
 //! Frames: how messages lie in the payload of a WebSocket message.
 //!
 //! What always holds: a frame from a host begins with one byte that names its compression; a frame to a host does not.
-//! Under v2 a frame holds one message, under v3 one or more, back to back. No frame is decompressed beyond the limit,
-//! so a small frame cannot fill the memory.
+//! Under v2 a frame holds one message, under v3 one or more, back to back. No frame is decompressed that was not asked to
+//! be, nor beyond the limit, and its messages are decoded one at a time as they are taken ([`Messages`]), so that a small
+//! frame can neither fill the memory nor keep a thread busy.
 
 use std::io::Read;
 
 use bytes::Bytes;
 use spacetimedb_sats::bsatn;
 
+use crate::limits::FRAME_MESSAGES_MAX;
 use crate::messages::{ClientMessage, ServerMessage};
-use crate::options::Protocol;
+use crate::options::{Compression, Protocol};
 
 /// A frame from a host that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +25,18 @@ pub enum FrameError {
     UnknownCompression {
         /// The byte.
         tag: u8,
+    },
+    /// A compression that this client knows and did not ask for.
+    #[error("it sent a {compression} frame, which this client did not ask for")]
+    UnaskedCompression {
+        /// Its name.
+        compression: &'static str,
+    },
+    /// More messages than any host puts into one frame.
+    #[error("it sent more than {messages_max} messages in one frame")]
+    TooMany {
+        /// The limit.
+        messages_max: usize,
     },
     /// More than the limit, before or after decompression.
     #[error("it sent a message of more than {bytes_max} bytes")]
@@ -71,37 +85,90 @@ pub fn encode(protocol: Protocol, messages: &[ClientMessage]) -> Vec<Bytes> {
     frames
 }
 
-/// The messages in a payload from a host, which may be at most `bytes_max` bytes, decompressed.
+/// The messages of one frame, decoded as they are taken. Ends after the first error.
+#[derive(Debug)]
+pub struct Messages {
+    protocol: Protocol,
+    plain: Bytes,
+    position: usize,
+    taken: usize,
+}
+
+impl Messages {
+    /// What is in a payload from a host that may be at most `bytes_max` bytes, also decompressed. A host may leave
+    /// uncompressed what it was asked to compress; compress in another way than it was asked to it may not.
+    ///
+    /// # Errors
+    /// [`FrameError`], about the frame as a whole.
+    pub fn of(
+        protocol: Protocol,
+        asked: Compression,
+        payload: &Bytes,
+        bytes_max: usize,
+    ) -> Result<Messages, FrameError> {
+        Ok(Messages { protocol, plain: decompress(asked, payload, bytes_max)?, position: 0, taken: 0 })
+    }
+
+    /// Whether all of them are taken.
+    pub fn is_done(&self) -> bool {
+        // A frame without any message is an error, and the first to be taken.
+        self.taken > 0 && self.position >= self.plain.len()
+    }
+
+    fn take(&mut self) -> Result<ServerMessage, FrameError> {
+        if self.taken >= FRAME_MESSAGES_MAX {
+            return Err(FrameError::TooMany { messages_max: FRAME_MESSAGES_MAX });
+        }
+        let mut rest = &self.plain[self.position..];
+        let message =
+            bsatn::from_reader(&mut rest).map_err(|error| FrameError::Undecodable { reason: error.to_string() })?;
+        if self.protocol == Protocol::V2 && !rest.is_empty() {
+            return Err(FrameError::Trailing { bytes: rest.len() });
+        }
+        self.position = self.plain.len() - rest.len();
+        self.taken += 1;
+        Ok(message)
+    }
+}
+
+impl Iterator for Messages {
+    type Item = Result<ServerMessage, FrameError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_done() {
+            return None;
+        }
+        let taken = self.take();
+        if taken.is_err() {
+            // Nothing behind an error means anything.
+            (self.position, self.taken) = (self.plain.len(), self.taken.max(1));
+        }
+        Some(taken)
+    }
+}
+
+/// All messages in a payload from a host that was asked not to compress, at once: for one who trusts it.
 ///
 /// # Errors
 /// [`FrameError`].
 pub fn decode(protocol: Protocol, payload: &[u8], bytes_max: usize) -> Result<Vec<ServerMessage>, FrameError> {
-    let plain = decompress(payload, bytes_max)?;
-    let mut rest: &[u8] = &plain;
-    let mut messages = Vec::new();
-    loop {
-        let message =
-            bsatn::from_reader(&mut rest).map_err(|error| FrameError::Undecodable { reason: error.to_string() })?;
-        messages.push(message);
-        if rest.is_empty() {
-            return Ok(messages);
-        }
-        if protocol == Protocol::V2 {
-            return Err(FrameError::Trailing { bytes: rest.len() });
-        }
-    }
+    Messages::of(protocol, Compression::None, &Bytes::copy_from_slice(payload), bytes_max)?.collect()
 }
 
-fn decompress(payload: &[u8], bytes_max: usize) -> Result<std::borrow::Cow<'_, [u8]>, FrameError> {
-    let (tag, data) = payload.split_first().ok_or(FrameError::Empty)?;
+fn decompress(asked: Compression, payload: &Bytes, bytes_max: usize) -> Result<Bytes, FrameError> {
+    let tag = *payload.first().ok_or(FrameError::Empty)?;
+    let data = payload.slice(1..);
     if data.len() > bytes_max {
         return Err(FrameError::TooLarge { bytes_max });
     }
+    let unasked = |compression| Err(FrameError::UnaskedCompression { compression });
     match tag {
-        0 => Ok(data.into()),
-        1 => bounded("brotli", brotli::Decompressor::new(data, 4_096), bytes_max).map(Into::into),
-        2 => bounded("gzip", flate2::read::MultiGzDecoder::new(data), bytes_max).map(Into::into),
-        &tag => Err(FrameError::UnknownCompression { tag }),
+        0 => Ok(data),
+        1 if asked != Compression::Brotli => unasked("brotli"),
+        2 if asked != Compression::Gzip => unasked("gzip"),
+        1 => bounded("brotli", brotli::Decompressor::new(&*data, 4_096), bytes_max).map(Into::into),
+        2 => bounded("gzip", flate2::read::MultiGzDecoder::new(&*data), bytes_max).map(Into::into),
+        tag => Err(FrameError::UnknownCompression { tag }),
     }
 }
 

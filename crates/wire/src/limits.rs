@@ -59,6 +59,13 @@ pub const UPDATE_QUEUE_BYTES_MAX: usize = 64 * MIB;
 /// The largest message accepted from a host, in bytes, after decompression as well as before.
 pub const INBOUND_BYTES_MAX: usize = 64 * MIB;
 
+/// The most messages that one frame from a host may hold. A host of SpacetimeDB 2.x queues at most 16,384 messages for one
+/// client (`CLIENT_CHANNEL_CAPACITY` in spacetimedb-core 2.14) and packs no more than are queued; Muster's own packs 1,024.
+pub const FRAME_MESSAGES_MAX: usize = 16_384;
+
+/// How many messages of a frame are decoded before other work of the same thread gets its turn.
+pub(crate) const MESSAGES_AT_ONCE: usize = 64;
+
 /// The largest message sent, in bytes. A host refuses messages above 32 MiB.
 pub const OUTBOUND_BYTES_MAX: usize = 32 * MIB - 64 * KIB;
 
@@ -70,6 +77,10 @@ pub const HTTP_BODY_BYTES_MAX: usize = 256 * MIB;
 
 /// How much of a host's own words an error repeats, in bytes.
 pub const QUOTE_BYTES_MAX: usize = 400;
+
+/// How long the answer with a log that is not followed may take as a whole, in milliseconds. Between two pieces of it, the
+/// limit of one request holds ([`HTTP_MS_MAX`] unless chosen otherwise).
+pub const LOG_MS_MAX: u64 = 300_000;
 
 /// The longest single log line that is kept, in bytes.
 pub const LOG_LINE_BYTES_MAX: usize = MIB;
@@ -90,6 +101,8 @@ const _: () = assert!(PING_INTERVAL_MS * 2 < IDLE_MS_MAX);
 const _: () = assert!(SLOW_CONSUMER_MS_MAX < IDLE_MS_MAX);
 // The queue must have room for the largest update.
 const _: () = assert!(INBOUND_BYTES_MAX <= UPDATE_QUEUE_BYTES_MAX);
+const _: () = assert!(MESSAGES_AT_ONCE < FRAME_MESSAGES_MAX);
+const _: () = assert!(HTTP_MS_MAX < LOG_MS_MAX);
 const _: () = assert!(OUTBOUND_BYTES_MAX < HOST_INBOUND_BYTES_MAX);
 const _: () = assert!(HTTP_CONNECT_MS_MAX < HTTP_MS_MAX && HTTP_MS_MAX <= PUBLISH_MS_MAX);
 // A connection attempt must not outlast a call.

@@ -17,6 +17,11 @@ pub(crate) fn classify(error: &reqwest::Error, authority: &str, limit: Duration)
     }
     let reason = quote(&innermost(error).to_string());
     for cause in causes(error) {
+        if let Some(io) = cause.downcast_ref::<io::Error>()
+            && is_file_limit(io)
+        {
+            return NetworkError::FileLimit { authority, reason };
+        }
         if let Some(tls) = tls_error(cause) {
             return NetworkError::Tls { authority, reason: quote(&tls.to_string()) };
         }
@@ -41,6 +46,13 @@ pub(crate) fn classify(error: &reqwest::Error, authority: &str, limit: Duration)
     }
 }
 
+/// Whether no more files may be open in this process (`EMFILE`) or on this machine (`ENFILE`). The standard library has no
+/// stable kind for either; the numbers are those of Linux, the BSDs and macOS, and Windows' `WSAEMFILE`.
+fn is_file_limit(error: &io::Error) -> bool {
+    let numbers: &[i32] = if cfg!(windows) { &[10_024] } else { &[23, 24] };
+    error.raw_os_error().is_some_and(|number| numbers.contains(&number))
+}
+
 /// The TLS error in this cause. Errors of I/O may hold one another, and `source` leaves out what they hold directly.
 fn tls_error<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
@@ -60,4 +72,18 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 
 fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     causes(error).last().unwrap_or(error)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_open_files_is_told_from_other_errors() {
+        assert!(is_file_limit(&io::Error::from_raw_os_error(24)));
+        assert!(!is_file_limit(&io::Error::from_raw_os_error(111)) && !is_file_limit(&io::Error::other("24")));
+        let told =
+            NetworkError::FileLimit { authority: "h:1".into(), reason: "Too many open files".into() }.to_string();
+        assert!(told.contains("ulimit -n") && !told.contains("network"), "{told}");
+    }
 }

@@ -35,6 +35,56 @@ fn tagged(tag: u8, data: &[u8]) -> Vec<u8> {
     [&[tag], data].concat()
 }
 
+/// What a client that asked for the frame's own compression makes of it.
+fn asked(frame: &[u8], bytes_max: usize) -> Result<Vec<ServerMessage>, FrameError> {
+    let compression = match frame.first() {
+        Some(1) => Compression::Brotli,
+        Some(2) => Compression::Gzip,
+        _ => Compression::None,
+    };
+    Messages::of(Protocol::V3, compression, &Bytes::copy_from_slice(frame), bytes_max)?.collect()
+}
+
+#[test]
+fn a_compression_that_nobody_asked_for_is_refused_before_it_is_undone() {
+    let data = plain(&[answer(1, 5_000)]);
+    for (frame, name, other) in
+        [(brotli(&data), "brotli", Compression::Gzip), (gzip(&data), "gzip", Compression::Brotli)]
+    {
+        let unasked = FrameError::UnaskedCompression { compression: name };
+        for compression in [Compression::None, other] {
+            let refused = Messages::of(Protocol::V3, compression, &frame.clone().into(), LIMIT).map(drop);
+            assert_eq!(refused, Err(unasked.clone()));
+        }
+    }
+    // A host decides by itself what is worth it.
+    for compression in [Compression::None, Compression::Gzip, Compression::Brotli] {
+        let whole = Messages::of(Protocol::V3, compression, &tagged(0, &data).into(), LIMIT);
+        assert_eq!(whole.expect("plain").count(), 1);
+    }
+}
+
+#[test]
+fn the_largest_frame_of_a_host_passes_and_a_larger_one_ends() {
+    let empty = ServerMessage::TransactionUpdate(TransactionUpdate::default());
+    let full = plain(&vec![empty.clone(); FRAME_MESSAGES_MAX]);
+    assert_eq!(decode(Protocol::V3, &tagged(0, &full), LIMIT).map(|all| all.len()), Ok(FRAME_MESSAGES_MAX));
+    let more = [full, plain(&[empty])].concat();
+    let too_many = FrameError::TooMany { messages_max: FRAME_MESSAGES_MAX };
+    assert_eq!(decode(Protocol::V3, &tagged(0, &more), LIMIT), Err(too_many));
+}
+
+#[test]
+fn a_message_is_decoded_only_when_it_is_taken() {
+    let mut data = plain(&[answer(1, 3)]);
+    data.extend([0xff; 3]);
+    let mut messages = Messages::of(Protocol::V3, Compression::None, &tagged(0, &data).into(), LIMIT).expect("a frame");
+    assert_eq!(messages.next(), Some(Ok(answer(1, 3))));
+    assert!(!messages.is_done());
+    assert!(matches!(messages.next(), Some(Err(FrameError::Undecodable { .. }))));
+    assert!(messages.is_done() && messages.next().is_none(), "nothing behind an error means anything");
+}
+
 #[test]
 fn v2_sends_one_message_in_a_frame_and_v3_as_many_as_are_worth_it() {
     let messages = [question(1, 10), question(2, 10), question(3, COALESCED_BYTES), question(4, 10)];
@@ -51,7 +101,7 @@ fn every_compression_gives_the_same_messages() {
     let messages = [answer(1, 5_000), answer(2, 0)];
     let data = plain(&messages);
     for frame in [tagged(0, &data), brotli(&data), gzip(&data)] {
-        assert_eq!(decode(Protocol::V3, &frame, LIMIT), Ok(messages.to_vec()));
+        assert_eq!(asked(&frame, LIMIT), Ok(messages.to_vec()));
     }
 }
 
@@ -68,7 +118,7 @@ fn a_small_frame_cannot_fill_the_memory() {
     let bomb = vec![0; 64 << 20];
     for frame in [brotli(&bomb), gzip(&bomb)] {
         assert!(frame.len() < LIMIT, "the bomb itself is small");
-        assert_eq!(decode(Protocol::V3, &frame, LIMIT), Err(FrameError::TooLarge { bytes_max: LIMIT }));
+        assert_eq!(asked(&frame, LIMIT), Err(FrameError::TooLarge { bytes_max: LIMIT }));
     }
     assert_eq!(decode(Protocol::V3, &tagged(0, &bomb), LIMIT), Err(FrameError::TooLarge { bytes_max: LIMIT }));
 }
@@ -93,14 +143,14 @@ fn decompression_stops_at_the_limit_instead_of_finding_out_afterwards() {
 fn exactly_the_limit_is_allowed() {
     let data = plain(&[answer(1, 1_000)]);
     for frame in [tagged(0, &data), brotli(&data), gzip(&data)] {
-        assert!(decode(Protocol::V3, &frame, data.len()).is_ok());
-        assert!(decode(Protocol::V3, &frame, data.len() - 1).is_err());
+        assert!(asked(&frame, data.len()).is_ok());
+        assert!(asked(&frame, data.len() - 1).is_err());
     }
 }
 
 #[test]
 fn a_damaged_frame_is_an_error_in_words() {
-    let said = |frame: &[u8]| decode(Protocol::V3, frame, LIMIT).expect_err("damaged").to_string();
+    let said = |frame: &[u8]| asked(frame, LIMIT).expect_err("damaged").to_string();
     assert_eq!(said(&[]), "it sent an empty frame");
     assert_eq!(said(&[3, 1, 2]), "it sent a frame with the unknown compression 3");
     assert!(said(&[0]).starts_with("it sent a message that is not of the protocol ("));
@@ -113,7 +163,7 @@ fn a_damaged_frame_is_an_error_in_words() {
 proptest! {
     #[test]
     fn whatever_arrives_decoding_ends_without_a_panic(frame in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = decode(Protocol::V3, &frame, 4_096);
+        let _ = asked(&frame, 4_096);
     }
 
     #[test]

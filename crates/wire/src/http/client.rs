@@ -24,7 +24,7 @@ pub struct HttpClient {
     pub(super) endpoint: Arc<Endpoint>,
     token: Option<Token>,
     client: reqwest::Client,
-    timeout: Duration,
+    pub(super) timeout: Duration,
 }
 
 /// A new identity, and the token that proves it.

@@ -1,6 +1,6 @@
 //! What can go wrong over HTTP.
 
-use crate::error::{NetworkError, is_retryable_status};
+use crate::error::{NetworkError, is_no_route, is_retryable_status};
 
 /// Why an HTTP request has no result. Each is one line with the cause and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -9,7 +9,7 @@ pub enum HttpError {
     #[error(transparent)]
     Network(#[from] NetworkError),
     /// The host answered with an error.
-    #[error("{context}: the host at {authority} answered {status}{}{}", in_words(.said), remedy(*.status))]
+    #[error("{context}: the host at {authority} answered {status}{}{}", in_words(.said), remedy(*.status, .said))]
     Status {
         /// What was tried: `publishing to presence`.
         context: String,
@@ -77,14 +77,20 @@ fn in_words(words: &str) -> String {
     if words.is_empty() { String::new() } else { format!(": {words}") }
 }
 
-fn remedy(status: u16) -> &'static str {
+fn remedy(status: u16, said: &str) -> &'static str {
     match status {
         401 => {
             "; check the token: it may be expired, damaged, from an issuer that the host does not trust, or another's"
         }
         403 => "; this identity may not do that: use a token with the rights",
+        404 if is_no_route(said) => {
+            "; check the address and its path: the host has nothing there, whatever the database"
+        }
         404 => "; check the database's name, and that it is published",
         413 => "; send less at a time",
+        // The embedded host's own words end with that.
+        507 if said.contains("free some space") => "",
+        507 => "; free some space where the host keeps its data, then try again",
         429 | 502..=504 => "; try again in a moment",
         _ => "",
     }
@@ -108,5 +114,24 @@ mod tests {
              be expired, damaged, from an issuer that the host does not trust, or another's"
         );
         assert!(!error.is_retryable());
+    }
+
+    fn line(status: u16, said: &str) -> String {
+        let (context, authority) = ("calling `x`".into(), "h:1".into());
+        HttpError::Status { context, authority, status, said: said.into() }.to_string()
+    }
+
+    #[test]
+    fn a_path_that_is_not_there_is_not_blamed_on_the_database() {
+        let told = line(404, "no such route: /a/v1/database/x");
+        assert!(told.contains("check the address and its path") && !told.contains("published"), "{told}");
+        assert!(line(404, "`x` not found").contains("that it is published"));
+    }
+
+    #[test]
+    fn a_full_disk_has_one_remedy() {
+        for said in ["no space is left; free some space, then try again", ""] {
+            assert_eq!(line(507, said).matches("free some space").count(), 1, "{said}");
+        }
     }
 }

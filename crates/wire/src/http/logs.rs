@@ -1,17 +1,20 @@
 //! A database's logs, line by line.
 //!
 //! What always holds: a line is kept as the host wrote it; what is known of its fields is read beside it, so that a
-//! host with other fields still shows its lines.
+//! host with other fields still shows its lines; an answer that is no log (a page, say) is an error and never shown as one;
+//! a log that is not followed has an end in time.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use reqwest::{Method, Response};
+use reqwest::{Method, Response, header};
 use serde::Deserialize;
 use spacetimedb_lib::Timestamp;
 
 use super::{HttpClient, HttpError};
-use crate::limits::LOG_LINE_BYTES_MAX;
+use crate::error::NetworkError;
+use crate::limits::{LOG_LINE_BYTES_MAX, LOG_MS_MAX, ms};
 
 /// One line of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,14 +44,22 @@ pub struct LogStream {
     response: Option<Response>,
     partial: BytesMut,
     ready: VecDeque<LogRecord>,
+    /// What was tried, for errors.
+    context: String,
+    /// Until when all of it must have come, and how long the host may be silent; none for one that is followed.
+    limits: Option<(Instant, Duration)>,
+    /// Whether it is known that these are log lines.
+    is_log: bool,
 }
 
 impl HttpClient {
     /// Reads the database's log (`GET /v1/database/…/logs`): the last `num_lines` lines, all that the host has if
-    /// `None`, and with `follow` also those to come, without end.
+    /// `None`, and with `follow` also those to come, without end. Without `follow` all of it must come within
+    /// [`LOG_MS_MAX`], and each piece within this client's limit.
     ///
     /// # Errors
-    /// [`HttpError`]; status 401 (400 on some hosts) if the database belongs to another.
+    /// [`HttpError`]; status 401 (400 on some hosts) if the database belongs to another; [`HttpError::Malformed`] if the
+    /// answer is a page.
     pub async fn logs(&self, num_lines: Option<u32>, follow: bool) -> Result<LogStream, HttpError> {
         let context = format!("reading the log of `{}`", self.endpoint.database());
         let mut url = self.endpoint.database_url(&["logs"]);
@@ -60,33 +71,61 @@ impl HttpClient {
             query.append_pair("follow", if follow { "true" } else { "false" });
         }
         let response = self.open(Method::GET, url, &context).await?;
+        let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok());
+        let kind = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if kind == "text/html" {
+            return Err(self.malformed(&context, format!("it is {kind}, and not a log")));
+        }
         Ok(LogStream {
             client: self.clone(),
             response: Some(response),
             partial: BytesMut::new(),
             ready: VecDeque::new(),
+            limits: (!follow).then(|| (Instant::now() + ms(LOG_MS_MAX), self.timeout)),
+            // What SpacetimeDB's hosts call it. A line of theirs that a crash has cut is shown as it is.
+            is_log: kind == "application/x-ndjson",
+            context,
         })
     }
 }
 
 impl LogStream {
+    /// The first line of an answer whose kind is not known must be a log's: a JSON object.
+    fn checked(&mut self, record: LogRecord) -> Result<LogRecord, HttpError> {
+        if !self.is_log && !is_object(&record.raw) {
+            self.response = None;
+            self.ready.clear();
+            self.partial.clear();
+            let start: String = record.raw.chars().take(40).collect();
+            return Err(self.client.malformed(&self.context, format!("its first line is no log record: {start}")));
+        }
+        self.is_log = true;
+        Ok(record)
+    }
+
     /// The next line; `None` at the end. Dropping the future loses nothing.
     ///
     /// # Errors
-    /// [`HttpError::Network`] if the connection breaks. After an error the stream is at its end.
+    /// [`HttpError::Network`] if the connection breaks or the host is silent for too long; [`HttpError::Malformed`] if what
+    /// comes is no log. After an error the stream is at its end.
     pub async fn next(&mut self) -> Option<Result<LogRecord, HttpError>> {
         loop {
             if let Some(record) = self.ready.pop_front() {
-                return Some(Ok(record));
+                return Some(self.checked(record));
             }
-            let chunk = self.response.as_mut()?.chunk().await;
+            let (chunk, waited) = next_chunk(self.response.as_mut()?, self.limits).await;
+            let Some(chunk) = chunk else {
+                self.response = None;
+                let authority = self.client.endpoint.authority();
+                return Some(Err(NetworkError::Timeout { authority, limit: waited }.into()));
+            };
             match chunk {
                 Ok(Some(chunk)) => take_lines(&mut self.partial, &chunk, &mut self.ready),
                 Ok(None) => {
                     self.response = None;
                     let rest = std::mem::take(&mut self.partial);
                     if !rest.is_empty() {
-                        return Some(Ok(LogRecord::parse(&rest)));
+                        return Some(self.checked(LogRecord::parse(&rest)));
                     }
                 }
                 Err(error) => {
@@ -96,6 +135,19 @@ impl LogStream {
             }
         }
     }
+}
+
+/// The next piece of the answer, or none if it does not come in time; and how long that is.
+async fn next_chunk(
+    response: &mut Response,
+    limits: Option<(Instant, Duration)>,
+) -> (Option<reqwest::Result<Option<Bytes>>>, Duration) {
+    let Some((end, silence)) = limits else {
+        return (Some(response.chunk().await), Duration::MAX);
+    };
+    let left = end.saturating_duration_since(Instant::now());
+    let in_time = tokio::time::timeout(silence.min(left), response.chunk()).await;
+    (in_time.ok(), if left < silence { ms(LOG_MS_MAX) } else { silence })
 }
 
 /// Cuts complete lines off. A line beyond the limit is cut in two, so that one without end cannot fill the memory.
@@ -109,6 +161,10 @@ fn take_lines(partial: &mut BytesMut, chunk: &Bytes, ready: &mut VecDeque<LogRec
             }
         }
     }
+}
+
+fn is_object(line: &str) -> bool {
+    serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(line).is_ok()
 }
 
 #[derive(Default, Deserialize)]
@@ -142,38 +198,4 @@ impl LogRecord {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_is_read_and_kept() {
-        let line = br#"{"level":"Info","ts":1700000000000000,"target":"muster_module","function":"set_name","message":"hello"}"#;
-        let record = LogRecord::parse(line);
-        assert_eq!((record.level.as_str(), record.message.as_str()), ("info", "hello"));
-        assert_eq!(record.timestamp, Some(Timestamp::from_micros_since_unix_epoch(1_700_000_000_000_000)));
-        assert_eq!(record.raw.as_bytes(), line);
-        assert_eq!(LogRecord::parse(b"not json\n").message, "not json");
-    }
-
-    #[test]
-    fn lines_are_whole_however_the_network_cuts_them() {
-        let text = b"{\"message\":\"one\"}\n\n{\"message\":\"two\"}\nrest";
-        for cut in 0..text.len() {
-            let (mut partial, mut ready) = (BytesMut::new(), VecDeque::new());
-            for chunk in [&text[..cut], &text[cut..]] {
-                take_lines(&mut partial, &Bytes::copy_from_slice(chunk), &mut ready);
-            }
-            let messages: Vec<_> = ready.iter().map(|record| record.message.as_str()).collect();
-            assert_eq!((messages, &partial[..]), (vec!["one", "two"], &b"rest"[..]), "cut at {cut}");
-        }
-    }
-
-    #[test]
-    fn a_line_without_end_is_cut() {
-        let (mut partial, mut ready) = (BytesMut::new(), VecDeque::new());
-        for _ in 0..3 {
-            take_lines(&mut partial, &Bytes::from(vec![b'x'; LOG_LINE_BYTES_MAX]), &mut ready);
-        }
-        assert_eq!((ready.len(), partial.len()), (3, 0));
-    }
-}
+mod tests;
