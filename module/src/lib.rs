@@ -5,8 +5,8 @@
 //! the ones of `muster_contract::rows`, and a test holds the two together.
 //!
 //! The map: [`presence`] decides when a connection row appears and disappears and keeps the summary; [`people`] keeps
-//! names; [`contract_info`] says what this build speaks; [`claims`] reads a session's token; [`streams`] has a folder of
-//! its own.
+//! names; [`contract_info`] says what this build speaks; [`claims`] reads what a session calls itself; [`auth`], whose
+//! sessions are taken and for how long, and [`streams`] have folders of their own.
 
 #![allow(
     missing_docs,
@@ -14,6 +14,7 @@
     reason = "SpacetimeDB's table and reducer macros generate undocumented public items"
 )]
 
+pub mod auth;
 pub mod claims;
 pub mod contract_info;
 pub mod people;
@@ -35,14 +36,15 @@ pub fn init(ctx: &ReducerContext) {
 /// Runs in the host for every connection that is about to begin, WebSocket or HTTP; an error refuses the connection.
 ///
 /// # Errors
-/// If the host names no connection.
+/// If the host names no connection, or the lane does not take the session's token.
 #[spacetimedb::reducer(client_connected)]
 pub fn client_connected(ctx: &ReducerContext) -> Result<(), String> {
     // Before anything a client could read: SpacetimeDB has no hook for "the module was updated", and the first
     // connection after an update is the first that could see an old contract.
     contract_info::refresh(ctx);
     streams::retention::keep_going(ctx);
-    presence::connected(ctx)
+    presence::connected(ctx)?;
+    auth::admit::connected(ctx).map_err(|refusal| refusal.to_wire())
 }
 
 /// Runs in the host when a connection is gone, however it ended; after a crash of the host, for each session that the
@@ -51,4 +53,5 @@ pub fn client_connected(ctx: &ReducerContext) -> Result<(), String> {
 pub fn client_disconnected(ctx: &ReducerContext) {
     presence::disconnected(ctx);
     streams::follow::disconnected(ctx);
+    auth::admit::disconnected(ctx);
 }

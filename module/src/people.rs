@@ -6,6 +6,8 @@
 use muster_contract::limits::NAME_CHARS_MAX;
 use spacetimedb::{Identity, ReducerContext, Table};
 
+use crate::auth;
+
 /// See `muster_contract::rows::Person`.
 #[spacetimedb::table(accessor = person, public)]
 pub struct Person {
@@ -19,9 +21,11 @@ pub struct Person {
 /// Sets the caller's name. Calling it again replaces the name.
 ///
 /// # Errors
-/// If the name is empty, too long, or has control characters; nothing is stored then.
+/// If the name is empty, too long, or has control characters, or if the lane wants a token and the session has none that
+/// is good; nothing is stored then.
 #[spacetimedb::reducer]
 pub fn set_name(ctx: &ReducerContext, name: String) -> Result<(), String> {
+    auth::caller(ctx).map_err(|refusal| refusal.to_wire())?;
     let person = Person { identity: ctx.sender(), name: checked(&name)? };
     let by_identity = ctx.db.person().identity();
     if by_identity.find(person.identity).is_some() {

@@ -57,8 +57,8 @@ fn append(ctx: &ReducerContext, stream: &str, batch: Batch) -> Result<(), Refusa
         Refusal::new(Code::InvalidBatch, format!("{count} events numbered from {} on are no numbers", batch.first))
     })?;
     let id = parse_id(stream)?;
-    let producer = known_producer(ctx, &batch.producer)?;
     grants::may_append(ctx, &id)?;
+    let producer = known_producer(ctx, &batch.producer)?;
 
     let stream = find(ctx, &id);
     let present = stream.as_ref().map_or(0, |stream| stream.epoch);

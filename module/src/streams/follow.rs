@@ -66,6 +66,25 @@ pub(crate) fn disconnected(ctx: &ReducerContext) {
     }
 }
 
+/// Ends every follow of a session, and tells it.
+pub(crate) fn end_all_of(ctx: &ReducerContext, connection_id: ConnectionId) {
+    let rows: Vec<_> = ctx.db.sync_follow().by_connection_slot().filter(connection_id).collect();
+    end(ctx, rows);
+}
+
+/// Ends the follows of which this holds, and tells their sessions.
+pub(crate) fn end_where(ctx: &ReducerContext, holds: impl Fn(&SyncFollow) -> bool) {
+    let rows: Vec<_> = ctx.db.sync_follow().iter().filter(holds).collect();
+    end(ctx, rows);
+}
+
+fn end(ctx: &ReducerContext, follows: Vec<SyncFollow>) {
+    for SyncFollow { id, identity: to, connection_id, slot, .. } in follows {
+        ctx.db.sync_follow().id().delete(id);
+        ctx.db.sync_signal().insert(SyncSignal { to, connection_id, slot, stream: 0, what: Signal::FollowEnded });
+    }
+}
+
 /// Wakes the followers of a stream, once this transaction has committed.
 pub(super) fn signal(ctx: &ReducerContext, id: &StreamId, stream: u64, what: Signal) {
     for pattern in StreamPattern::that_match(id) {

@@ -69,7 +69,8 @@ fn answer<T: AnswerValue>(result: Result<Answer<T>, Refusal>) -> Vec<u8> {
 
 fn list(ctx: &ReducerContext, pattern: &str, after_no: u64) -> Result<StreamList, Refusal> {
     let pattern = parse_pattern(pattern)?;
-    grants::may_follow(ctx, &pattern)?;
+    let grants = grants::of_caller(ctx)?;
+    grants.may_follow(&pattern)?;
     if let StreamPattern::Exact(id) = &pattern {
         let found = find(ctx, id).filter(|stream| stream.no > after_no);
         let resume_after = found.as_ref().map_or(after_no, |stream| stream.no);
@@ -84,7 +85,7 @@ fn list(ctx: &ReducerContext, pattern: &str, after_no: u64) -> Result<StreamList
         }
         list.resume_after = stream.no;
         let id = parse_id(&stream.id)?;
-        if pattern.matches(&id) && grants::may_read(ctx, &id).is_ok() {
+        if pattern.matches(&id) && grants.may_read(&id).is_ok() {
             list.streams.push(info(stream));
         }
     }
@@ -193,10 +194,12 @@ fn states(ctx: &ReducerContext, producer: &str, streams: &[String]) -> Result<Ve
         let message = format!("{} streams asked for, and {PRODUCER_STATES_MAX} are the most", streams.len());
         return Err(Refusal::new(Code::BatchTooLarge, message));
     }
+    let grants = grants::of_caller(ctx)?;
+    grants.may_write()?;
     let producer = known_producer(ctx, producer)?;
     let state = |id: &String| {
         let id = parse_id(id)?;
-        grants::may_append(ctx, &id)?;
+        grants.may_append(&id)?;
         let Some(stream) = find(ctx, &id) else {
             return Ok(ProducerState::without_event(0, 0, 0));
         };

@@ -44,8 +44,8 @@ fn put(ctx: &ReducerContext, stream: &str, epoch: u64, offered: Offered, produce
         return Err(Refusal::new(Code::PayloadTooLarge, message));
     }
     let id = parse_id(stream)?;
-    let known = known_producer(ctx, &producer)?;
     grants::may_snapshot(ctx, &id)?;
+    let known = known_producer(ctx, &producer)?;
     let stream = find_in_epoch(ctx, &id, epoch)?;
     let present = ctx.db.sync_snapshot().stream().find(stream.no);
     if present.as_ref().is_some_and(|row| (row.seq, row.payload_hash) == (offered.seq, offered.hash)) {
