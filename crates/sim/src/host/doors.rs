@@ -152,7 +152,12 @@ impl Host {
             None => ProducerState::without_event(0, 0, 0),
             Some(stream) => {
                 let number = producer.and_then(|no| stream.cursors.get(no).copied()).unwrap_or(0);
-                ProducerState::without_event(stream.epoch, number, stream.head)
+                let state = ProducerState::without_event(stream.epoch, number, stream.head);
+                let is_last = |event: &&StoredEvent| Some(&event.producer) == producer && event.number == number;
+                match stream.events.iter().rev().find(is_last) {
+                    Some(event) => ProducerState { hash: event.hash, at: event.at, ..state },
+                    None => state,
+                }
             }
         };
         streams.iter().map(state).collect()

@@ -10,7 +10,9 @@ use std::time::Duration;
 use muster_contract::Refusal as WireRefusal;
 use muster_contract::page::{Answer, NewEvent, ProducerState};
 use muster_contract::producer::ProducerId;
-use muster_publisher::core::{Action, CallId, Core, CoreConfig, Event, HostEvent, HostState, Refusal, StreamNo, producer_of};
+use muster_publisher::core::{
+    Action, CallId, Core, CoreConfig, Event, HostEvent, HostState, Refusal, StreamNo, producer_of,
+};
 
 use crate::context::{Context, Happening, ToNode};
 use crate::disk::Disk;
@@ -54,6 +56,8 @@ struct Process {
     connection: u64,
     greeted: bool,
     calls: BTreeMap<RequestId, CallId>,
+    /// Which streams, in which counting, the question under way is about.
+    asked: (u32, Vec<StreamNo>),
     jobs: VecDeque<Job>,
     writing: Option<(Job, bool)>,
     reads: VecDeque<Batch>,
@@ -201,6 +205,7 @@ impl Publisher {
             connection: 0,
             greeted: false,
             calls: BTreeMap::new(),
+            asked: (0, Vec::new()),
             jobs: VecDeque::new(),
             writing: None,
             reads: VecDeque::new(),
@@ -257,8 +262,13 @@ impl Publisher {
                 refused(line)
             }
             Reply::States(Answer::Ok(states)) => {
-                let state = |state: &ProducerState| HostState { epoch: state.epoch, number: state.number, event: HostEvent::Unknown };
-                let states: Vec<_> = states.iter().map(state).collect();
+                let (generation, streams) = std::mem::take(&mut self.process_mut().asked);
+                let state = |(no, state): (&StreamNo, &ProducerState)| {
+                    let event =
+                        self.disk.seen().streams.get(no).map_or(HostEvent::Unknown, |it| it.whose(generation, state));
+                    HostState { epoch: state.epoch, number: state.number, event }
+                };
+                let states: Vec<_> = streams.iter().zip(&states).map(state).collect();
                 ctx.say(&self.name, format_args!("hears {states:?}"));
                 Event::States { call, states }
             }
@@ -347,6 +357,7 @@ impl Publisher {
             }
             Action::Ask { call, generation, streams } => {
                 let Some(conn) = self.process_mut().conn else { return Ok(()) };
+                self.process_mut().asked = (generation, streams.clone());
                 let outbox = self.disk.seen();
                 let streams = streams.iter().map(|no| outbox.streams[no].id.clone()).collect();
                 let producer = producer_of(self.id, generation).to_string();

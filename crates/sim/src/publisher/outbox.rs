@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_contract::page::NewEvent;
-use muster_publisher::core::{StreamNo, StreamRecord};
+use muster_contract::page::{NewEvent, ProducerState, WireHash};
+use muster_publisher::core::{HostEvent, StreamNo, StreamRecord};
 
 use crate::disk::Ledger;
 use crate::oracle::Tag;
@@ -19,6 +19,20 @@ pub struct OutboxStream {
     pub record: StreamRecord,
     /// Its events by local number.
     pub events: BTreeMap<u64, NewEvent>,
+}
+
+impl OutboxStream {
+    /// Whose event the host has last.
+    pub(super) fn whose(&self, generation: u32, state: &ProducerState) -> HostEvent {
+        if state.hash == WireHash::ZERO || generation != self.record.generation {
+            return HostEvent::Unknown;
+        }
+        match self.events.get(&(self.record.base + state.number)) {
+            None => HostEvent::Unknown,
+            Some(event) if (event.hash, event.at) == (state.hash, state.at) => HostEvent::Own,
+            Some(_) => HostEvent::Other,
+        }
+    }
 }
 
 /// What the outbox holds.
