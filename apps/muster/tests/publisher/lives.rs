@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use muster_publisher::{Decision, Publisher, inspect};
+use muster_publisher::{Decision, Publisher, SenderState, Trouble, inspect};
 use tempfile::TempDir;
 
 use crate::lane::{Lane, Place};
@@ -112,13 +112,73 @@ async fn a_host_restored_from_an_older_copy_parks_the_stream_until_a_person_acce
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restored_host_whose_epochs_were_renewed_is_another_one_and_sending_goes_on() {
-    let Restored { place, publisher, .. } = &restored().await;
+async fn a_restored_host_whose_epochs_were_renewed_says_what_it_lost_too() {
+    let Restored { place, publisher, outbox, .. } = &restored().await;
     let owner = place.join(Some(place.owner.clone())).await;
     owner.call("renew_epochs", &()).await.expect("renewed");
     publish(publisher, "a.x", "p", 31..=40).await;
+    until(publisher, |status| status.parked_streams == 1).await;
+    publisher.flush(FLUSH).await.expect("parked events are not waited for");
+    let parked = inspect(outbox, true, 10).expect("an outbox").streams.remove(0).parked.expect("a reason");
+    assert_eq!(parked.code, "host_behind_outbox");
+    assert!(parked.message.contains("events 21 to 30"), "{}", parked.message);
+    publisher.decide(&stream("a.x"), Decision::AcceptLoss).await.expect("accepted");
     publisher.flush(FLUSH).await.expect("all confirmed");
     assert_eq!(stored(&owner, "a.x").await, [payloads("p", 1..=20), payloads("p", 31..=40)].concat());
     assert_eq!(publisher.metrics().sender.rebased, 1);
-    assert_eq!(publisher.status().borrow().parked_streams, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outbox_restored_from_an_older_copy_loses_none_of_what_was_published_since() {
+    let lane = Lane::start().await;
+    let (folder, outbox) = folder();
+    let publisher = open(&outbox);
+    publisher.connect(config(lane.place.endpoint()));
+    publish(&publisher, "a.x", "p", 1..=20).await;
+    publisher.flush(FLUSH).await.expect("all confirmed");
+    publisher.close().await;
+    let older = folder.path().join("older");
+    std::fs::copy(&outbox, &older).expect("copied");
+
+    let publisher = open(&outbox);
+    publisher.connect(config(lane.place.endpoint()));
+    publish(&publisher, "a.x", "p", 21..=50).await;
+    publisher.flush(FLUSH).await.expect("all confirmed");
+    publisher.close().await;
+    std::fs::rename(&older, &outbox).expect("the older copy is there again");
+
+    let publisher = open(&outbox);
+    let new = payloads("p", 100..=140);
+    publish(&publisher, "a.x", "p", 100..=140).await;
+    publisher.connect(config(lane.place.endpoint()));
+    until(&publisher, |status| status.parked_streams == 1).await;
+    publisher.flush(FLUSH).await.expect("parked events are not waited for");
+    let parked = inspect(&outbox, true, 10).expect("an outbox").streams.remove(0);
+    assert_eq!((parked.parked.expect("a reason").code.as_str(), parked.pending), ("outbox_behind_host", 41));
+    publisher.decide(&stream("a.x"), Decision::AcceptLoss).await.expect("accepted");
+    publisher.flush(FLUSH).await.expect("all confirmed");
+    let session = lane.join().await;
+    assert_eq!(stored(&session, "a.x").await, [payloads("p", 1..=50), new].concat());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_does_not_take_the_kept_token_any_more_is_told_apart_and_the_token_is_forgotten_on_request() {
+    let Restored { _sandbox: sandbox, place, publisher, _host: host, .. } = restored().await;
+    until(&publisher, |status| status.state == SenderState::Idle).await;
+    let (data, port) = (host.data_dir.clone(), port_of(&host.url));
+    host.kill();
+    std::fs::remove_dir_all(&data).expect("the host is gone, with its keys");
+    let _host = host_at(&sandbox, port);
+    let status = until(&publisher, |status| status.trouble == Some(Trouble::KeptTokenRefused)).await;
+    assert_eq!(status.state, SenderState::Blocked);
+    assert!(status.last_error.expect("a reason").contains("forget_token"));
+
+    publisher.forget_token(&place.endpoint()).await.expect("forgotten");
+    publisher.retry_now();
+    let status = until(&publisher, |status| status.trouble.is_none() && status.last_error.is_some()).await;
+    assert!(status.last_error.expect("a reason").contains("has no database"));
+}
+
+fn port_of(url: &str) -> u16 {
+    url.trim_end_matches('/').rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
 }
