@@ -45,6 +45,13 @@ pub const BEHIND_MS_MAX: u64 = 2_000;
 /// How long a request may wait for its answer before the connection is given up, in milliseconds.
 pub const REQUEST_MS_MAX: u64 = 35_000;
 
+/// The highest number of an event that is taken from a host: SQLite's integers end there, and no sum of the heads of all
+/// streams that fit into memory overflows the 128 bits that it is made in.
+pub const SEQ_MAX: u64 = i64::MAX as u64;
+
+/// How long a connection may take to open, greeting, contract and subscription included, in milliseconds.
+pub const OPENING_MS_MAX: u64 = 45_000;
+
 /// How long a closed store's writer thread may take to finish what it was given, in milliseconds.
 pub const SHUTDOWN_MS_MAX: u64 = 10_000;
 
@@ -72,5 +79,7 @@ const _: () = assert!(2 * PAGE_BYTES_MAX as usize <= IN_FLIGHT_BYTES_MAX);
 const _: () = assert!(POLL_MS < LIVENESS_MS_MAX);
 // The connection's own limit must come first: it knows whether the request was sent.
 const _: () = assert!(muster_wire::limits::CALL_MS_MAX < REQUEST_MS_MAX);
+// So with opening: its parts have their own limits.
+const _: () = assert!(muster_wire::limits::CONNECT_MS_MAX + muster_wire::limits::CALL_MS_MAX < OPENING_MS_MAX);
 const _: () = assert!(REQUESTS_AT_ONCE_MAX <= muster_wire::limits::IN_FLIGHT_MAX);
 const _: () = assert!(CHECKPOINTS_AT_ONCE_MAX < REQUESTS_AT_ONCE_MAX);

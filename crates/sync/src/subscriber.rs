@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::driver::board::Board;
+use crate::driver::board::{Board, Ending};
 use crate::driver::worker::{PendingBatch, Taker, Worker};
 use crate::driver::{Command, Task};
 use crate::engine::{Engine, Event, Follow, Options, StartAt, Tuning};
@@ -151,6 +151,7 @@ impl Builder {
         let (stop, stopped) = watch::channel(false);
         let began = Instant::now();
         let task = Task {
+            ending: Ending::of(board.clone()),
             engine,
             began,
             options: self.connect,

@@ -1,7 +1,7 @@
 //! Where statuses are looked up while the task runs.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use muster_contract::state::{ConnectionState, LeaveReason};
 use muster_contract::stream::StreamId;
@@ -60,9 +60,23 @@ impl Board {
 
     /// Nothing goes on any more.
     pub(super) fn broken(&self, message: &str) {
+        let streams = self.lock();
+        let mut counts = Counts::default();
+        for sender in streams.values() {
+            counts.add(ConnectionState::Blocked);
+            sender.send_modify(|status| {
+                status.state = ConnectionState::Blocked;
+                status.reason = Some(LeaveReason::Unknown);
+                status.next_retry = None;
+                status.last_error = Some(message.into());
+            });
+        }
+        drop(streams);
         self.overall.send_modify(|status| {
             status.state = ConnectionState::Blocked;
             status.reason = Some(LeaveReason::Unknown);
+            status.streams = counts;
+            status.next_retry = None;
             status.last_error = Some(message.into());
         });
     }
@@ -70,5 +84,26 @@ impl Board {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<StreamId, watch::Sender<StreamStatus>>> {
         // A map of plain values is whole after every step.
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Goes with the task: if that ends without having been told to, the last word must not stay `live`.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    board: Arc<Board>,
+    pub(super) is_told: bool,
+}
+
+impl Ending {
+    pub(crate) fn of(board: Arc<Board>) -> Ending {
+        Ending { board, is_told: false }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if !self.is_told {
+            self.board.broken("the subscriber's task has ended without being told to (it panicked, or its runtime is gone); start again");
+        }
     }
 }

@@ -17,13 +17,15 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::engine::{Action, Engine, Event, LinkNo, Reply, RequestNo, Signal, Trouble};
 use crate::limits::{SHUTDOWN_MS_MAX, ms};
-use board::Board;
+use board::{Board, Ending};
 use link::Opened;
 use worker::{Done, Job, Worker};
 
 pub(crate) mod board;
 mod link;
 mod requests;
+#[cfg(test)]
+mod tests;
 pub(crate) mod worker;
 
 /// What the application says to the running task.
@@ -35,6 +37,7 @@ pub(crate) enum Command {
 }
 
 pub(crate) struct Task {
+    pub(crate) ending: Ending,
     pub(crate) engine: Engine,
     /// Time zero of the engine's clock.
     pub(crate) began: Instant,
@@ -57,6 +60,8 @@ struct Running {
     task: Task,
     link: Option<Link>,
     opening: JoinSet<(LinkNo, Result<Opened, Trouble>)>,
+    /// The connection asked for last, until it is open or has failed. Whatever else is opened is nobody's.
+    awaited: Option<LinkNo>,
     closing: JoinSet<()>,
     requests: JoinSet<(RequestNo, Reply)>,
     /// The store's thread is gone, which it is before the end only if the application panicked.
@@ -78,14 +83,7 @@ impl Task {
     /// Runs until it is told to stop, or nobody is left to tell it.
     pub(crate) async fn run(self, first: Event) {
         tracing::debug!(store = %self.store.display(), "following");
-        let mut running = Running {
-            task: self,
-            link: None,
-            opening: JoinSet::new(),
-            closing: JoinSet::new(),
-            requests: JoinSet::new(),
-            is_broken: false,
-        };
+        let mut running = Running::new(self);
         running.feed(first);
         loop {
             match running.wait().await {
@@ -98,9 +96,21 @@ impl Task {
 }
 
 impl Running {
+    fn new(task: Task) -> Running {
+        Running {
+            task,
+            link: None,
+            opening: JoinSet::new(),
+            awaited: None,
+            closing: JoinSet::new(),
+            requests: JoinSet::new(),
+            is_broken: false,
+        }
+    }
+
     async fn wait(&mut self) -> Wake {
         let deadline = self.task.engine.next_deadline().map(|at| self.task.began + at);
-        let Running { task, link, opening, closing, requests, is_broken } = self;
+        let Running { task, link, opening, closing, requests, is_broken, .. } = self;
         tokio::select! {
             _ = task.stop.wait_for(|stop| *stop) => Wake::Stop,
             Some(command) = task.commands.recv() => Wake::Command(command),
@@ -134,13 +144,23 @@ impl Running {
                 self.task.options.token = Some(token);
                 self.feed(Event::TokenRefreshDue);
             }
+            // Another was asked for since.
+            Wake::Opened(number, result) if self.awaited != Some(number) => {
+                if let Ok(opened) = result {
+                    self.let_go(opened.connection);
+                }
+            }
             Wake::Opened(number, Ok(opened)) => {
+                self.awaited = None;
                 // The host made up an identity for somebody without a token: this subscriber stays that one.
                 self.task.options.token.get_or_insert_with(|| opened.connection.token().clone());
                 self.link = Some(Link { number, connection: opened.connection, incoming: opened.incoming });
                 self.feed(Event::Connected(number));
             }
-            Wake::Opened(link, Err(why)) => self.feed(Event::Disconnected { link, why }),
+            Wake::Opened(link, Err(why)) => {
+                self.awaited = None;
+                self.feed(Event::Disconnected { link, why });
+            }
             Wake::Heard(update) => self.heard(update),
             Wake::Answered(request, reply) => self.feed(Event::Answered { request, reply }),
             Wake::Done(Some(Done::Applied(batch))) => self.feed(Event::Applied(batch)),
@@ -217,6 +237,8 @@ impl Running {
         match action {
             Action::Connect(number) => {
                 let options = self.task.options.clone();
+                self.opening.abort_all();
+                self.awaited = Some(number);
                 self.opening.spawn(async move { (number, link::open(options).await) });
             }
             Action::Disconnect(number) => self.disconnect(number),
@@ -233,17 +255,25 @@ impl Running {
     }
 
     fn disconnect(&mut self, number: LinkNo) {
+        if self.awaited.take_if(|awaited| *awaited == number).is_some() {
+            self.opening.abort_all();
+        }
         if let Some(link) = self.link.take_if(|link| link.number == number) {
             self.requests.abort_all();
-            // Politely, and bounded by the connection's own limit; nobody waits for it.
-            self.closing.spawn(async move {
-                link.connection.close().await;
-            });
+            self.let_go(link.connection);
         }
+    }
+
+    /// Closes it politely, and bounded by the connection's own limit; nobody waits for it.
+    fn let_go(&mut self, connection: Connection) {
+        self.closing.spawn(async move {
+            connection.close().await;
+        });
     }
 
     async fn finish(mut self) {
         self.feed(Event::Stop);
+        self.task.ending.is_told = true;
         self.opening.shutdown().await;
         self.requests.shutdown().await;
         self.task.worker.close();

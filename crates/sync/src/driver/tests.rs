@@ -1,0 +1,92 @@
+//! The task itself: connections that come too late, and an end that nobody asked for.
+
+use std::time::Duration;
+
+use muster_contract::pattern::StreamPattern;
+use muster_contract::state::ConnectionState;
+use muster_wire::Endpoint;
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::worker::Taker;
+use super::*;
+use crate::engine::{Follow, Options, StartAt, Tuning};
+use crate::status::Status;
+use crate::store::{Durability, EventLog, Store};
+
+/// How long anything may take before a test fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Held {
+    board: Arc<Board>,
+    _commands: mpsc::Sender<Command>,
+    _stop: watch::Sender<bool>,
+    _folder: tempfile::TempDir,
+}
+
+/// A task on a fresh store that would connect to `url`.
+fn task(url: &str) -> (Task, Held) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store.db");
+    let store = Store::open(&path, Durability::Normal, &mut EventLog).expect("it opens");
+    let follow = Follow { pattern: StreamPattern::parse("*").expect("a pattern"), start: StartAt::Start };
+    let options = Options { follows: vec![follow], client: None, replay_budget: None, tuning: Tuning::default() };
+    let board = Arc::new(Board::new());
+    let (commands, inbox) = mpsc::channel(1);
+    let (stop, stopped) = watch::channel(false);
+    let task = Task {
+        ending: Ending::of(board.clone()),
+        engine: Engine::new(options),
+        began: Instant::now(),
+        options: ConnectOptions::new(Endpoint::new(url, "lane").expect("an endpoint")),
+        worker: Worker::start(store, Taker::Apply(Box::new(EventLog))).expect("a thread"),
+        board: board.clone(),
+        commands: inbox,
+        stop: stopped,
+        store: path,
+    };
+    (task, Held { board, _commands: commands, _stop: stop, _folder: folder })
+}
+
+async fn accept(host: &TcpListener) -> TcpStream {
+    timeout(PATIENCE, host.accept()).await.expect("in time").expect("a connection").0
+}
+
+/// Reads until the other side is gone.
+async fn until_gone(mut socket: TcpStream) -> bool {
+    let mut bytes = Vec::new();
+    timeout(PATIENCE, socket.read_to_end(&mut bytes)).await.is_ok()
+}
+
+#[tokio::test]
+async fn an_opening_that_another_one_has_taken_the_place_of_is_given_up_and_changes_nothing() {
+    let host = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let (task, _held) = task(&format!("http://{}", host.local_addr().expect("an address")));
+    let mut running = Running::new(task);
+    running.act(Action::Connect(LinkNo(1)));
+    let first = accept(&host).await;
+    running.act(Action::Connect(LinkNo(2)));
+    let _second = accept(&host).await;
+    assert!(until_gone(first).await, "the first opening goes on");
+    let why = Trouble { is_retryable: true, code: None, message: "late".into() };
+    running.handle(Wake::Opened(LinkNo(1), Err(why)));
+    assert_eq!(running.awaited, Some(LinkNo(2)));
+    running.act(Action::Disconnect(LinkNo(2)));
+    assert_eq!(running.awaited, None);
+    running.task.ending.is_told = true;
+}
+
+#[tokio::test]
+async fn a_task_that_ends_without_being_told_to_does_not_leave_live_standing() {
+    let host = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let (task, held) = task(&format!("http://{}", host.local_addr().expect("an address")));
+    let running = tokio::spawn(task.run(Event::Opened { places: Vec::new(), established: Vec::new() }));
+    let _socket = accept(&host).await;
+    let before = held.board.watch().borrow().clone();
+    held.board.overall(Status { state: ConnectionState::Live, ..before });
+    running.abort();
+    let mut status = held.board.watch();
+    let blocked = status.wait_for(|status| status.state == ConnectionState::Blocked);
+    let status = timeout(PATIENCE, blocked).await.expect("in time").expect("a status").clone();
+    assert!(status.last_error.expect("an error").contains("without being told"));
+}
