@@ -12,7 +12,8 @@ use muster_contract::stream::StreamId;
 /// What the subscriber as a whole is doing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Status {
-    /// `live` only if every stream is that can be; `replaying` while one is behind; otherwise what the connection does.
+    /// `live` only if every stream is that the host has; `replaying` while one is behind; otherwise the worst that a
+    /// stream, a follow or the connection is in: `blocked`, `backoff`, `connecting`.
     pub state: ConnectionState,
     /// Why `live` was left, or is not reached.
     pub reason: Option<LeaveReason>,

@@ -42,9 +42,9 @@ impl Engine {
         stream.place = Some(applying.ends);
         self.in_flight_bytes -= applying.bytes;
         self.store_attempts = 0;
-        if applying.is_begin {
-            let slot = stream.slot;
-            self.slots[slot].begins -= 1;
+        if applying.is_begin
+            && let Some(slot) = self.begun(key)
+        {
             self.establish(slot);
         }
         self.settle(key);
@@ -70,8 +70,7 @@ impl Engine {
         self.in_flight_bytes -= applying.bytes;
         self.counters.failed_batches += 1;
         if applying.is_begin {
-            let slot = self.streams[key.0].slot;
-            self.slots[slot].begins -= 1;
+            self.begun(key);
         }
         if !failure.is_retryable {
             return self.block(key, LeaveReason::Unknown, failure.message);

@@ -16,9 +16,10 @@ use std::time::Duration;
 use muster_contract::Code;
 use muster_contract::state::LeaveReason;
 
+use super::follow::SlotState;
 use super::words::{Action, LinkNo, Trouble};
 use super::{Engine, Phase, Timer};
-use crate::limits::{LIVENESS_MS_MAX, REQUEST_MS_MAX, ms};
+use crate::limits::{LIVENESS_MS_MAX, OPENING_MS_MAX, ms};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum LinkState {
@@ -75,7 +76,7 @@ impl Engine {
         self.counters.connections += 1;
         let link = LinkNo(self.link.last);
         self.link.state = LinkState::Opening(link);
-        self.after(ms(REQUEST_MS_MAX), Timer::Opening(link));
+        self.after(ms(OPENING_MS_MAX), Timer::Opening(link));
         self.out.push(Action::Connect(link));
         self.mark_all();
     }
@@ -130,6 +131,8 @@ impl Engine {
             stream.is_caught_up = false;
             stream.step = super::stream::Step::Await;
             stream.checkpoint_armed = false;
+            // Its answer may be lost, or the host another one: said again once it is seen that the cursor holds.
+            stream.acknowledged = None;
             stream.leave_live(reason);
         }
         self.mark_all();
@@ -153,11 +156,28 @@ impl Engine {
         if self.phase != Phase::Running {
             return;
         }
+        self.unblock_what_a_token_mends();
+        if self.link.state == LinkState::Blocked && self.link.reason.is_some_and(is_mended_by_a_token) {
+            return self.connect();
+        }
         if let Some(link) = self.link.number() {
             self.out.push(Action::Disconnect(link));
             self.link.reason = Some(LeaveReason::TokenRefreshDue);
             self.let_go(LeaveReason::TokenRefreshDue);
             self.connect();
+        }
+    }
+
+    fn unblock_what_a_token_mends(&mut self) {
+        for key in self.keys() {
+            if self.streams[key.0].blocked.take_if(|(reason, _)| is_mended_by_a_token(*reason)).is_some() {
+                self.restart(key);
+            }
+        }
+        for slot in 0..self.slots.len() {
+            if matches!(self.slots[slot].state, SlotState::Blocked(reason) if is_mended_by_a_token(reason)) {
+                self.unblock_slot(slot);
+            }
         }
     }
 
@@ -195,6 +215,10 @@ impl Engine {
             }
         }
     }
+}
+
+fn is_mended_by_a_token(reason: LeaveReason) -> bool {
+    matches!(reason, LeaveReason::Unauthorized | LeaveReason::Forbidden)
 }
 
 fn reason_of(why: &Trouble) -> LeaveReason {

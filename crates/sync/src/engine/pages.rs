@@ -17,7 +17,7 @@ use super::stream::{Key, Step};
 use super::words::{Request, RequestNo};
 use super::{Engine, Timer};
 use crate::batch::Events;
-use crate::limits::{BEHIND_MS_MAX, LIVENESS_MS_MAX, ms};
+use crate::limits::{BEHIND_MS_MAX, LIVENESS_MS_MAX, SEQ_MAX, ms};
 
 /// What is wrong with a page.
 #[derive(Debug, PartialEq, Eq)]
@@ -192,7 +192,7 @@ impl Engine {
         let end = Position { epoch: at.epoch, seq: Seq::new(at.seq.get() + events.len() as u64) };
         let now = self.now;
         let stream = &mut self.streams[key.0];
-        stream.is_verified = true;
+        let is_first = !std::mem::replace(&mut stream.is_verified, true);
         stream.was_reset = false;
         stream.head = head;
         stream.is_caught_up = head == end.seq.get();
@@ -201,6 +201,10 @@ impl Engine {
             stream.is_live = false;
             stream.owed_since.get_or_insert(now);
         }
+        if is_first {
+            self.arm_checkpoint(key);
+        }
+        let stream = &self.streams[key.0];
         if events.is_empty() {
             if !stream.is_caught_up {
                 return self.retry(key, format!("the host has events up to {head} and gave none after {}", at.seq));
@@ -256,7 +260,7 @@ impl Engine {
 /// What of a page comes right after `at`: all of it, unless the host repeats what was applied. And the mark that it leads
 /// to.
 fn check(at: Position, page: Page) -> Result<(u64, Vec<StoredEvent>), Flaw> {
-    if page.epoch != at.epoch.get() {
+    if page.epoch != at.epoch.get() || page.head > SEQ_MAX {
         return Err(Flaw::Epoch);
     }
     if page.head < at.seq.get() {

@@ -13,6 +13,7 @@ use super::stream::{Key, Step};
 use super::words::StartAt;
 use super::{Engine, Timer};
 use crate::batch::{Batch, Change, Reset};
+use crate::limits::SEQ_MAX;
 
 impl Engine {
     /// The host lists the stream.
@@ -72,7 +73,9 @@ impl Engine {
 
     /// A reader that wants only what comes after `at`.
     fn begin(&mut self, key: Key, at: Position) {
-        self.slots[self.streams[key.0].slot].begins += 1;
+        let slot = self.streams[key.0].slot;
+        self.slots[slot].begins += 1;
+        self.streams[key.0].begins_for = Some(slot);
         self.put_ready(key, Change::Begin(at));
         self.read_from(key, at);
     }
@@ -203,14 +206,24 @@ impl Engine {
         if let Some(batch) = self.streams[key.0].ready.take() {
             self.in_flight_bytes -= batch.bytes();
             if matches!(batch.change, Change::Begin(_)) {
-                self.slots[self.streams[key.0].slot].begins -= 1;
+                self.begun(key);
             }
         }
+    }
+
+    /// A beginning is committed, or will not be. The follow that it counts for need not be the stream's any more.
+    pub(super) fn begun(&mut self, key: Key) -> Option<usize> {
+        let slot = self.streams[key.0].begins_for.take()?;
+        self.slots[slot].begins -= 1;
+        Some(slot)
     }
 }
 
 /// What a stream holds, as the host says it; `None` for what no stream can hold.
 pub(super) fn bounds(epoch: u64, floor: u64, head: u64, snapshot: u64) -> Option<StreamBounds> {
+    if head > SEQ_MAX {
+        return None;
+    }
     let snapshot = (snapshot > 0).then_some(Seq::new(snapshot));
     StreamBounds::new(Epoch::new(epoch).ok()?, floor.into(), head.into(), snapshot).ok()
 }

@@ -17,7 +17,8 @@ use crate::status::{Counts, Status, StreamStatus};
 #[derive(Debug, Default)]
 pub(super) struct Overall {
     pub(super) counts: Counts,
-    lag: u64,
+    /// Over all streams, each at most [`crate::limits::SEQ_MAX`].
+    lag: u128,
     pub(super) store_error: Option<String>,
     told: Option<Status>,
 }
@@ -65,7 +66,7 @@ impl Engine {
         stream.is_dirty = false;
         self.overall.counts.remove(stream.told);
         self.overall.counts.add(status.state);
-        self.overall.lag = self.overall.lag - stream.told_lag + status.lag;
+        self.overall.lag = self.overall.lag - u128::from(stream.told_lag) + u128::from(status.lag);
         stream.told = status.state;
         stream.told_lag = status.lag;
         self.out.push(Action::Stream(status));
@@ -138,7 +139,7 @@ impl Engine {
             state,
             reason,
             streams: self.overall.counts,
-            lag: self.overall.lag,
+            lag: u64::try_from(self.overall.lag).unwrap_or(u64::MAX),
             attempts: self.link.attempts,
             next_retry,
             last_error: self.link.last_error.clone().or(self.overall.store_error.clone()).or_else(slot_error),
@@ -154,27 +155,25 @@ impl Engine {
         if counts.of(Replaying) > 0 {
             return (Replaying, None);
         }
-        if self.slots.iter().all(|slot| matches!(slot.state, SlotState::Blocked(_))) {
-            let reason = self.slots.iter().find_map(|slot| match slot.state {
-                SlotState::Blocked(reason) => Some(reason),
-                _ => None,
-            });
+        let is_blocked = |slot: &super::Slot| match slot.state {
+            SlotState::Blocked(reason) => Some(reason),
+            _ => None,
+        };
+        if let Some(reason) = self.slots.iter().find_map(is_blocked) {
+            return (Blocked, Some(reason));
+        }
+        if counts.of(Blocked) > 0 {
+            let reason = self.streams.iter().find_map(|stream| stream.blocked.as_ref().map(|(reason, _)| *reason));
             return (Blocked, reason);
         }
         let waits = |slot: &super::Slot| matches!(slot.state, SlotState::Waiting(_));
-        if self.store_wait.is_some() || self.slots.iter().any(waits) {
+        if counts.of(Backoff) > 0 || self.store_wait.is_some() || self.slots.iter().any(waits) {
             return (Backoff, Some(LeaveReason::Unknown));
         }
-        let is_following = |slot: &super::Slot| {
-            matches!(slot.state, SlotState::Blocked(_)) || (slot.state == SlotState::Following && slot.is_complete)
-        };
-        if !self.slots.iter().all(is_following) {
+        let is_following = |slot: &super::Slot| slot.state == SlotState::Following && slot.is_complete;
+        if counts.of(Connecting) > 0 || !self.slots.iter().all(is_following) {
             return (Connecting, None);
         }
-        match (counts.of(Live), counts.of(Backoff), counts.of(Blocked)) {
-            (0, 0, blocked) if blocked > 0 => (Blocked, Some(LeaveReason::Unknown)),
-            (0, backoff, _) if backoff > 0 => (Backoff, Some(LeaveReason::Unknown)),
-            _ => (Live, None),
-        }
+        (Live, None)
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Stream {
     pub(super) no: Option<u64>,
     /// In which pass of its follow's listing it was seen last.
     pub(super) pass: u64,
+    /// The follow for which the beginning counts that the store has not committed yet.
+    pub(super) begins_for: Option<usize>,
     /// What the store has committed.
     pub(super) place: Option<Place>,
     /// What the host said it holds, when it was last asked.
@@ -92,6 +94,7 @@ impl Stream {
             slot,
             no: None,
             pass: 0,
+            begins_for: None,
             place: None,
             bounds: None,
             head: 0,

@@ -114,6 +114,7 @@ fn again(error: &StoreError) -> StoreError {
         StoreError::DiskFull { reason } => StoreError::DiskFull { reason: reason.clone() },
         StoreError::Busy { reason } => StoreError::Busy { reason: reason.clone() },
         StoreError::Corrupt { reason } => StoreError::Corrupt { reason: reason.clone() },
+        StoreError::CannotOpen { reason } => StoreError::CannotOpen { reason: reason.clone() },
         StoreError::ReadOnly { reason } => StoreError::ReadOnly { reason: reason.clone() },
         other => StoreError::Io { reason: other.to_string() },
     }

@@ -49,6 +49,15 @@ pub enum StoreError {
         /// What the system says.
         reason: String,
     },
+    /// The file, or one beside it, cannot be opened.
+    #[error(
+        "the store cannot be opened ({reason}); check its folder, its rights, and how many files the process may have \
+         open; it goes on by itself"
+    )]
+    CannotOpen {
+        /// What SQLite says.
+        reason: String,
+    },
     /// The file cannot be written.
     #[error("the store cannot be written ({reason}); check the rights of the file and its folder")]
     ReadOnly {
@@ -104,6 +113,7 @@ impl StoreError {
             StoreError::DiskFull { .. }
             | StoreError::Busy { .. }
             | StoreError::Io { .. }
+            | StoreError::CannotOpen { .. }
             | StoreError::Application(_)
             | StoreError::NotCommitted
             | StoreError::Sqlite(_) => true,
@@ -137,9 +147,8 @@ impl From<rusqlite::Error> for StoreError {
             Some(ErrorCode::DiskFull) => StoreError::DiskFull { reason },
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy { reason },
             Some(ErrorCode::SystemIoFailure) => StoreError::Io { reason },
-            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
-                StoreError::ReadOnly { reason }
-            }
+            Some(ErrorCode::CannotOpen) => StoreError::CannotOpen { reason },
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => StoreError::ReadOnly { reason },
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => StoreError::Corrupt { reason },
             _ => StoreError::Sqlite(error),
         }

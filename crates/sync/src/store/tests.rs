@@ -408,3 +408,10 @@ fn the_cost_of_a_page() {
         );
     }
 }
+
+#[test]
+fn a_process_that_may_open_no_more_files_is_helped_by_waiting() {
+    let cannot_open = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN), None);
+    let error = StoreError::from(cannot_open);
+    assert!(matches!(error, StoreError::CannotOpen { .. }) && error.is_retryable(), "{error}");
+}

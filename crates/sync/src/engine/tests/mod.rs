@@ -1,5 +1,6 @@
 //! The engine's rules, one by one, and then all of them under random faults.
 
+mod faults;
 mod following;
 mod liveness;
 mod pages;
