@@ -4,7 +4,7 @@
 .PHONY: help toolchain module build demo test bench lint fmt licences clean soak fuzz sim sim-mutants
 
 help: ## list these targets
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '  %-16s %s\n' .ci/run 'what must pass before a change lands: make toolchain, lint, test and demo, in this order'
 
 demo: ## build what is missing, start a host, let two clients meet, then send events while things break
