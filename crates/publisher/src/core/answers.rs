@@ -51,15 +51,12 @@ impl Core {
         if let Some(stream) = self.streams.get_mut(&no) {
             stream.attempts = 0;
             stream.finals = 0;
-            match stream.phase {
-                // The epoch under which the stream was made can be asked now.
-                Phase::Ready => {
-                    stream.refusal = None;
-                    if stream.record.epoch == 0 {
-                        stream.phase = Phase::Draining;
-                    }
+            if stream.phase == Phase::Ready {
+                stream.refusal = None;
+                if stream.record.epoch == 0 {
+                    // The epoch under which the stream was made can be asked now.
+                    stream.phase = Phase::Draining;
                 }
-                _ => {}
             }
         }
         self.settle(now, random, no, actions);
