@@ -142,11 +142,13 @@ pub const DISK_PROBE_BYTES: usize = 64 * KIB;
 /// How many modules that nobody knows yet are tried out at once.
 pub const TRIALS_AT_ONCE: usize = 8;
 
-/// How long a module may take to be compiled, to describe itself and, where it is to become a database, to run `init`.
-pub const TRIAL_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a module may take to be compiled, to describe itself and, where it is to become a database, to run `init`. A
+/// module of a megabyte takes a second of a processor; a machine with ten times more to do than processors takes half a
+/// minute for it.
+pub const TRIAL_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// How long a change of a database waits for another change of it, and a module for a place to be tried out.
-pub const PUBLISH_TURN_TIMEOUT: Duration = Duration::from_secs(30);
+pub const PUBLISH_TURN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a session's end waits for `client_disconnected`; whatever the module does, its budget ends it before.
 pub const DEPARTURE_TIMEOUT: Duration = Duration::from_secs(5 * 60);

@@ -298,7 +298,8 @@ async fn trial<T: Send + 'static>(
     match tokio::time::timeout(TRIAL_TIMEOUT, work).await {
         Ok(done) => done.map_err(ApiError::internal),
         Err(_) => Err(ApiError::bad_request(format!(
-            "Failed to create or update the database: the module did not describe and initialise itself within {} s",
+            "Failed to create or update the database: the module did not describe and initialise itself within {} s: \
+             it never ends, or this machine is too busy, in which case try again",
             TRIAL_TIMEOUT.as_secs()
         ))),
     }

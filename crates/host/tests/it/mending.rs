@@ -114,7 +114,7 @@ fn a_module_that_loops_while_it_is_described_holds_up_nobody() {
         let (status, body) = looping.await.unwrap();
         assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
         assert!(body.contains("did not describe"), "{body}");
-        assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(90), "{:?}", started.elapsed());
     });
     // It loops until its budget ends; nobody waits for that.
     runtime.shutdown_background();
