@@ -272,3 +272,6 @@ fn network(options: &ConnectOptions, error: &reqwest::Error) -> ConnectError {
 fn broken_protocol(endpoint: &Endpoint, detail: String) -> ConnectError {
     ConnectError::Protocol { authority: endpoint.authority(), detail }
 }
+
+#[cfg(test)]
+mod tests;
