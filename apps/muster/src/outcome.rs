@@ -33,7 +33,8 @@ pub(crate) enum Failure {
     /// It could not run: bad usage, bad input, unreachable, not allowed. Exit code 2.
     #[error("{0}")]
     CouldNot(String),
-    /// Whoever read stdout went away. Nobody is left to tell: no line, exit code 0.
+    /// Whoever read stdout went away before all of it was written, and nothing else was wrong. Nobody is left to tell: no
+    /// line, exit code 0. A command that has a verdict gives that instead ([`crate::ui::or_unread`]).
     #[error("the reader of the output went away")]
     ReaderGone,
 }

@@ -2,7 +2,7 @@
 //!
 //! What always holds: nothing but this, the log and [`crate::outcome`] writes to stdout or stderr; colours go only to a
 //! terminal, and not where `NO_COLOR` is set, unless `--color always` asks for them, which overrides both; a reader that
-//! goes away ends the command quietly.
+//! goes away ends the command quietly, and where the command has a verdict ([`or_unread`]), changes nothing about that.
 
 use std::io::{self, ErrorKind, Write};
 
@@ -91,6 +91,18 @@ impl Ui {
     /// Never: what this program prints are maps with text keys.
     pub(crate) fn print_json(&self, document: &impl Serialize) -> Result<(), Failure> {
         self.print(serde_json::to_string(document).expect("maps with text keys are JSON"))
+    }
+}
+
+/// What became of printing, for a command whose verdict does not depend on anybody reading it: a reader that went away is
+/// no error then, and the exit code stays the verdict's.
+///
+/// # Errors
+/// As [`Ui::print`], but never [`Failure::ReaderGone`].
+pub(crate) fn or_unread(printed: Result<(), Failure>) -> Result<(), Failure> {
+    match printed {
+        Err(Failure::ReaderGone) => Ok(()),
+        printed => printed,
     }
 }
 

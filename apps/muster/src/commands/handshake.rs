@@ -4,11 +4,14 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use muster_wire::http::HttpError;
+use muster_wire::{CallError, ConnectError, NetworkError};
+
 use crate::handshake::{self, CouldNotRun, Evidence, Plan, Stage};
 use crate::limits::HANDSHAKE_PATIENCE_MS;
 use crate::outcome::{Exit, Failure, Outcome};
-use crate::target::TargetArgs;
-use crate::ui::Ui;
+use crate::target::{Target, TargetArgs};
+use crate::ui::{Ui, or_unread};
 
 /// [`HANDSHAKE_PATIENCE_MS`] in seconds.
 const PATIENCE_S: NonZeroU32 = NonZeroU32::new((HANDSHAKE_PATIENCE_MS / 1_000) as u32).expect("it is a second or more");
@@ -44,7 +47,10 @@ pub(crate) struct HandshakeArgs {
 
 /// How many clients are to meet. None could not fail, so none would prove nothing.
 pub(crate) fn clients(text: &str) -> Result<NonZeroU16, String> {
-    text.parse().map_err(|_| format!("it takes at least 1 client to meet; write a number from 1 to {}", u16::MAX))
+    text.parse().map_err(|_| match text.parse::<u128>() {
+        Ok(1..) => format!("that is more clients than can meet; write a number from 1 to {}", u16::MAX),
+        _ => format!("it takes at least 1 client to meet; write a number from 1 to {}", u16::MAX),
+    })
 }
 
 fn whole_seconds(text: &str) -> Result<NonZeroU32, String> {
@@ -53,6 +59,8 @@ fn whole_seconds(text: &str) -> Result<NonZeroU32, String> {
 
 /// Runs.
 pub(crate) async fn run(ui: &Ui, args: HandshakeArgs) -> Outcome {
+    // Before any client connects: a handshake whose evidence has no place is not worth the while.
+    args.evidence_dir.as_deref().map(handshake::prepare).transpose()?;
     let target = args.target.resolve(ui).await?;
     let plan = Plan {
         lane: target.place.lane.as_ref().map(|lane| lane.name.to_string()),
@@ -62,15 +70,21 @@ pub(crate) async fn run(ui: &Ui, args: HandshakeArgs) -> Outcome {
         patience: Duration::from_secs(args.patience.get().into()),
     };
     let evidence = handshake::meet(&plan, progress(ui)).await.map_err(|error| match error {
+        CouldNotRun::Http(HttpError::Network(NetworkError::Timeout { limit, .. })) => {
+            out_of_patience(&target, "a request about the database", limit)
+        }
         CouldNotRun::Http(error) => target.explain(error),
+        CouldNotRun::Connect(ConnectError::Network(NetworkError::Timeout { limit, .. })) => {
+            out_of_patience(&target, "a client that connects", limit)
+        }
+        CouldNotRun::Call(CallError::Timeout { limit, .. }) => {
+            out_of_patience(&target, "a client's subscription", limit)
+        }
         other => Failure::CouldNot(other.to_string()),
     })?;
     let written = args.evidence_dir.as_deref().map(|folder| handshake::write_to(folder, &evidence)).transpose();
-    if args.json {
-        ui.print_json(&evidence.report)?;
-    } else {
-        ui.print(summary(&evidence))?;
-    }
+    // Whether anybody reads it changes nothing about what was counted.
+    or_unread(if args.json { ui.print_json(&evidence.report) } else { ui.print(summary(&evidence)) })?;
     for problem in &evidence.problems {
         ui.say(format!("  {problem}"));
     }
@@ -79,6 +93,18 @@ pub(crate) async fn run(ui: &Ui, args: HandshakeArgs) -> Outcome {
         ui.say(format!("evidence   {}", path.display()));
     }
     Ok(if evidence.report.passed { Exit::Done } else { Exit::No })
+}
+
+/// The host did not answer in time: who, what was waited for, and how to wait longer.
+fn out_of_patience(target: &Target, awaited: &str, limit: Duration) -> Failure {
+    Failure::could_not(
+        format!(
+            "the host at {} did not answer {awaited} within {} s",
+            target.place.endpoint.authority(),
+            limit.as_secs_f32()
+        ),
+        "check whether it is overloaded and the address right, or wait longer with --patience SECONDS",
+    )
 }
 
 /// Says on stderr what is being waited for, when asked to (`-v`).
@@ -105,4 +131,30 @@ pub(crate) fn summary(evidence: &Evidence) -> String {
         "handshake  {} clients: {} sessions before, {} during, {} after; {style}{word}{style:#} in {} ms",
         report.clients, report.baseline, report.during, report.after, report.elapsed_ms
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::target_for_tests;
+
+    #[test]
+    fn a_number_of_clients_out_of_range_gets_the_range() {
+        assert_eq!(clients("65535").map(NonZeroU16::get), Ok(u16::MAX));
+        for wrong in ["0", "65536", "100000000", "many", "-1"] {
+            assert!(clients(wrong).expect_err("refused").ends_with("write a number from 1 to 65535"), "{wrong}");
+        }
+        assert!(clients("100000000").expect_err("refused").starts_with("that is more"));
+    }
+
+    #[test]
+    fn out_of_patience_names_the_host_what_was_awaited_and_the_flag() {
+        let target = target_for_tests("http://127.0.0.1:3000", "db");
+        let told = out_of_patience(&target, "a client's subscription", Duration::from_secs(2)).to_string();
+        assert!(
+            told.starts_with("the host at 127.0.0.1:3000 did not answer a client's subscription within 2 s"),
+            "{told}"
+        );
+        assert!(told.contains("--patience"), "{told}");
+    }
 }

@@ -1,7 +1,8 @@
 //! `muster lane check`: can this lane be used, and if not, where does it end?
 //!
 //! What always holds: the steps come in the order in which a client takes them; after the first that fails the others
-//! are skipped, because their answers would only repeat it; every wait is limited.
+//! are skipped, because their answers would only repeat it; every wait is limited; a reader that goes away changes
+//! neither the steps nor the verdict.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use serde::Serialize;
 use crate::limits::CHECK_MS_MAX;
 use crate::outcome::{Exit, Failure, Outcome, one_line};
 use crate::target::{Target, TargetArgs};
-use crate::ui::Ui;
+use crate::ui::{Ui, or_unread};
 
 /// The schema id of the JSON document.
 const DOCUMENT: &str = "muster.lane_check.v1";
@@ -142,7 +143,7 @@ impl Report<'_> {
         if !self.json {
             let colour = if passed { anstyle::AnsiColor::Green } else { anstyle::AnsiColor::Red };
             let (colour, word) = (colour.on_default(), if passed { "ok    " } else { "failed" });
-            self.ui.print(format!("{colour}{word}{colour:#} {step:<10}  {detail}"))?;
+            or_unread(self.ui.print(format!("{colour}{word}{colour:#} {step:<10}  {detail}")))?;
         }
         self.results.push((passed, detail));
         Ok(())
@@ -151,10 +152,10 @@ impl Report<'_> {
     fn finish(self, target: Option<&Target>) -> Outcome {
         let passed = self.results.len() == STEPS.len() && self.results.iter().all(|(passed, _)| *passed);
         if self.json {
-            self.ui.print_json(&self.document(target, passed))?;
+            or_unread(self.ui.print_json(&self.document(target, passed)))?;
         } else {
             for step in &STEPS[self.results.len()..] {
-                self.ui.print(format!("skipped {step}"))?;
+                or_unread(self.ui.print(format!("skipped {step}")))?;
             }
         }
         Ok(if passed { Exit::Done } else { Exit::No })

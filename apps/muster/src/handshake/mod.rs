@@ -160,17 +160,27 @@ pub(crate) async fn meet(plan: &Plan, on_stage: impl Fn(Stage)) -> Result<Eviden
     })
 }
 
+/// Makes the folder for the evidence, if missing, and sees that a file can be written there.
+///
+/// # Errors
+/// [`Failure::CouldNot`] if not.
+pub(crate) fn prepare(folder: &Path) -> Result<(), Failure> {
+    report::prepare(folder).map_err(|error| no_place(folder, &error))
+}
+
 /// Writes the evidence into `folder`, made if missing, and returns the file's path.
 ///
 /// # Errors
 /// [`Failure::CouldNot`] if the folder cannot be made or the file cannot be written.
 pub(crate) fn write_to(folder: &Path, evidence: &Evidence) -> Result<PathBuf, Failure> {
-    report::write(folder, evidence).map_err(|error| {
-        Failure::could_not(
-            format!("cannot write the evidence to {} ({error})", folder.display()),
-            "name a folder that can be written, with space left, as --evidence-dir",
-        )
-    })
+    report::write(folder, evidence).map_err(|error| no_place(folder, &error))
+}
+
+fn no_place(folder: &Path, error: &std::io::Error) -> Failure {
+    Failure::could_not(
+        format!("cannot write the evidence to {} ({error})", folder.display()),
+        "name a folder that can be written, with space left, as --evidence-dir",
+    )
 }
 
 /// Connects the clients, a few at a time. Each is anonymous, so each is somebody new.

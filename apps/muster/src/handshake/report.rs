@@ -89,6 +89,17 @@ pub(super) fn at(time: jiff::Timestamp) -> String {
     format!("{time:.6}")
 }
 
+/// Makes `folder` if missing, and sees that a file can be written there: one that is gone again afterwards.
+///
+/// # Errors
+/// If the folder cannot be made or written to.
+pub(crate) fn prepare(folder: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let probe = folder.join(format!("handshake-{}.unfinished", std::process::id()));
+    // With a byte in it: a full disk has room for an empty file.
+    std::fs::write(&probe, b"\n").and_then(|()| std::fs::remove_file(&probe))
+}
+
 /// Writes the evidence as `handshake-<time>-<database>.json` into `folder`, made if missing, and returns the path.
 ///
 /// # Errors
@@ -110,6 +121,16 @@ pub(crate) fn write(folder: &Path, evidence: &Evidence) -> io::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_for_evidence_is_made_and_tried_and_nothing_is_left_in_it() {
+        let place = tempfile::tempdir().expect("a folder");
+        let folder = place.path().join("a/b");
+        prepare(&folder).expect("made");
+        assert_eq!(std::fs::read_dir(&folder).expect("there").count(), 0);
+        std::fs::write(place.path().join("file"), "x").expect("written");
+        prepare(&place.path().join("file")).expect_err("a file is no folder");
+    }
 
     #[test]
     fn times_sort_as_texts_whatever_their_fraction() {
