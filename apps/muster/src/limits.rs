@@ -10,6 +10,9 @@ pub(crate) const TOKEN_FILE_BYTES_MAX: u64 = 64 * KIB;
 /// The largest `cli.toml` that is read, in bytes.
 pub(crate) const CONFIG_FILE_BYTES_MAX: u64 = MIB;
 
+/// The largest note beside a module that is read, in bytes: a hash and two names.
+pub(crate) const BUILD_NOTE_BYTES_MAX: u64 = 64 * KIB;
+
 /// How long `lane check` waits for any one answer, and every command for which saved tokens the host takes, all of them
 /// together, in milliseconds.
 pub(crate) const CHECK_MS_MAX: u64 = 15_000;

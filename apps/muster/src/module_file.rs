@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::limits::MODULE_BYTES_MAX;
+use crate::limits::{BUILD_NOTE_BYTES_MAX, MODULE_BYTES_MAX};
 use crate::outcome::{Failure, one_line};
 use crate::target::read_limited;
 use crate::ui::Ui;
@@ -82,7 +82,8 @@ impl ModuleFile {
 
 /// The note that a build left, if it is readable; it only adds to what is known.
 fn note_beside(path: &Path) -> Option<BuildNote> {
-    serde_json::from_slice(&std::fs::read(path.with_extension("json")).ok()?).ok()
+    let note = path.with_extension("json");
+    serde_json::from_slice(&read_limited("the build's note", &note, BUILD_NOTE_BYTES_MAX).ok()?).ok()
 }
 
 fn not_wasm(path: &Path, bytes: &[u8]) -> Failure {
@@ -96,4 +97,21 @@ fn not_wasm(path: &Path, bytes: &[u8]) -> Failure {
     }
     let what = if bytes.is_empty() { "is empty" } else { "is not WebAssembly (it does not begin with \\0asm)" };
     Failure::could_not(format!("{name} {what}"), "give the .wasm file that the module's build made")
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_beside_the_module_is_not_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let module = folder.path().join("module.wasm");
+        let pipe = folder.path().join("module.json");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+        assert!(note_beside(&module).is_none());
+        std::fs::remove_file(&pipe).expect("removed");
+        std::fs::write(&pipe, r#"{"sha256":"a","compiler":"rustc","target":"wasm32"}"#).expect("written");
+        assert_eq!(note_beside(&module).map(|note| note.compiler).as_deref(), Some("rustc"));
+    }
 }

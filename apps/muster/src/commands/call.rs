@@ -71,12 +71,20 @@ async fn explain(error: HttpError, args: &CallArgs, target: &Target) -> Failure 
             Ok(http) => misfit(&error, args, target, http.schema().await.ok().as_ref()),
             Err(failure) => failure,
         },
+        Some(503 | 507) if refused_before(&error) => {
+            Failure::CouldNot(format!("{}; {function} did not run", target.explain(error)))
+        }
         Some(500..) => Failure::could_not(
             target.explain(error).to_string(),
             format!("whether {function} ran is not known: look before you call it again"),
         ),
         _ => target.explain(error),
     }
+}
+
+/// Whether these are the embedded host's words for a database that stopped before this call came to it.
+fn refused_before(error: &HttpError) -> bool {
+    error.said().is_some_and(|said| said.starts_with("database ") && said.contains(" has stopped: "))
 }
 
 /// A call that does not fit what the module offers. Pure.

@@ -11,6 +11,7 @@ mod outbox;
 mod saved;
 mod tokens;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -137,11 +138,14 @@ impl TargetArgs {
     }
 
     fn server_place(&self) -> Result<Place, Failure> {
-        let given = |flag: &Option<String>, variable| flag.clone().or_else(|| variable_text(variable));
-        let server = given(&self.server, "MUSTER_SERVER").ok_or_else(|| {
+        let given = |flag: &Option<String>, variable| match flag {
+            Some(given) => Ok(Some(given.clone())),
+            None => variable_said(variable),
+        };
+        let server = given(&self.server, "MUSTER_SERVER")?.ok_or_else(|| {
             Failure::could_not("no host is named", "use --lane NAME, or --server URL with --database NAME")
         })?;
-        let database = given(&self.database, "MUSTER_DATABASE")
+        let database = given(&self.database, "MUSTER_DATABASE")?
             .ok_or_else(|| Failure::could_not("no database is named", "add --database NAME"))?;
         Ok(Place { lane: None, endpoint: Endpoint::new(&server, &database)? })
     }
@@ -250,7 +254,7 @@ impl Target {
 
 /// Whether [`HttpError`] itself says what to do about a status.
 const fn has_remedy(status: u16) -> bool {
-    matches!(status, 401 | 403 | 404 | 413 | 429 | 502..=504)
+    matches!(status, 401 | 403 | 404 | 413 | 429 | 502..=504 | 507)
 }
 
 /// An environment variable that is set and not empty.
@@ -258,9 +262,56 @@ pub(crate) fn variable_text(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.trim().is_empty())
 }
 
+/// An environment variable that says where to or as whom. One that is set and says nothing is a mistake (of a script whose
+/// own variable was empty, say), and going elsewhere, or as somebody else, would hide it.
+///
+/// # Errors
+/// [`Failure::CouldNot`] if it is set, and blank or not UTF-8.
+pub(crate) fn variable_said(name: &str) -> Result<Option<String>, Failure> {
+    said(name, std::env::var_os(name))
+}
+
+fn said(name: &str, value: Option<OsString>) -> Result<Option<String>, Failure> {
+    let remedy = "set it to a value, or unset it";
+    match value.map(OsString::into_string) {
+        None => Ok(None),
+        Some(Err(_)) => Err(Failure::could_not(format!("{name} is not UTF-8"), remedy)),
+        Some(Ok(text)) if text.trim().is_empty() => {
+            Err(Failure::could_not(format!("{name} is set, but empty"), remedy))
+        }
+        Some(Ok(text)) => Ok(Some(text)),
+    }
+}
+
 /// A target for tests of pure code.
 #[cfg(test)]
 pub(crate) fn target_for_tests(server: &str, database: &str) -> Target {
     let endpoint = Endpoint::new(server, database).expect("an endpoint");
     Target { place: Place { lane: None, endpoint }, token: None, origin: TokenPlace::Nowhere.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_set_and_says_nothing_is_a_mistake() {
+        assert_eq!(said("MUSTER_TOKEN", None), Ok(None));
+        assert_eq!(said("MUSTER_TOKEN", Some("abc".into())), Ok(Some("abc".into())));
+        let told = |value| said("MUSTER_TOKEN", Some(value)).expect_err("a mistake").to_string();
+        assert_eq!(told("".into()), "MUSTER_TOKEN is set, but empty; set it to a value, or unset it");
+        assert!(told(" \n".into()).contains("empty"));
+        #[cfg(unix)]
+        assert!(told(std::os::unix::ffi::OsStringExt::from_vec(vec![0xff])).starts_with("MUSTER_TOKEN is not UTF-8"));
+    }
+
+    #[test]
+    fn a_host_that_is_full_or_drains_is_not_asked_whether_it_is_one() {
+        for status in [503, 507] {
+            let (context, authority) = ("calling `set_name`".into(), "h:1".into());
+            let error = HttpError::Status { context, authority, status, said: "no space is left".into() };
+            let told = target_for_tests("http://h:1", "db").explain(error).to_string();
+            assert!(!told.contains("is it a SpacetimeDB") && told.contains("no space is left; "), "{told}");
+        }
+    }
 }

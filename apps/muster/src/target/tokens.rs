@@ -12,7 +12,7 @@ use muster_wire::http::HttpClient;
 use muster_wire::{Endpoint, Token};
 
 use super::files::read_limited;
-use super::{cli_toml, saved, variable_text};
+use super::{cli_toml, saved, variable_said};
 use crate::limits::{CHECK_MS_MAX, TOKEN_FILE_BYTES_MAX};
 use crate::outcome::Failure;
 use crate::ui::Ui;
@@ -70,13 +70,11 @@ impl fmt::Display for TokenOrigin {
 /// # Errors
 /// [`Failure::CouldNot`] if it cannot be used.
 pub(super) fn said_outright(file: Option<&Path>) -> Result<Option<Token>, Failure> {
-    match (file, variable_text("MUSTER_TOKEN")) {
-        (Some(path), _) => from_file(path).map(Some),
-        (None, Some(text)) => {
-            Token::new(text).map(Some).map_err(|error| Failure::CouldNot(format!("MUSTER_TOKEN: {error}")))
-        }
-        (None, None) => Ok(None),
+    if let Some(path) = file {
+        return from_file(path).map(Some);
     }
+    let Some(text) = variable_said("MUSTER_TOKEN")? else { return Ok(None) };
+    Token::new(text).map(Some).map_err(|error| Failure::CouldNot(format!("MUSTER_TOKEN: {error}")))
 }
 
 /// Finds a token for the host of `endpoint`.
