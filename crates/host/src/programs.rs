@@ -19,7 +19,13 @@ const WASM_MAGIC: &[u8] = b"\0asm";
 /// The engine runs JavaScript modules in V8, which this host does not contain, so nothing else may reach it. The section
 /// with a module's code or definition is longer than 127 bytes, which its length, a LEB128 number, cannot say in UTF-8.
 pub(crate) fn is_wasm(bytes: &[u8]) -> bool {
-    bytes.starts_with(WASM_MAGIC) && std::str::from_utf8(bytes).is_err()
+    begins_as_wasm(bytes) && std::str::from_utf8(bytes).is_err()
+}
+
+/// Whether `bytes` begin as a WebAssembly binary does. What begins so and is UTF-8 all the same is no module: see
+/// [`is_wasm`].
+pub(crate) fn begins_as_wasm(bytes: &[u8]) -> bool {
+    bytes.starts_with(WASM_MAGIC)
 }
 
 /// The store. Cheap to clone.

@@ -25,7 +25,7 @@ use crate::body;
 use crate::control::DatabaseRecord;
 use crate::http_error::{ApiError, causes};
 use crate::limits::{UPDATE_CONFIRMATION_TIMEOUT_DEFAULT, UPDATE_CONFIRMATION_TIMEOUT_MAX};
-use crate::programs::is_wasm;
+use crate::programs::{begins_as_wasm, is_wasm};
 use crate::publishing::{self, CreateError, NewDatabase};
 use crate::state::AppState;
 
@@ -282,6 +282,12 @@ fn check_module(bytes: &[u8], host_type: Option<&str>) -> Result<Arc<[u8]>, ApiE
         Some(other) => return Err(ApiError::bad_request(format!("unknown host_type `{other}`; use `Wasm`"))),
     }
     if !is_wasm(bytes) {
+        if begins_as_wasm(bytes) {
+            return Err(ApiError::bad_request(
+                "not a SpacetimeDB module: the body begins with `\\0asm`, but holds no module for SpacetimeDB; send the \
+                 .wasm file that the module's build made",
+            ));
+        }
         return Err(ApiError::bad_request(
             "not a WebAssembly module: the body does not begin with `\\0asm`, or is text; send the .wasm file that the \
              build made",
@@ -338,7 +344,10 @@ mod tests {
     #[test]
     fn javascript_is_refused_by_its_declared_type_and_by_its_bytes() {
         assert!(check_module(b"\0asm\x01\0\0\0\xff", Some("Js")).is_err());
-        assert!(check_module(b"export {}", None).is_err());
+        let told = |bytes: &[u8]| format!("{:?}", check_module(bytes, None).unwrap_err());
+        assert!(told(b"export {}").contains("does not begin with"), "{}", told(b"export {}"));
+        let empty = told(b"\0asm\x01\0\0\0");
+        assert!(empty.contains("not a SpacetimeDB module") && !empty.contains("does not begin"), "{empty}");
         assert!(check_module(b"\0asm\x01\0\0\0\xff", Some("Wasm")).is_ok());
     }
 }

@@ -19,16 +19,23 @@ pub(super) enum Step {
 
 /// How SpacetimeDB hosts begin what they say of a module that they do not take (crates/client-api, publishing), and the
 /// embedded host of one for which it cannot plan, or which is no WebAssembly to it.
-const ABOUT_THE_MODULE: [&str; 4] =
-    ["Failed to create or update the database", "Database update rejected", "Failed to plan the update", NOT_WASM];
+const ABOUT_THE_MODULE: [&str; 5] = [
+    "Failed to create or update the database",
+    "Database update rejected",
+    "Failed to plan the update",
+    NOT_WASM,
+    NOT_A_MODULE,
+];
 
 /// The embedded host's words, which go on with a remedy of its own after a semicolon. One remedy is enough.
 const NOT_WASM: &str = "not a WebAssembly module";
+/// The same of WebAssembly that is no module.
+const NOT_A_MODULE: &str = "not a SpacetimeDB module";
 
 /// The error as a person should read it.
 pub(super) fn explain(error: HttpError, target: &Target, step: Step) -> Failure {
     let mut said = one_line(error.said().unwrap_or_default());
-    if said.starts_with(NOT_WASM) {
+    if said.starts_with(NOT_WASM) || said.starts_with(NOT_A_MODULE) {
         said = said.split("; ").next().unwrap_or_default().to_owned();
     }
     match error.status() {
