@@ -44,6 +44,7 @@ impl Host {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             data: Data::InMemory,
             signing_key: None,
+            new_keys: false,
             tls: None,
             trusted_issuers: Vec::new(),
             limits: HostLimits::DEFAULT,
@@ -65,6 +66,7 @@ pub struct HostBuilder {
     listen: SocketAddr,
     data: Data,
     signing_key: Option<PathBuf>,
+    new_keys: bool,
     tls: Option<TlsFiles>,
     trusted_issuers: Vec<String>,
     limits: HostLimits,
@@ -95,6 +97,14 @@ impl HostBuilder {
     /// `keys/id_ecdsa` in the data folder.
     pub fn signing_key(mut self, path: impl Into<PathBuf>) -> Self {
         self.signing_key = Some(path.into());
+        self
+    }
+
+    /// Whether a signing key that is missing is made anew although the data folder holds databases. All tokens that the host
+    /// issued before are refused from then on, for ever: who owned a database by such a token owns it no longer in effect.
+    /// Default: false, and [`Self::start`] refuses with [`StartError::KeysMissing`].
+    pub fn new_keys(mut self, allowed: bool) -> Self {
+        self.new_keys = allowed;
         self
     }
 
@@ -140,6 +150,9 @@ impl HostBuilder {
         let tls = self.tls.as_ref().map(TlsFiles::load).transpose()?;
         let (data_dir, storage, control) = self.open_data()?;
         let key_path = self.signing_key.clone().unwrap_or_else(|| data_dir.signing_key());
+        if !self.new_keys {
+            keys::require(&key_path, || control.databases().map(|databases| databases.len()))?;
+        }
         let keys = keys::load_or_create(&key_path)?;
         let listener = listen(self.listen).await?;
         let local_addr = listener.local_addr().map_err(|e| StartError::listen(self.listen, e))?;

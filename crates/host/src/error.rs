@@ -79,6 +79,20 @@ pub enum StartError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The data folder holds databases, and the key with which the host signed their owners' tokens is not there.
+    #[error(
+        "signing key {} is missing, but the data folder holds {databases} {}: with a new key every token that this host \
+         issued, their owners' too, would be refused for ever; restore the key from a backup, or start with --new-keys to \
+         make one all the same",
+        path.display(),
+        if *databases == 1 { "database" } else { "databases" }
+    )]
+    KeysMissing {
+        /// Where the key must be.
+        path: PathBuf,
+        /// How many databases there are.
+        databases: usize,
+    },
     /// The certificate or its key cannot be used for TLS.
     #[error(
         "TLS file {}: {reason}; give a PEM file with the certificate chain and one with the private key of its first",

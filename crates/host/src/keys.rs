@@ -1,7 +1,8 @@
 //! The host's signing key: ES256, made once, readable by its owner alone.
 //!
 //! The private key file is the only truth; `<name>.pub` beside it is derived, for people, and rewritten when it is
-//! missing. A key that exists is never replaced: every token the host ever signed depends on it.
+//! missing. A key that exists is never replaced: every token the host ever signed depends on it. For the same reason
+//! one that is missing is not made anew where there are databases ([`require`]), unless that is asked for.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -14,6 +15,21 @@ use spacetimedb::auth::JwtKeys;
 
 use crate::data_dir::{create_private_dir, restrict};
 use crate::error::StartError;
+
+/// Refuses to go on without the key at `path` where there are `databases`: a new one would lock their owners out.
+pub(crate) fn require<E: std::fmt::Display>(
+    path: &Path,
+    databases: impl FnOnce() -> Result<usize, E>,
+) -> Result<(), StartError> {
+    if !matches!(fs::metadata(path), Err(e) if e.kind() == io::ErrorKind::NotFound) {
+        // There, or unreadable, which reading it will say.
+        return Ok(());
+    }
+    match databases().map_err(|e| StartError::Engine(e.to_string()))? {
+        0 => Ok(()),
+        databases => Err(StartError::KeysMissing { path: path.to_owned(), databases }),
+    }
+}
 
 /// Reads the key at `path`, or makes one there if there is none.
 pub(crate) fn load_or_create(path: &Path) -> Result<JwtKeys, StartError> {
@@ -70,6 +86,19 @@ fn publish_public_half(path: &Path, pem: &str) -> Result<(), StartError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_missing_key_is_an_error_only_where_there_are_databases() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keys/id_ecdsa");
+        let require = |databases: usize| super::require(&path, || Ok::<_, String>(databases));
+        assert!(require(0).is_ok());
+        let error = require(2).unwrap_err();
+        assert!(matches!(error, StartError::KeysMissing { databases: 2, .. }), "{error}");
+        assert!(error.to_string().contains("--new-keys") && error.to_string().contains("id_ecdsa"), "{error}");
+        load_or_create(&path).unwrap();
+        assert!(require(2).is_ok());
+    }
 
     #[test]
     fn a_key_is_made_once_and_read_ever_after() {

@@ -50,6 +50,10 @@ pub(crate) struct HostArgs {
     #[cfg(feature = "host")]
     #[arg(long)]
     print_config: bool,
+    /// Make a new signing key where the data folder has databases and no key: all tokens issued before are refused then
+    #[cfg(feature = "host")]
+    #[arg(long)]
+    new_keys: bool,
     /// Print the ready line as JSON: {"url":…,"pid":…,"data_dir":…}
     #[cfg(feature = "host")]
     #[arg(long)]
@@ -119,5 +123,5 @@ pub(crate) async fn run(ui: &Ui, args: HostArgs) -> Outcome {
         ui.print(config.toml(true).trim_end())?;
         return Ok(crate::outcome::Exit::Done);
     }
-    running::run(ui, &config, args.json).await
+    running::run(ui, &config, args.new_keys, args.json).await
 }

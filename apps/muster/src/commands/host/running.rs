@@ -11,13 +11,14 @@ use crate::signals::Stop;
 use crate::ui::Ui;
 
 /// Runs a host until told to stop.
-pub(super) async fn run(ui: &Ui, config: &Config, ready_as_json: bool) -> Outcome {
+pub(super) async fn run(ui: &Ui, config: &Config, new_keys: bool, ready_as_json: bool) -> Outcome {
     if !config.has_storage() {
         return Err(Failure::CouldNot("where is the data to be kept? --data-dir DIR, or --in-memory".into()));
     }
     let mut stop = Stop::listen()?;
     let address = address(config.listen()).await?;
-    let host = config.builder(address).start().await.map_err(|error| Failure::CouldNot(error.to_string()))?;
+    let host = config.builder(address).new_keys(new_keys).start().await;
+    let host = host.map_err(|error| Failure::CouldNot(error.to_string()))?;
     announce(ui, &host, ready_as_json);
     stop.wait().await;
     ui.say("closing connections and flushing; stop me again to exit at once");
