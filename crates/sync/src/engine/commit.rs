@@ -26,7 +26,8 @@ impl Engine {
             }
             let Some(what) = stream.ready.take() else { continue };
             let is_begin = matches!(what.change, Change::Begin(_));
-            stream.applying = Some(Applying { ends: what.ends(), bytes: what.bytes(), is_begin });
+            let owed = std::mem::take(&mut stream.ready_owed);
+            stream.applying = Some(Applying { ends: what.ends(), bytes: what.bytes(), is_begin, owed });
             self.last_batch.0 += 1;
             let batch = self.last_batch;
             self.applying.insert(batch, key);
@@ -47,6 +48,9 @@ impl Engine {
         {
             self.establish(slot);
         }
+        if applying.owed.is_all {
+            self.reaches_the_head(key);
+        }
         self.settle(key);
         self.arm_checkpoint(key);
         self.nudge(key);
@@ -55,12 +59,28 @@ impl Engine {
     /// Everything that was taken is committed, and the host says that there is no more: the stream is live.
     pub(super) fn settle(&mut self, key: Key) {
         let stream = &mut self.streams[key.0];
-        if stream.is_verified && stream.is_caught_up && stream.is_settled() {
+        if !stream.is_verified || !stream.is_caught_up || !stream.is_settled() {
+            return;
+        }
+        if stream.asked.is_none() {
+            stream.owed_since = None;
+        }
+        self.reaches_the_head(key);
+    }
+
+    /// What the host had at the last look, or at one not long before it, is committed. A tail may always be one page
+    /// behind: what is missing then has been known for a short time only.
+    fn reaches_the_head(&mut self, key: Key) {
+        let now = self.now;
+        let stream = &mut self.streams[key.0];
+        if stream.is_verified && stream.is_caught_up && !stream.is_long_behind(now) {
             stream.is_live = true;
             stream.reason = None;
             stream.attempts = 0;
             stream.last_error = None;
-            stream.owed_since = None;
+            if let Some(since) = stream.behind_since() {
+                self.timers.insert((since + ms(BEHIND_MS_MAX), Timer::Behind(key)));
+            }
         }
     }
 
@@ -87,7 +107,7 @@ impl Engine {
     /// Whether the stream is still what it was when it was last called live.
     pub(super) fn look_behind(&mut self, key: Key) {
         let stream = &mut self.streams[key.0];
-        if stream.behind_since().is_some_and(|since| since + ms(BEHIND_MS_MAX) <= self.now) {
+        if stream.is_long_behind(self.now) {
             stream.leave_live(LeaveReason::Unknown);
             self.mark(key);
         }

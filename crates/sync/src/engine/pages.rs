@@ -13,7 +13,7 @@ use muster_contract::state::LeaveReason;
 
 use super::follow::{blocking_reason, refusal};
 use super::requests::Purpose;
-use super::stream::{Key, Step};
+use super::stream::{Key, Owed, Step};
 use super::words::{Request, RequestNo};
 use super::{Engine, Timer};
 use crate::batch::Events;
@@ -194,12 +194,15 @@ impl Engine {
         let stream = &mut self.streams[key.0];
         let is_first = !std::mem::replace(&mut stream.is_verified, true);
         stream.was_reset = false;
-        stream.head = head;
+        let known_head = std::mem::replace(&mut stream.head, head);
         stream.is_caught_up = head == end.seq.get();
         stream.step = Step::Read(end);
+        // What has come was missing since then; what has not, since then too if it was known, else since now.
+        let since = stream.owed_since.take();
+        let owed = Owed { since, is_all: stream.is_caught_up };
         if !stream.is_caught_up {
             stream.is_live = false;
-            stream.owed_since.get_or_insert(now);
+            stream.owed_since = Some(since.filter(|_| known_head > end.seq.get()).unwrap_or(now));
         }
         if is_first {
             self.arm_checkpoint(key);
@@ -213,6 +216,7 @@ impl Engine {
             self.nudge(key);
         } else {
             self.put_events(key, Events { epoch: at.epoch, first: at.seq.next(), mark, events });
+            self.streams[key.0].ready_owed = owed;
         }
     }
 

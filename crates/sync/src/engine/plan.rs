@@ -203,7 +203,10 @@ impl Engine {
 
     /// What was fetched and is not with the store is forgotten.
     pub(super) fn drop_ready(&mut self, key: Key) {
-        if let Some(batch) = self.streams[key.0].ready.take() {
+        let stream = &mut self.streams[key.0];
+        if let Some(batch) = stream.ready.take() {
+            let owed = std::mem::take(&mut stream.ready_owed);
+            stream.owed_since = [stream.owed_since, owed.since].into_iter().flatten().min();
             self.in_flight_bytes -= batch.bytes();
             if matches!(batch.change, Change::Begin(_)) {
                 self.begun(key);

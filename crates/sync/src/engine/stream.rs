@@ -12,6 +12,7 @@ use muster_contract::stream::StreamId;
 
 use super::words::RequestNo;
 use crate::batch::{Batch, Place};
+use crate::limits::{BEHIND_MS_MAX, ms};
 
 /// A stream's place in the engine's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,8 +52,10 @@ pub(super) struct Stream {
     pub(super) was_reset: bool,
     /// Since when there is a signal that no request has followed.
     pub(super) woken_at: Option<Duration>,
-    /// Since when something is known to be missing that a request has been made for.
+    /// Since when something is known to be missing that a request has been made for, and that has not come.
     pub(super) owed_since: Option<Duration>,
+    /// The same for what is `ready`, and whether it was all that the host had.
+    pub(super) ready_owed: Owed,
     pub(super) blocked: Option<(LeaveReason, String)>,
     pub(super) reason: Option<LeaveReason>,
     pub(super) attempts: u32,
@@ -85,6 +88,16 @@ pub(super) struct Applying {
     pub(super) ends: Place,
     pub(super) bytes: usize,
     pub(super) is_begin: bool,
+    pub(super) owed: Owed,
+}
+
+/// What was known of a batch when it came.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Owed {
+    /// Since when it was missing.
+    pub(super) since: Option<Duration>,
+    /// It went up to the head of that moment.
+    pub(super) is_all: bool,
 }
 
 impl Stream {
@@ -108,6 +121,7 @@ impl Stream {
             was_reset: false,
             woken_at: None,
             owed_since: None,
+            ready_owed: Owed::default(),
             blocked: None,
             reason: None,
             attempts: 0,
@@ -150,6 +164,12 @@ impl Stream {
 
     /// Since when it is known to be behind.
     pub(super) fn behind_since(&self) -> Option<Duration> {
-        [self.owed_since, self.woken_at].into_iter().flatten().min()
+        let applying = self.applying.and_then(|applying| applying.owed.since);
+        [self.owed_since, self.woken_at, self.ready_owed.since, applying].into_iter().flatten().min()
+    }
+
+    /// Whether it has been behind for too long to be called live.
+    pub(super) fn is_long_behind(&self, now: Duration) -> bool {
+        self.behind_since().is_some_and(|since| since + ms(BEHIND_MS_MAX) <= now)
     }
 }

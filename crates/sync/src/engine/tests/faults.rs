@@ -122,3 +122,24 @@ fn a_cursor_is_acknowledged_after_a_restart() {
     }
     assert_eq!(world.checkpoints.len(), 1);
 }
+
+#[test]
+fn a_tail_that_is_always_one_page_behind_is_live() {
+    let mut world = applied(2);
+    // Fetching is a little faster than the store: a page always waits behind the one being applied.
+    world.append("a", &["n"]);
+    world.answer_next();
+    for round in 0..100 {
+        world.append("a", &["n"]);
+        while world.answer_next() {}
+        world.pass(ms(50));
+        world.commit_next();
+        assert!(world.streams[&id("a")].lag <= 3);
+        assert_eq!(world.state("a"), ConnectionState::Live, "round {round}");
+    }
+    // And one that falls behind further than that is not.
+    world.append("a", &["n"]);
+    while world.answer_next() {}
+    world.pass(ms(limits::BEHIND_MS_MAX));
+    assert_eq!(world.state("a"), ConnectionState::Replaying);
+}
