@@ -57,45 +57,69 @@ pub(crate) fn batch(connection: &Connection, producer: ProducerId, wanted: &Want
     };
     let mut args = header(&id, producer, wanted);
     let count_at = args.len() - 4;
-    let mut statement = connection.prepare_cached(
-        "SELECT first, events, last FROM chunk WHERE stream = ?1 AND last >= ?2 ORDER BY last LIMIT ?3",
-    )?;
+    let mut statement = connection
+        .prepare_cached("SELECT first, events FROM chunk WHERE stream = ?1 AND last >= ?2 ORDER BY last LIMIT ?3")?;
     let key = (wanted.stream.cast_signed(), wanted.first.cast_signed(), wanted.events_max);
     let mut rows = statement.query(key)?;
     let (mut events, mut bytes) = (0u32, 0usize);
-    while events < wanted.events_max
-        && let Some(row) = rows.next()?
-    {
-        let next = wanted.first + u64::from(events);
-        let first = row.get::<_, i64>(0)?.cast_unsigned();
-        let skip = next.checked_sub(first).ok_or_else(|| missing(wanted, next, first))?;
-        let chunk = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+    while events < wanted.events_max {
         let room = Room {
             events: wanted.events_max - events,
             bytes: wanted.bytes_max.saturating_sub(bytes),
             is_empty: events == 0,
         };
-        let last = row.get::<_, i64>(2)?.cast_unsigned();
-        let damaged = |damage| ReadError::Damaged(format!("{damage}: one of the events {next} to {last}"));
-        let part = frame::part(chunk, skip, room).map_err(damaged)?;
-        if part.events == 0 {
-            break;
-        }
+        let part = match rows.next().map_err(ReadError::from).and_then(|row| match row {
+            Some(row) => part_of(row, wanted.stream, wanted.first + u64::from(events), room),
+            None => Ok(None),
+        }) {
+            Ok(Some(part)) => part,
+            Ok(None) => break,
+            // What stands before it goes first, so that it is the first that waits once it is met again.
+            Err(_) if events > 0 => break,
+            Err(ReadError::Damaged(message)) => {
+                drop(rows);
+                return Err(ReadError::Damaged(format!("{message}{}", range(connection, wanted))));
+            }
+            Err(error) => return Err(error),
+        };
         args.reserve((wanted.bytes_max.min(part.data.len() * 2)).max(part.data.len()));
         args.extend_from_slice(part.data);
         (events, bytes) = (events + part.events, bytes + part.bytes);
     }
     if events == 0 {
-        return Err(missing(wanted, wanted.first, 0));
+        return Err(missing(wanted.stream, wanted.first, 0));
     }
     args[count_at..count_at + 4].copy_from_slice(&events.to_le_bytes());
     debug_assert!(args.len() >= count_at + 4 + bytes + events as usize * EVENT_OVERHEAD_BYTES);
     Ok(Batch { events, args })
 }
 
-fn missing(wanted: &Wanted, next: u64, found: u64) -> ReadError {
+/// As much of a row's events from number `next` on as there is room for; `None` if that is none.
+fn part_of<'r>(
+    row: &'r rusqlite::Row<'_>,
+    stream: StreamNo,
+    next: u64,
+    room: Room,
+) -> Result<Option<frame::Part<'r>>, ReadError> {
+    let first = row.get::<_, i64>(0)?.cast_unsigned();
+    let skip = next.checked_sub(first).ok_or_else(|| missing(stream, next, first))?;
+    let chunk = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+    let part = frame::part(chunk, skip, room).map_err(|damage| ReadError::Damaged(damage.to_string()))?;
+    Ok((part.events > 0).then_some(part))
+}
+
+fn missing(stream: StreamNo, next: u64, found: u64) -> ReadError {
     let found = if found == 0 { "the end".to_string() } else { found.to_string() };
-    ReadError::Damaged(format!("event {next} of stream number {} is missing; {found} is next", wanted.stream))
+    ReadError::Damaged(format!("event {next} of stream number {stream} is missing; {found} is next"))
+}
+
+/// The numbers of the events that a damaged chunk is said to have, in words; nothing where that cannot be read either. They
+/// stand in an index, apart from the events.
+fn range(connection: &Connection, wanted: &Wanted) -> String {
+    let sql = "SELECT max(first, ?2), last FROM chunk WHERE stream = ?1 AND last >= ?2 ORDER BY last LIMIT 1";
+    let key = (wanted.stream.cast_signed(), wanted.first.cast_signed());
+    let found = connection.query_row(sql, key, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)));
+    found.map_or(String::new(), |(first, last)| format!(" (the outbox's events {first} to {last} of this stream)"))
 }
 
 /// The arguments up to the events, whose number is still to be written into the last four bytes.
@@ -253,4 +277,35 @@ pub(crate) fn views(connection: &Connection, parked_only: bool, limit: usize) ->
         })
     })?;
     rows.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbox::file;
+
+    #[test]
+    fn events_before_a_damaged_chunk_go_out_and_the_damage_is_named_by_its_numbers() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let producer = ProducerId::from_random(1);
+        let (connection, _) = file::open(&folder.path().join("outbox"), producer, 0).expect("made");
+        connection.execute("INSERT INTO stream (no, id, last) VALUES (1, 'a', 4)", []).expect("a row");
+        let mut two = Vec::new();
+        for _ in 0..2 {
+            frame::encode(&mut two, "k", "{}", &[7; 32], spacetimedb_lib::Timestamp::UNIX_EPOCH);
+        }
+        for (first, chunk) in [(1, &two[..]), (3, &two[..two.len() - 1])] {
+            let sql =
+                "INSERT INTO chunk (stream, first, last, bytes, stored_ms, events) VALUES (1, ?1, ?1 + 1, 1, 0, ?2)";
+            connection.execute(sql, (first, chunk)).expect("a row");
+        }
+        let read = |first| {
+            let wanted =
+                Wanted { stream: 1, generation: 0, epoch: 1, first, number: first, events_max: 9, bytes_max: 999 };
+            batch(&connection, producer, &wanted)
+        };
+        assert_eq!(read(1).expect("sound").events, 2);
+        let Err(ReadError::Damaged(message)) = read(3) else { panic!("damaged") };
+        assert!(message.contains("events 3 to 4 of this stream"), "{message}");
+    }
 }
