@@ -1,7 +1,7 @@
 //! Hosts that fail, are silent, or make the program say too much.
 
 use crate::support::variants::{Variant, module};
-use crate::support::{Host, Sandbox, Stub, sandbox_at};
+use crate::support::{Host, Sandbox, Stub, finish, sandbox_at};
 
 fn sandbox_of(stub: &Stub) -> Sandbox {
     Sandbox::new().with("MUSTER_SERVER", &stub.url).with("MUSTER_DATABASE", "db")
@@ -103,4 +103,42 @@ fn no_token_reaches_the_log_and_a_wrong_filter_is_said() {
 fn sandbox_at_closed_port() -> Sandbox {
     let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port");
     Sandbox::new().with("MUSTER_SERVER", format!("http://{free}")).with("MUSTER_DATABASE", "db")
+}
+
+#[test]
+fn a_reader_that_went_away_changes_nothing_about_the_verdict() {
+    for args in [&["lane", "check"][..], &["lane", "check", "--json"]] {
+        let args = [args, &["--server", "http://127.0.0.1:1", "--database", "x"]].concat();
+        let sandbox = Sandbox::new();
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let unread = finish(sandbox.command(&args).stdout(writer).spawn().expect("the program starts"));
+        assert_eq!(unread.code, sandbox.run(&args).code, "{args:?}: {}", unread.stderr);
+        assert_eq!(unread.code, Some(1));
+    }
+}
+
+#[test]
+fn a_page_is_not_shown_as_a_log() {
+    let stub = Stub::start(|_| Some((200, "<html>\nnot a host\n")));
+    let told = sandbox_of(&stub).run(&["logs", "--anonymous"]).error(2);
+    assert!(told.contains("no log record") && told.contains("is this a SpacetimeDB 2.x host?"), "{told}");
+}
+
+#[test]
+fn a_database_that_stopped_before_a_call_is_not_said_to_have_perhaps_run_it() {
+    let stub =
+        Stub::start(|_| Some((507, "database c2 has stopped: its commit log is full; free some space, then restart")));
+    let told = sandbox_of(&stub).run(&["call", "add", "\"x\"", "--anonymous"]).error(2);
+    assert!(told.contains("answered 507") && told.ends_with("add did not run"), "{told}");
+    assert!(!told.contains("is it a SpacetimeDB") && !told.contains("is not known"), "{told}");
+}
+
+#[test]
+fn a_place_for_evidence_is_looked_at_before_any_client_connects() {
+    let sandbox = Sandbox::new();
+    sandbox.file("file", "x");
+    let place = ["--server", "http://127.0.0.1:1", "--database", "x"];
+    let told = sandbox.run(&[&["handshake", "--evidence-dir", "file"][..], &place].concat()).error(2);
+    assert!(told.contains("cannot write the evidence to file"), "{told}");
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 
 use crate::support::variants::{Variant, module};
-use crate::support::{Host, Run, Sandbox, sandbox_at};
+use crate::support::{Host, Run, Sandbox, finish, sandbox_at};
 
 /// Runs each command and keeps its error line, with what differs from run to run taken out.
 fn transcript(sandbox: &Sandbox, host: &Host, cases: &[(&[&str], i32)]) -> String {
@@ -242,4 +242,37 @@ fn a_full_disk_is_named_and_harms_nobody() {
     }
     let line = run.error(2);
     assert!(line.contains("no space left for") && line.contains("free some space"), "{line}");
+}
+
+#[test]
+#[cfg(unix)]
+fn variables_that_say_nothing_or_are_not_text_are_named() {
+    use std::os::unix::ffi::OsStrExt;
+    let not_text = std::ffi::OsStr::from_bytes(b"x\xff");
+    let place = [("MUSTER_SERVER", "http://127.0.0.1:1"), ("MUSTER_DATABASE", "db"), ("MUSTER_TOKEN", "abc")];
+    for (name, _) in place {
+        for (value, cause) in [(not_text, "is not UTF-8"), (std::ffi::OsStr::new(" "), "is set, but empty")] {
+            let sandbox = Sandbox::new();
+            let mut command = sandbox.command(&["sql", "SELECT 1"]);
+            let told = finish(command.envs(place).env(name, value).spawn().expect("the program starts")).error(2);
+            assert_eq!(told, format!("{name} {cause}; set it to a value, or unset it"));
+        }
+    }
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.command(&["sql", "SELECT 1", "--lane", "dev"]);
+    command.env("OA_SPACETIME_DEV_WEBSOCKET_PATH", not_text);
+    let told = finish(command.spawn().expect("the program starts")).error(2);
+    assert!(told.starts_with("OA_SPACETIME_DEV_WEBSOCKET_PATH in the environment is not UTF-8"), "{told}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_file_of_variables_that_is_a_pipe_or_has_no_end_is_refused_at_once() {
+    let sandbox = Sandbox::new();
+    let pipe = sandbox.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    for file in ["pipe", "/dev/zero"] {
+        let told = sandbox.run(&["sql", "SELECT 1", "--lane", "dev", "--env-file", file]).error(2);
+        assert!(told.contains("give a regular file"), "{told}");
+    }
 }

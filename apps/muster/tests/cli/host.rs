@@ -91,3 +91,23 @@ fn a_host_that_ends_tells_its_followers() {
     assert_eq!(host.process.code(), Some(0));
     assert_eq!((watcher.code(), follower.code()), (Some(2), Some(2)));
 }
+
+#[test]
+fn a_data_folder_whose_key_is_gone_is_not_opened_until_somebody_says_so() {
+    let sandbox = Sandbox::new();
+    let mut host = Host::start(&sandbox, &["--data-dir", "data"]);
+    let wasm = sandbox.file("module.wasm", module(Variant::Plain));
+    sandbox.run(&["publish", "-q", "--module", &wasm, "--server", &host.url, "--database", "db"]).done();
+    host.process.signal("TERM");
+    assert_eq!(host.process.code(), Some(0));
+    std::fs::rename(sandbox.path("data/keys"), sandbox.path("keys")).expect("moved away");
+    let told = sandbox.run(&["host", "--data-dir", "data", "--listen", "127.0.0.1:0"]).error(2);
+    assert!(
+        told.contains("id_ecdsa is missing") && told.contains("1 database:") && told.contains("--new-keys"),
+        "{told}"
+    );
+    assert!(!sandbox.path("data/keys").exists(), "nothing is made by a refusal");
+    drop(Host::start(&sandbox, &["--data-dir", "data", "--new-keys"]));
+    // The new key is a key: from now on it is there.
+    drop(Host::start(&sandbox, &["--data-dir", "data"]));
+}
