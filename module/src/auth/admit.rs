@@ -45,7 +45,7 @@ fn remember(ctx: &ReducerContext, facts: TokenFacts) -> Result<(), Refusal> {
         sid: facts.sid,
         client_id: facts.client_id,
         issued_s: facts.issued_s,
-        expires_at,
+        expires_s: facts.expires_s,
         scopes: facts.granted.scopes.iter().map(ToString::to_string).collect(),
         streams: facts.granted.streams.iter().map(ToString::to_string).collect(),
         ended: None,

@@ -47,7 +47,7 @@ pub(crate) fn caller(ctx: &ReducerContext) -> Result<Caller, Refusal> {
     if let Some(why) = row.ended {
         return Err(refuse(&why));
     }
-    if row.expires_at <= ctx.timestamp {
+    if row.expires_s <= admit::now_s(ctx) {
         return Err(refuse(ending::EXPIRED));
     }
     Ok(Caller::Granted(row.granted()))

@@ -3,7 +3,7 @@
 //! What always holds: all are private. The owner reads them with SQL, and nobody else learns who may do what. No token is
 //! stored, only its id and what it grants.
 
-use spacetimedb::{ConnectionId, Identity, ScheduleAt, Timestamp, table};
+use spacetimedb::{ConnectionId, Identity, ScheduleAt, table};
 
 use super::ending::expire_grant;
 
@@ -45,8 +45,8 @@ pub struct SessionGrant {
     pub client_id: String,
     /// When the token was issued, in seconds since 1970.
     pub issued_s: i64,
-    /// From when on it is good no more.
-    pub expires_at: Timestamp,
+    /// From when on it is good no more, in seconds since 1970.
+    pub expires_s: i64,
     /// The scopes.
     pub scopes: Vec<String>,
     /// The stream patterns.

@@ -49,6 +49,20 @@ async fn a_grant_ends_on_time_while_its_session_stays_connected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_grant_is_over_at_every_door_also_where_no_schedule_ended_it() {
+    let plane = Plane::closed().await;
+    let owner = plane.filled().await;
+    let epoch = owner.streams("a.x").await.streams[0].epoch;
+    let scopes = ["sync.read", "sync.write", "sync.snapshot"];
+    let session = plane.join("ada", &scopes, &["a.*"]).await;
+    session.read("a.x", 0).await;
+    // The schedule knows another time: only the doors can see that this one has passed.
+    let passed = "UPDATE session_grant SET expires_s = 1";
+    plane.lane.place.http(Some(plane.lane.place.owner.clone())).sql(passed, true).await.expect("changed");
+    has_ended(&session, epoch, "expired").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_token_ends_while_it_follows_and_does_not_come_back() {
     let plane = Plane::closed().await;
     let owner = plane.filled().await;
