@@ -30,6 +30,9 @@ outbox in use by nobody else:
   --retry STREAM         sends the events again as they are: the cause is mended
   --accept-loss STREAM   goes on with the next event whatever the host has: what it lost, or others
                          added, stays so
+  --skip STREAM --through N
+                         throws its events up to number N away, for good, and goes on behind them:
+                         for one that the host refuses, or that is damaged; --parked names them
   --drop STREAM --yes    throws the stream's waiting events away, for good
 
 Examples:
@@ -48,6 +51,9 @@ pub(crate) struct OutboxArgs {
     json: bool,
     #[command(flatten)]
     decision: DecisionArgs,
+    /// The last event that --skip throws away, by the outbox's number
+    #[arg(long, value_name = "N", requires = "skip")]
+    through: Option<u64>,
     /// Do not ask before events are thrown away
     #[arg(long, requires = "drop")]
     yes: bool,
@@ -65,6 +71,9 @@ struct DecisionArgs {
     /// Go on with a parked stream, whatever the host has
     #[arg(long, value_name = "STREAM", value_parser = stream)]
     accept_loss: Option<StreamId>,
+    /// Throw away the first events that wait in a parked stream, up to --through
+    #[arg(long, value_name = "STREAM", value_parser = stream, requires = "through")]
+    skip: Option<StreamId>,
     /// Throw away what waits in a parked stream
     #[arg(long, value_name = "STREAM", value_parser = stream)]
     drop: Option<StreamId>,
@@ -83,6 +92,7 @@ pub(crate) async fn run(ui: &Ui, args: OutboxArgs) -> Outcome {
     let decisions = [
         (&args.decision.retry, Decision::Retry),
         (&args.decision.accept_loss, Decision::AcceptLoss),
+        (&args.decision.skip, Decision::Skip { through: args.through.unwrap_or(0) }),
         (&args.decision.drop, Decision::Drop),
     ];
     if let Some((Some(stream), decision)) = decisions.into_iter().find(|(stream, _)| stream.is_some()) {

@@ -77,6 +77,19 @@ fn a_person_may_throw_the_events_away_but_not_by_accident() {
 }
 
 #[test]
+fn a_person_may_pass_over_the_first_events_alone() {
+    let plane = restored();
+    assert_eq!(emit(&plane.person, &["--flush"], lines("run:a:events", 5..8)).code, Some(1));
+    let none = plane.person.run(&["outbox", "--skip", "run:a:events", "--through", "9"]).error(2);
+    assert!(none.contains("they are 6 to 8"), "{none}");
+    assert!(plane.person.run(&["outbox", "--skip", "run:a:events"]).error(2).contains("--through"));
+    let told = plane.person.run(&["outbox", "--skip", "run:a:events", "--through", "6"]);
+    assert!(told.code == Some(0) && told.stderr.contains("thrown away: 1"), "{told:?}");
+    assert_eq!(plane.emit("")["confirmed"], 2);
+    assert_eq!(numbers(&plane.events("run:a:events")), [0, 1, 2, 6, 7]);
+}
+
+#[test]
 fn what_is_not_parked_is_not_decided_about() {
     let plane = Plane::new();
     plane.emit(&lines("run:a:events", 0..1));
