@@ -45,8 +45,9 @@ pub enum Change {
     /// The stream starts again, or, for a new reader, elsewhere than at its first event: whatever was made of this
     /// stream must be cleared, and the snapshot, where there is one, takes its place.
     Reset(Reset),
-    /// The reader wants what comes after this place, and nothing before. The application has nothing to do.
-    Begin(Position),
+    /// The reader wants what comes after this place, and nothing before, or the mark of the place where it is has become
+    /// known. The application has nothing to do.
+    Begin(Place),
 }
 
 /// Consecutive events.
@@ -97,7 +98,7 @@ impl Batch {
             Change::Reset(reset) => {
                 Place { position: reset.at, mark: reset.snapshot.as_ref().map(|snapshot| snapshot.mark) }
             }
-            Change::Begin(at) => Place { position: *at, mark: None },
+            Change::Begin(place) => *place,
         }
     }
 

@@ -34,7 +34,7 @@ mod writing;
 #[derive(Clone, Debug)]
 enum Job {
     Apply(BatchNo, Batch),
-    Establish(StreamPattern),
+    Establish(StreamPattern, u64),
 }
 
 /// A process.
@@ -357,7 +357,9 @@ impl Subscriber {
             }
             Action::Ask { link, request, what } => self.ask(ctx, link, request, what),
             Action::Apply { batch, what } => self.process_mut().jobs.push_back(Job::Apply(batch, what)),
-            Action::Establish(pattern) => self.process_mut().jobs.push_back(Job::Establish(pattern)),
+            Action::Establish { pattern, last_no } => {
+                self.process_mut().jobs.push_back(Job::Establish(pattern, last_no));
+            }
             Action::Stream(status) => {
                 let id = status.stream.as_str().to_owned();
                 if self.process_mut().told.insert(id.clone(), status.state) != Some(status.state) {

@@ -30,7 +30,7 @@ pub struct Store {
     /// By stream.
     pub streams: BTreeMap<String, StoreStream>,
     /// Patterns that were followed to the end of their first listing.
-    pub established: Vec<StreamPattern>,
+    pub established: Vec<(StreamPattern, u64)>,
 }
 
 /// A transaction on the store.
@@ -39,7 +39,7 @@ pub enum StoreTx {
     /// A batch.
     Apply(Batch),
     /// See [`Action::Establish`].
-    Establish(StreamPattern),
+    Establish(StreamPattern, u64),
 }
 
 impl Ledger for Store {
@@ -48,7 +48,7 @@ impl Ledger for Store {
     fn apply(&mut self, tx: &StoreTx) {
         let batch = match tx {
             StoreTx::Apply(batch) => batch,
-            StoreTx::Establish(pattern) => return self.established.push(pattern.clone()),
+            StoreTx::Establish(pattern, last_no) => return self.established.push((pattern.clone(), *last_no)),
         };
         let id = batch.stream.as_str().to_owned();
         let place = batch.ends();
@@ -69,8 +69,10 @@ impl Ledger for Store {
                 self.streams.insert(id, StoreStream { place, base, snapshot, rows: Vec::new() });
             }
             Change::Begin(at) => {
-                let base = at.seq.get();
-                self.streams.insert(id, StoreStream { place, base, snapshot: None, rows: Vec::new() });
+                let base = at.position.seq.get();
+                let new = StoreStream { place, base, snapshot: None, rows: Vec::new() };
+                // Where the stream is known, only its mark is new.
+                self.streams.entry(id).or_insert(new).place = place;
             }
         }
     }

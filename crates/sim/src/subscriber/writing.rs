@@ -36,7 +36,7 @@ impl Subscriber {
     pub(super) fn commit(&mut self, ctx: &mut Context, job: &Job) -> Result<(), ApplyFailure> {
         let failure = |scope, message: &str| ApplyFailure { scope, is_retryable: true, message: message.to_owned() };
         let tx = match job {
-            Job::Establish(pattern) => StoreTx::Establish(pattern.clone()),
+            Job::Establish(pattern, last_no) => StoreTx::Establish(pattern.clone(), *last_no),
             Job::Apply(_, batch) => {
                 let cursor = self.disk.seen().streams.get(batch.stream.as_str()).map(|stream| stream.place.position);
                 if cursor != batch.after {
@@ -93,8 +93,8 @@ impl Subscriber {
                 ctx.say(&self.name, format_args!("applies {id} {}..={last} in epoch {}", events.first, events.epoch));
             }
             Change::Begin(at) => {
-                ctx.say(&self.name, format_args!("begins {id} after {}", at.seq));
-                if self.begin == Begin::Start {
+                ctx.say(&self.name, format_args!("begins {id} after {}", at.position.seq));
+                if self.begin == Begin::Start && batch.after.is_none() {
                     return broken(2, format!("{} skips the beginning of {id}", self.name));
                 }
             }

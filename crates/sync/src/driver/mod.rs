@@ -248,7 +248,7 @@ impl Running {
                 self.requests.spawn(async move { (request, requests::ask(&connection, what).await) });
             }
             Action::Apply { batch, what } => self.task.worker.give(Job::Apply(batch, Box::new(what))),
-            Action::Establish(pattern) => self.task.worker.give(Job::Establish(pattern)),
+            Action::Establish { pattern, last_no } => self.task.worker.give(Job::Establish(pattern, last_no)),
             Action::Stream(status) => self.task.board.stream(status),
             Action::Status(status) => self.task.board.overall(status),
         }

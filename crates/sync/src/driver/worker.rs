@@ -19,7 +19,7 @@ use crate::store::{ApplicationError, Apply, Store, StoreError};
 /// What the thread is to do.
 pub(crate) enum Job {
     Apply(BatchNo, Box<Batch>),
-    Establish(StreamPattern),
+    Establish(StreamPattern, u64),
 }
 
 /// What became of it.
@@ -86,7 +86,7 @@ impl Thread {
             while let Some(next) = job {
                 match next {
                     Job::Apply(number, batch) => batches.push((number, batch)),
-                    Job::Establish(pattern) => self.establish(pattern),
+                    Job::Establish(pattern, last_no) => self.establish(pattern, last_no),
                 }
                 job = if batches.len() < APPLY_AT_ONCE_MAX { self.inbox.try_recv().ok() } else { None };
             }
@@ -94,8 +94,8 @@ impl Thread {
         }
     }
 
-    fn establish(&mut self, pattern: StreamPattern) {
-        if let Err(error) = self.store.establish(&pattern) {
+    fn establish(&mut self, pattern: StreamPattern, last_no: u64) {
+        if let Err(error) = self.store.establish(&pattern, last_no) {
             tracing::warn!(%error, %pattern, "the beginning of a follow is not written down yet");
             self.tell(Done::NotEstablished(pattern));
         }

@@ -9,7 +9,6 @@ use super::requests::Purpose;
 use super::stream::{Applying, Key};
 use super::words::{Action, ApplyFailure, BatchNo, Reply, Request, Scope};
 use super::{Engine, Timer};
-use crate::batch::Change;
 use crate::limits::{BEHIND_MS_MAX, CHECKPOINT_AFTER_MS, CHECKPOINTS_AT_ONCE_MAX, ms};
 
 impl Engine {
@@ -25,9 +24,8 @@ impl Engine {
                 continue;
             }
             let Some(what) = stream.ready.take() else { continue };
-            let is_begin = matches!(what.change, Change::Begin(_));
             let owed = std::mem::take(&mut stream.ready_owed);
-            stream.applying = Some(Applying { ends: what.ends(), bytes: what.bytes(), is_begin, owed });
+            stream.applying = Some(Applying { ends: what.ends(), bytes: what.bytes(), owed });
             self.last_batch.0 += 1;
             let batch = self.last_batch;
             self.applying.insert(batch, key);
@@ -43,11 +41,6 @@ impl Engine {
         stream.place = Some(applying.ends);
         self.in_flight_bytes -= applying.bytes;
         self.store_attempts = 0;
-        if applying.is_begin
-            && let Some(slot) = self.begun(key)
-        {
-            self.establish(slot);
-        }
         if applying.owed.is_all {
             self.reaches_the_head(key);
         }
@@ -89,9 +82,6 @@ impl Engine {
         let Some(applying) = self.streams[key.0].applying.take() else { return };
         self.in_flight_bytes -= applying.bytes;
         self.counters.failed_batches += 1;
-        if applying.is_begin {
-            self.begun(key);
-        }
         if !failure.is_retryable {
             return self.block(key, LeaveReason::Unknown, failure.message);
         }

@@ -24,12 +24,13 @@ use crate::limits::{POLL_MS, ms};
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) follow: Follow,
-    /// All of its streams have been listed once, in this or an earlier run, and begun where the follow says.
-    pub(super) established: bool,
+    /// The highest number that a stream had when all had been listed once, in this or an earlier run: where the follow
+    /// says that it begins "now", this was now.
+    pub(super) established: Option<u64>,
+    /// While that is not known: streams from this number on have come since the pattern was followed.
+    later_from: Option<u64>,
     /// The store has that written down, or is about to.
     pub(super) is_recorded: bool,
-    /// Beginnings that the store has not committed yet.
-    pub(super) begins: usize,
     pub(super) state: SlotState,
     /// The listing under way.
     listing: Option<RequestNo>,
@@ -67,9 +68,9 @@ impl Slot {
     pub(super) fn new(follow: Follow) -> Slot {
         Slot {
             follow,
-            established: false,
+            established: None,
+            later_from: None,
             is_recorded: false,
-            begins: 0,
             state: SlotState::Away,
             listing: None,
             is_complete: false,
@@ -80,6 +81,11 @@ impl Slot {
             attempts: 0,
             last_error: None,
         }
+    }
+
+    /// Whether the stream of this number came after the pattern was first followed. (Numbers grow.)
+    pub(super) fn is_later(&self, no: u64) -> bool {
+        self.established.is_some_and(|last| no > last) || self.later_from.is_some_and(|first| no >= first)
     }
 
     pub(super) fn disconnected(&mut self) {
@@ -230,13 +236,13 @@ impl Engine {
                     self.after(ms(POLL_MS), Timer::Poll(slot));
                 }
             }
-            (ListKind::Pass, false) => self.passed(slot),
+            (ListKind::Pass, false) => self.passed(slot, resume_after),
         }
         self.list_next(slot);
     }
 
-    /// A pass has come to its end.
-    fn passed(&mut self, slot: usize) {
+    /// A pass has come to its end, with the stream of this number.
+    fn passed(&mut self, slot: usize, last: u64) {
         let pass = self.slots[slot].pass;
         for key in self.keys() {
             let stream = &self.streams[key.0];
@@ -250,17 +256,17 @@ impl Engine {
         if !std::mem::replace(&mut it.is_complete, true) {
             self.mark_slot(slot);
         }
-        self.establish(slot);
+        self.establish(slot, last);
         self.after(ms(POLL_MS), Timer::Poll(slot));
     }
 
-    /// Writes down that the follow has begun, once every beginning is committed.
-    pub(super) fn establish(&mut self, slot: usize) {
+    /// Writes down which streams were there when the follow began: those up to `last`, unless they are known to have come
+    /// during the first pass.
+    fn establish(&mut self, slot: usize, last: u64) {
         let it = &mut self.slots[slot];
-        if it.is_complete && it.begins == 0 && !it.is_recorded {
-            it.established = true;
-            it.is_recorded = true;
-            self.out.push(Action::Establish(it.follow.pattern.clone()));
+        let last_no = *it.established.get_or_insert(it.later_from.map_or(last, |first| last.min(first - 1)));
+        if !std::mem::replace(&mut it.is_recorded, true) {
+            self.out.push(Action::Establish { pattern: it.follow.pattern.clone(), last_no });
         }
     }
 
@@ -327,6 +333,10 @@ impl Engine {
         match (what, known) {
             (Signal::Ahead, Some(key)) => self.wake(key),
             (Signal::Ahead | Signal::NewStream, _) => {
+                let it = &mut self.slots[slot];
+                if what == Signal::NewStream && it.established.is_none() {
+                    it.later_from = Some(it.later_from.map_or(stream, |first| first.min(stream)).max(1));
+                }
                 let after = stream.saturating_sub(1);
                 let news = &mut self.slots[slot].news;
                 *news = Some(news.map_or(after, |news| news.min(after)));

@@ -265,14 +265,15 @@ impl Engine {
         }
     }
 
-    fn opened(&mut self, places: Vec<(StreamId, crate::batch::Place)>, established: &[StreamPattern]) {
+    fn opened(&mut self, places: Vec<(StreamId, crate::batch::Place)>, established: &[(StreamPattern, u64)]) {
         if self.phase != Phase::Closed {
             return;
         }
         self.phase = Phase::Running;
         for slot in &mut self.slots {
-            slot.established = established.contains(&slot.follow.pattern);
-            slot.is_recorded = slot.established;
+            let known = established.iter().find(|(pattern, _)| *pattern == slot.follow.pattern);
+            slot.established = known.map(|(_, last_no)| *last_no);
+            slot.is_recorded = known.is_some();
         }
         for (id, place) in places {
             let slot = self.slots.iter().position(|slot| slot.follow.pattern.matches(&id));

@@ -16,7 +16,7 @@ use super::requests::Purpose;
 use super::stream::{Key, Owed, Step};
 use super::words::{Request, RequestNo};
 use super::{Engine, Timer};
-use crate::batch::Events;
+use crate::batch::{Change, Events, Place};
 use crate::limits::{BEHIND_MS_MAX, LIVENESS_MS_MAX, SEQ_MAX, ms};
 
 /// What is wrong with a page.
@@ -212,11 +212,23 @@ impl Engine {
             if !stream.is_caught_up {
                 return self.retry(key, format!("the host has events up to {head} and gave none after {}", at.seq));
             }
+            self.learn_mark(key, at, mark);
             self.settle(key);
             self.nudge(key);
         } else {
             self.put_events(key, Events { epoch: at.epoch, first: at.seq.next(), mark, events });
             self.streams[key.0].ready_owed = owed;
+        }
+    }
+
+    /// A reader that began in the middle has no mark until the host has said it. From the first answer on, the history up
+    /// to the cursor is that one, and the store remembers it.
+    fn learn_mark(&mut self, key: Key, at: Position, mark: u64) {
+        let stream = &self.streams[key.0];
+        let is_unmarked = stream.taken() == Some(Place { position: at, mark: None });
+        if is_unmarked && mark != 0 && stream.ready.is_none() {
+            self.put_ready(key, Change::Begin(Place { position: at, mark: Some(mark) }));
+            self.streams[key.0].ready_owed = Owed { since: None, is_all: true };
         }
     }
 
@@ -270,10 +282,11 @@ fn check(at: Position, page: Page) -> Result<(u64, Vec<StoredEvent>), Flaw> {
     if page.head < at.seq.get() {
         return Err(Flaw::Head);
     }
-    if page.events.is_empty() {
-        return Ok((page.mark, page.events));
-    }
     let expected = at.seq.next();
+    if page.events.is_empty() {
+        let is_of_cursor = page.first == expected.get();
+        return Ok((if is_of_cursor { page.mark } else { 0 }, page.events));
+    }
     let first = Seq::new(page.first);
     if first > expected {
         return Err(Flaw::Gap { expected, first });

@@ -12,7 +12,7 @@ use muster_contract::state::LeaveReason;
 use super::stream::{Key, Step};
 use super::words::StartAt;
 use super::{Engine, Timer};
-use crate::batch::{Batch, Change, Reset};
+use crate::batch::{Batch, Change, Place, Reset};
 use crate::limits::SEQ_MAX;
 
 impl Engine {
@@ -41,15 +41,7 @@ impl Engine {
         let head = bounds.head();
         self.streams[key.0].head = head.get();
         let taken = self.streams[key.0].taken().map(|place| place.position);
-        let start = self.slots[self.streams[key.0].slot].follow.start;
-        let is_established = self.slots[self.streams[key.0].slot].established;
-        let wanted = match start {
-            _ if taken.is_some() || is_established => None,
-            StartAt::Start => None,
-            StartAt::Now => Some(head),
-            StartAt::Seq(seq) => Some(Seq::new(seq).previous()),
-        };
-        let wanted = wanted.map(|seq| Position { epoch: bounds.epoch(), seq });
+        let wanted = if taken.is_none() { self.wanted(key, bounds) } else { None };
         match resume::decide(taken.or(wanted), Some(&bounds), self.options.replay_budget) {
             Resume::Resume { .. } => match (taken, wanted) {
                 (Some(at), _) => self.read_from(key, at),
@@ -66,6 +58,24 @@ impl Engine {
         }
     }
 
+    /// The place after which a reader begins that has nothing yet; `None`: at the stream's first event.
+    fn wanted(&self, key: Key, bounds: StreamBounds) -> Option<Position> {
+        let stream = &self.streams[key.0];
+        if let Some(at) = stream.begins_at.filter(|at| at.epoch == bounds.epoch()) {
+            return Some(at);
+        }
+        let slot = &self.slots[stream.slot];
+        if stream.no.is_some_and(|no| slot.is_later(no)) {
+            return None;
+        }
+        let seq = match slot.follow.start {
+            StartAt::Start => return None,
+            StartAt::Now => bounds.head(),
+            StartAt::Seq(seq) => Seq::new(seq).previous(),
+        };
+        Some(Position { epoch: bounds.epoch(), seq })
+    }
+
     fn read_from(&mut self, key: Key, at: Position) {
         self.streams[key.0].step = Step::Read(at);
         self.nudge(key);
@@ -73,10 +83,8 @@ impl Engine {
 
     /// A reader that wants only what comes after `at`.
     fn begin(&mut self, key: Key, at: Position) {
-        let slot = self.streams[key.0].slot;
-        self.slots[slot].begins += 1;
-        self.streams[key.0].begins_for = Some(slot);
-        self.put_ready(key, Change::Begin(at));
+        self.streams[key.0].begins_at = Some(at);
+        self.put_ready(key, Change::Begin(Place { position: at, mark: None }));
         self.read_from(key, at);
     }
 
@@ -187,7 +195,7 @@ impl Engine {
         self.mark(key);
     }
 
-    fn put_ready(&mut self, key: Key, change: Change) {
+    pub(super) fn put_ready(&mut self, key: Key, change: Change) {
         let stream = &mut self.streams[key.0];
         let after = stream.taken().map(|place| place.position);
         let batch = Batch { stream: stream.id.clone(), after, change };
@@ -208,17 +216,7 @@ impl Engine {
             let owed = std::mem::take(&mut stream.ready_owed);
             stream.owed_since = [stream.owed_since, owed.since].into_iter().flatten().min();
             self.in_flight_bytes -= batch.bytes();
-            if matches!(batch.change, Change::Begin(_)) {
-                self.begun(key);
-            }
         }
-    }
-
-    /// A beginning is committed, or will not be. The follow that it counts for need not be the stream's any more.
-    pub(super) fn begun(&mut self, key: Key) -> Option<usize> {
-        let slot = self.streams[key.0].begins_for.take()?;
-        self.slots[slot].begins -= 1;
-        Some(slot)
     }
 }
 

@@ -27,8 +27,8 @@ pub(super) struct Stream {
     pub(super) no: Option<u64>,
     /// In which pass of its follow's listing it was seen last.
     pub(super) pass: u64,
-    /// The follow for which the beginning counts that the store has not committed yet.
-    pub(super) begins_for: Option<usize>,
+    /// Where this reader begins that wants only what comes: kept, so that a failure or a cut does not move it.
+    pub(super) begins_at: Option<Position>,
     /// What the store has committed.
     pub(super) place: Option<Place>,
     /// What the host said it holds, when it was last asked.
@@ -87,7 +87,6 @@ pub(super) enum Step {
 pub(super) struct Applying {
     pub(super) ends: Place,
     pub(super) bytes: usize,
-    pub(super) is_begin: bool,
     pub(super) owed: Owed,
 }
 
@@ -107,7 +106,7 @@ impl Stream {
             slot,
             no: None,
             pass: 0,
-            begins_for: None,
+            begins_at: None,
             place: None,
             bounds: None,
             head: 0,

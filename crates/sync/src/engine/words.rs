@@ -18,7 +18,9 @@ pub enum StartAt {
     /// With everything that the stream holds.
     Start,
     /// With what comes after the moment in which the pattern was first followed: streams that are there begin at their
-    /// head, and those that come later at their first event.
+    /// head, and those that come later at their first event. A stream's head is that of its first listing; a process
+    /// that ends before this is in the store begins the stream at its head of the next start, and where the very first
+    /// listing, of more streams than one answer holds, is cut, streams made during the cut count as there.
     Now,
     /// With this event, in streams that are there; others at their first event.
     Seq(u64),
@@ -52,8 +54,9 @@ pub enum Event {
     Opened {
         /// Where each stream stands that the store knows.
         places: Vec<(StreamId, Place)>,
-        /// The patterns that were followed to the end of their first listing by an earlier run on this store.
-        established: Vec<StreamPattern>,
+        /// The patterns that were followed to the end of their first listing by an earlier run on this store, with the
+        /// host's highest number of a stream at that time ([`Action::Establish`]).
+        established: Vec<(StreamPattern, u64)>,
     },
     /// A connection is open: the host has greeted, the contract fits, and signals are subscribed to.
     Connected(LinkNo),
@@ -239,7 +242,12 @@ pub enum Action {
         what: Batch,
     },
     /// Write down that this pattern's streams have been listed to the end once ([`Event::Opened`]).
-    Establish(StreamPattern),
+    Establish {
+        /// Which.
+        pattern: StreamPattern,
+        /// The highest number that a stream had then. Streams with higher ones have come later.
+        last_no: u64,
+    },
     /// A stream's status has changed.
     Stream(StreamStatus),
     /// The overall status has changed.

@@ -92,26 +92,30 @@ impl Store {
         place(&self.connection, stream)
     }
 
-    /// Which patterns have been followed to the end of their first listing.
+    /// Which patterns have been followed to the end of their first listing, with the highest number that a stream had then.
     ///
     /// # Errors
     /// What SQLite says; [`StoreError::Corrupt`] for rows that no store writes.
-    pub fn established(&self) -> Result<Vec<StreamPattern>, StoreError> {
-        let mut query = self.connection.prepare("SELECT pattern FROM muster_follow ORDER BY pattern")?;
-        let rows = query.query_map((), |row| row.get::<_, String>(0))?;
-        rows.map(|text| {
-            StreamPattern::parse(&text?).map_err(|error| StoreError::corrupt(format!("muster_follow: {error}")))
+    pub fn established(&self) -> Result<Vec<(StreamPattern, u64)>, StoreError> {
+        let mut query = self.connection.prepare("SELECT pattern, last_no FROM muster_follow ORDER BY pattern")?;
+        let rows = query.query_map((), |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+        rows.map(|row| {
+            let (text, last_no) = row?;
+            let pattern = StreamPattern::parse(&text);
+            let pattern = pattern.map_err(|error| StoreError::corrupt(format!("muster_follow: {error}")))?;
+            Ok((pattern, last_no.cast_unsigned()))
         })
         .collect()
     }
 
-    /// Writes down that a pattern has been followed to the end of its first listing.
+    /// Writes down that a pattern has been followed to the end of its first listing, when `last_no` was the highest number
+    /// of a stream. What is there already stays.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn establish(&self, pattern: &StreamPattern) -> Result<(), StoreError> {
-        let insert = "INSERT INTO muster_follow (pattern) VALUES (?1) ON CONFLICT DO NOTHING";
-        self.connection.execute(insert, (pattern.to_string(),))?;
+    pub fn establish(&self, pattern: &StreamPattern, last_no: u64) -> Result<(), StoreError> {
+        let insert = "INSERT INTO muster_follow (pattern, last_no) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        self.connection.execute(insert, (pattern.to_string(), last_no.cast_signed()))?;
         Ok(())
     }
 

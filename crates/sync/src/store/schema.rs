@@ -19,7 +19,7 @@ const TABLES: &str = "
     CREATE TABLE muster_cursor (
         stream TEXT PRIMARY KEY, epoch INTEGER NOT NULL, seq INTEGER NOT NULL, mark INTEGER
     ) WITHOUT ROWID;
-    CREATE TABLE muster_follow (pattern TEXT PRIMARY KEY) WITHOUT ROWID;
+    CREATE TABLE muster_follow (pattern TEXT PRIMARY KEY, last_no INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
     INSERT INTO muster_store (id, version) VALUES (0, 1);
 ";
 
@@ -60,10 +60,20 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     match version(&transaction)? {
         None => transaction.execute_batch(TABLES)?,
-        Some(STORE_VERSION) => {}
+        Some(STORE_VERSION) => add_last_no(&transaction)?,
         Some(found) => return Err(StoreError::Newer { found, known: STORE_VERSION }),
     }
     transaction.commit()?;
+    Ok(())
+}
+
+/// Stores of earlier builds do not know which streams were there when a follow began. Every stream that they have no
+/// cursor of begins at its first event, as it did with those builds, which do not mind the column.
+fn add_last_no(connection: &Connection) -> Result<(), StoreError> {
+    let has = "SELECT 1 FROM pragma_table_info('muster_follow') WHERE name = 'last_no'";
+    if connection.query_row(has, (), |_| Ok(())).optional()?.is_none() {
+        connection.execute_batch("ALTER TABLE muster_follow ADD COLUMN last_no INTEGER NOT NULL DEFAULT 0")?;
+    }
     Ok(())
 }
 

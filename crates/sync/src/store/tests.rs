@@ -137,7 +137,7 @@ fn the_beginning_of_a_reader_is_not_the_applications_business() {
     let (_folder, path) = file();
     let mut store = open(&path);
     let mut nobody = |_: &Transaction<'_>, _: &Batch| Err::<(), _>("must not be asked");
-    let begin = Batch { change: Change::Begin(at(5)), ..small(1, 1) };
+    let begin = Batch { change: Change::Begin(Place { position: at(5), mark: None }), ..small(1, 1) };
     assert!(store.apply([&begin], &mut nobody)[0].is_ok());
     assert_eq!(store.places().expect("places")[0].1.position, at(5));
 }
@@ -163,10 +163,22 @@ fn what_was_established_is_remembered() {
     let (_folder, path) = file();
     let store = open(&path);
     let pattern = StreamPattern::parse("a.*").expect("a pattern");
-    store.establish(&pattern).expect("written");
-    store.establish(&pattern).expect("again");
+    store.establish(&pattern, 7).expect("written");
+    store.establish(&pattern, 9).expect("again");
     drop(store);
-    assert_eq!(open(&path).established().expect("patterns"), [pattern]);
+    assert_eq!(open(&path).established().expect("patterns"), [(pattern, 7)]);
+}
+
+#[test]
+fn a_store_that_does_not_know_which_streams_were_there_is_taken_over() {
+    let (_folder, path) = file();
+    let store = open(&path);
+    let older = "DROP TABLE muster_follow; CREATE TABLE muster_follow (pattern TEXT PRIMARY KEY) WITHOUT ROWID; \
+                 INSERT INTO muster_follow (pattern) VALUES ('a.*')";
+    store.connection.execute_batch(older).expect("made older");
+    drop(store);
+    let pattern = StreamPattern::parse("a.*").expect("a pattern");
+    assert_eq!(open(&path).established().expect("patterns"), [(pattern, 0)]);
 }
 
 #[test]

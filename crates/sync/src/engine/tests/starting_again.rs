@@ -200,14 +200,71 @@ fn a_snapshot_of_another_life_is_never_applied() {
 }
 
 #[test]
-fn a_beginning_that_is_not_committed_is_not_written_down_as_done() {
+fn a_beginning_that_is_not_committed_is_made_again_and_later_streams_keep_their_first_event() {
     let mut world = World::with(options(&[("*", StartAt::Now)]));
     world.append_in_silence("a", &["1", "2"]);
     world.connect();
     while world.answer_next() {}
-    assert!(world.established.is_empty());
-    // Killed here, it would take every stream for a new one, and begin at its first event.
+    assert_eq!(world.established.len(), 1);
+    world.append_in_silence("b", &["1"]);
     world.restart();
     world.settle();
-    assert_eq!((world.established.len(), world.kept("a").base), (1, 2));
+    assert_eq!((world.kept("a").base, world.kept("b").payloads.len()), (2, 1));
+}
+
+#[test]
+fn a_beginning_that_the_store_did_not_take_stays_where_it_was() {
+    let mut world = World::with(options(&[("*", StartAt::Now)]));
+    world.append_in_silence("a", &["1"]);
+    world.connect();
+    while world.answer_next() {}
+    let (batch, _) = world.to_apply.pop_front().expect("a beginning");
+    let failure = ApplyFailure { scope: Scope::Store, is_retryable: true, message: "full".into() };
+    world.feed(Event::ApplyFailed { batch, failure });
+    world.append("a", &["2"]);
+    world.pass(limits::ms(8_000));
+    world.settle();
+    assert_eq!((world.kept("a").base, world.kept("a").payloads), (1, vec!["2".to_owned()]));
+}
+
+#[test]
+fn now_is_the_first_listing_also_while_beginnings_wait_for_the_store() {
+    let mut world = World::with(options(&[("*", StartAt::Now)]));
+    world.append_in_silence("old", &["1"]);
+    world.connect();
+    while world.answer_next() {}
+    world.append("born", &["1", "2"]);
+    world.settle();
+    assert_eq!(world.kept("born").payloads, ["1", "2"]);
+}
+
+#[test]
+fn a_stream_that_is_born_during_a_long_first_listing_is_read_from_its_first_event() {
+    let mut world = World::with(options(&[("*", StartAt::Now)]));
+    world.list_max = 1;
+    for stream in ["x", "y", "z"] {
+        world.append_in_silence(stream, &["1"]);
+    }
+    world.connect();
+    world.answer_next();
+    world.answer_next();
+    world.append("born", &["1", "2"]);
+    world.settle();
+    assert_eq!((world.kept("born").payloads.len(), world.kept("z").base), (2, 1));
+    assert_eq!(world.established[0].1, 3);
+}
+
+#[test]
+fn a_reader_that_began_now_notices_a_restored_host() {
+    let mut world = World::with(options(&[("*", StartAt::Now)]));
+    world.append("a", &["1", "2", "3"]);
+    world.settle();
+    assert_eq!(world.state("a"), ConnectionState::Live);
+    world.disconnect();
+    // Restored with one event, and others have come since; and the process starts anew.
+    world.log("a").events.truncate(1);
+    world.append_in_silence("a", &["x", "y", "z"]);
+    world.restart();
+    world.settle();
+    assert_eq!(world.kept("a").resets, [Some("history_diverged".to_owned())]);
 }

@@ -102,7 +102,7 @@ pub(super) struct World {
     pub(super) last_no: u64,
     pub(super) list_max: usize,
     pub(super) store: BTreeMap<StreamId, Kept>,
-    pub(super) established: Vec<StreamPattern>,
+    pub(super) established: Vec<(StreamPattern, u64)>,
     pub(super) asked: VecDeque<(LinkNo, RequestNo, Request)>,
     pub(super) to_apply: VecDeque<(BatchNo, Batch)>,
     pub(super) opening: Option<LinkNo>,
@@ -183,7 +183,7 @@ impl World {
                 Action::Disconnect(link) => self.cut(link),
                 Action::Ask { link, request, what } => self.asked.push_back((link, request, what)),
                 Action::Apply { batch, what } => self.to_apply.push_back((batch, what)),
-                Action::Establish(pattern) => self.established.push(pattern),
+                Action::Establish { pattern, last_no } => self.established.push((pattern, last_no)),
                 Action::Stream(status) => {
                     self.streams.insert(status.stream.clone(), status);
                 }
@@ -373,7 +373,7 @@ impl World {
                 kept.resets.push(reset.reason.map(|reason| reason.to_string()));
                 kept.snapshot = reset.snapshot.as_ref().map(|snapshot| snapshot.payload.clone());
             }
-            Change::Begin(at) => kept.base = at.seq.get(),
+            Change::Begin(place) => kept.base = place.position.seq.get(),
         }
         kept.place = Some(batch.ends());
     }
