@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::io;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 use crate::error::{NetworkError, quote};
@@ -36,6 +37,10 @@ pub(crate) fn classify(error: &reqwest::Error, authority: &str, limit: Duration)
         }
         // hyper-util gives name resolution no type of its own, only this text.
         if cause.to_string().starts_with("dns error") {
+            // A resolver that may open neither its files nor a socket says that there is no such name.
+            if let Some(limit) = file_limit_now() {
+                return NetworkError::FileLimit { authority, reason: quote(&limit.to_string()) };
+            }
             return NetworkError::Dns { authority, reason };
         }
     }
@@ -51,6 +56,11 @@ pub(crate) fn classify(error: &reqwest::Error, authority: &str, limit: Duration)
 fn is_file_limit(error: &io::Error) -> bool {
     let numbers: &[i32] = if cfg!(windows) { &[10_024] } else { &[23, 24] };
     error.raw_os_error().is_some_and(|number| numbers.contains(&number))
+}
+
+/// What the system says if no more files may be open right now.
+fn file_limit_now() -> Option<io::Error> {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).err().filter(is_file_limit)
 }
 
 /// The TLS error in this cause. Errors of I/O may hold one another, and `source` leaves out what they hold directly.

@@ -51,13 +51,13 @@ async fn host_that_says(first: Vec<u8>, then: Vec<u8>) -> ConnectOptions {
 #[tokio::test]
 async fn what_a_host_says_behind_its_greeting_is_not_even_decoded() {
     let said = [vec![0], bytes_of(&greeting_message()), vec![0xff; 8]].concat();
-    let error = connect(host_that_says(said, Vec::new()).await).await.err().expect("too much");
+    let error = connect(host_that_says(said, Vec::new()).await).await.expect_err("too much");
     assert!(error.to_string().contains("it said more than a greeting"), "{error}");
 }
 
 #[tokio::test]
 async fn a_greeting_in_a_compression_that_nobody_asked_for_is_refused() {
-    let error = connect(host_that_says(vec![1, 0, 0], Vec::new()).await).await.err().expect("compressed");
+    let error = connect(host_that_says(vec![1, 0, 0], Vec::new()).await).await.expect_err("compressed");
     assert!(error.to_string().contains("brotli frame, which this client did not ask for"), "{error}");
 }
 
@@ -72,6 +72,6 @@ async fn the_answer_at_the_end_of_the_largest_frame_arrives() {
     let frame = [vec![0], empty.repeat(FRAME_MESSAGES_MAX - 1), answer(FIRST_REQUEST)].concat();
     let greeting = [vec![0], bytes_of(&greeting_message())].concat();
     let (connection, _incoming) = connect(host_that_says(greeting, frame).await).await.expect("greeted");
-    let answered = connection.one_off_query("SELECT * FROM t").await.err().expect("refused");
+    let answered = connection.one_off_query("SELECT * FROM t").await.expect_err("refused");
     assert_eq!(answered.to_string(), "the host refused: no such table");
 }
