@@ -15,8 +15,8 @@ mod driver;
 mod subscriber;
 
 pub use batch::{Batch, Change, Events, Place, Reset};
-pub use driver::worker::PendingBatch;
+pub use driver::desk::{Batches, PendingBatch};
 pub use engine::StartAt;
 pub use status::{Counts, Status, StreamStatus};
 pub use store::{ApplicationError, Apply, Durability, EventLog, LoggedEvent, Reader, Store, StoreError};
-pub use subscriber::{Batches, Builder, StartError, Subscriber};
+pub use subscriber::{Builder, StartError, Subscriber};

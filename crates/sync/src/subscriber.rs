@@ -15,7 +15,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::driver::board::{Board, Ending};
-use crate::driver::worker::{PendingBatch, Taker, Worker};
+use crate::driver::desk::{Batches, Desk};
+use crate::driver::worker::{Taker, Worker};
 use crate::driver::{Command, Task};
 use crate::engine::{Engine, Event, Follow, Options, StartAt, Tuning};
 use crate::limits::FOLLOWS_MAX;
@@ -130,8 +131,8 @@ impl Builder {
             Store::open(&path, durability, nothing)
         });
         let store = opening.await.map_err(|_| StoreError::Closed)??;
-        let (to, batches) = mpsc::channel(1);
-        Ok((self.start(store, Taker::Hand(to))?, Batches { batches }))
+        let (counter, batches) = Desk::open();
+        Ok((self.start(store, Taker::Hand(counter))?, batches))
     }
 
     fn start(self, store: Store, taker: Taker) -> Result<Subscriber, StartError> {
@@ -232,19 +233,5 @@ impl Subscriber {
         self.stop.send_replace(true);
         // Only a panic of the task's own would be lost here, and that has been printed.
         let _ = self.task.await;
-    }
-}
-
-/// The batches of a subscriber whose application commits them itself.
-#[derive(Debug)]
-pub struct Batches {
-    batches: mpsc::Receiver<PendingBatch>,
-}
-
-impl Batches {
-    /// The next batch, once the one before it is dropped; `None` when the subscriber has ended. Dropping the future
-    /// loses nothing.
-    pub async fn next(&mut self) -> Option<PendingBatch> {
-        self.batches.recv().await
     }
 }

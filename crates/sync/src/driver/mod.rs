@@ -22,6 +22,7 @@ use link::Opened;
 use worker::{Done, Job, Worker};
 
 pub(crate) mod board;
+pub(crate) mod desk;
 mod link;
 mod requests;
 #[cfg(test)]
@@ -165,6 +166,7 @@ impl Running {
             Wake::Answered(request, reply) => self.feed(Event::Answered { request, reply }),
             Wake::Done(Some(Done::Applied(batch))) => self.feed(Event::Applied(batch)),
             Wake::Done(Some(Done::Failed(batch, failure))) => self.feed(Event::ApplyFailed { batch, failure }),
+            Wake::Done(Some(Done::Moved(batch, place))) => self.feed(Event::Moved { batch, place }),
             Wake::Done(Some(Done::NotEstablished(pattern))) => self.feed(Event::EstablishFailed(pattern)),
             // The thread ends only when it is told to, or with a panic of the application's.
             Wake::Done(None) => {

@@ -2,19 +2,22 @@
 //!
 //! What always holds: it takes what waits, up to [`APPLY_AT_ONCE_MAX`] batches, into one transaction, and reports each.
 //! Its queues have room for everything that the engine may have under way, so that neither side ever waits for the
-//! other. When the task lets go of it, it finishes what it has begun and ends.
+//! other. When the task lets go of it, it finishes what it has begun and ends; a batch that waits for an application that
+//! does not ask for it is taken back.
 
-use std::sync::mpsc::{Receiver as Ended, SyncSender as End, sync_channel};
+use std::sync::Arc;
 use std::thread;
 
 use muster_contract::pattern::StreamPattern;
 use rusqlite::Transaction;
 use tokio::sync::mpsc;
 
-use crate::batch::{Batch, Change};
+use crate::batch::{Batch, Change, Place};
 use crate::engine::{ApplyFailure, BatchNo};
 use crate::limits::{APPLY_AT_ONCE_MAX, FOLLOWS_MAX};
 use crate::store::{ApplicationError, Apply, Store, StoreError};
+
+use super::desk::{Counter, Desk};
 
 /// What the thread is to do.
 pub(crate) enum Job {
@@ -26,12 +29,15 @@ pub(crate) enum Job {
 pub(crate) enum Done {
     Applied(BatchNo),
     Failed(BatchNo, ApplyFailure),
+    Moved(BatchNo, Option<Place>),
     NotEstablished(StreamPattern),
 }
 
 /// The task's end.
 pub(crate) struct Worker {
     jobs: Option<mpsc::Sender<Job>>,
+    /// Where batches are handed out, if they are.
+    desk: Option<Arc<Desk>>,
     pub(crate) done: mpsc::Receiver<Done>,
 }
 
@@ -43,7 +49,7 @@ pub(crate) enum Taker {
     /// The store's thread has them applied and commits.
     Apply(Box<dyn Apply>),
     /// The application commits them itself, one after the other.
-    Hand(mpsc::Sender<PendingBatch>),
+    Hand(Counter),
 }
 
 impl Worker {
@@ -54,9 +60,13 @@ impl Worker {
     pub(crate) fn start(store: Store, taker: Taker) -> std::io::Result<Worker> {
         let (jobs, inbox) = mpsc::channel(JOBS_MAX);
         let (outbox, done) = mpsc::channel(JOBS_MAX);
+        let desk = match &taker {
+            Taker::Apply(_) => None,
+            Taker::Hand(counter) => Some(counter.desk.clone()),
+        };
         let thread = Thread { store, taker, inbox, outbox };
         thread::Builder::new().name("muster-store".into()).spawn(move || thread.run())?;
-        Ok(Worker { jobs: Some(jobs), done })
+        Ok(Worker { jobs: Some(jobs), desk, done })
     }
 
     pub(super) fn give(&self, job: Job) {
@@ -68,6 +78,9 @@ impl Worker {
 
     pub(super) fn close(&mut self) {
         self.jobs = None;
+        if let Some(desk) = &self.desk {
+            desk.close();
+        }
     }
 }
 
@@ -109,7 +122,7 @@ impl Thread {
             Taker::Apply(application) => {
                 self.store.apply(batches.iter().map(|(_, batch)| batch.as_ref()), application.as_mut())
             }
-            Taker::Hand(to) => batches.iter().map(|(_, batch)| hand(&mut self.store, to, batch)).collect(),
+            Taker::Hand(_) => return self.hand_out(batches),
         };
         for ((number, _), outcome) in batches.iter().zip(outcomes) {
             self.tell(match outcome {
@@ -119,44 +132,48 @@ impl Thread {
         }
     }
 
+    fn hand_out(&mut self, batches: &[(BatchNo, Box<Batch>)]) {
+        for (number, batch) in batches {
+            let Taker::Hand(counter) = &self.taker else { return };
+            let done = match hand(&mut self.store, counter, batch) {
+                Ok(Handed::Committed) => Done::Applied(*number),
+                Ok(Handed::Elsewhere(place)) => Done::Moved(*number, place),
+                Err(error) => Done::Failed(*number, error.failure()),
+            };
+            self.tell(done);
+        }
+    }
+
     fn tell(&self, done: Done) {
         // There is room for all that can be under way; nobody listens only when the runtime is gone.
         let _ = self.outbox.try_send(done);
     }
 }
 
-/// A batch that the application applies and commits itself.
-///
-/// It applies the batch and calls [`Batch::commit`] in a transaction of its own on the store's file, commits that, and
-/// drops this. Only then the next one comes. Dropped without a commit, the batch comes again after a wait.
-#[derive(Debug)]
-pub struct PendingBatch {
-    batch: Box<Batch>,
-    /// Nothing is ever sent: its drop says that the application is done.
-    _dropped: End<()>,
+/// What became of a batch that was handed out.
+enum Handed {
+    Committed,
+    /// The store stands at another place than before and behind the batch.
+    Elsewhere(Option<Place>),
 }
 
-impl std::ops::Deref for PendingBatch {
-    type Target = Batch;
-
-    fn deref(&self) -> &Batch {
-        &self.batch
+/// Gives a batch to the application, waits until it lets go of it, and looks where the store stands. Nothing is handed
+/// out that does not come right after the store's cursor: the application may have committed a batch of which nobody
+/// could be told.
+fn hand(store: &mut Store, counter: &Counter, batch: &Batch) -> Result<Handed, StoreError> {
+    let before = store.place(&batch.stream)?;
+    if before.map(|place| place.position) != batch.after {
+        return Ok(Handed::Elsewhere(before));
     }
-}
-
-/// Gives a batch to the application, waits until it lets go of it, and looks whether it is committed.
-fn hand(store: &mut Store, to: &mpsc::Sender<PendingBatch>, batch: &Batch) -> Result<(), StoreError> {
     if matches!(batch.change, Change::Begin(_)) {
         let nothing = &mut |_: &Transaction<'_>, _: &Batch| Ok::<(), ApplicationError>(());
-        return store.apply([batch], nothing).pop().unwrap_or(Err(StoreError::Closed));
+        let outcome = store.apply([batch], nothing).pop().unwrap_or(Err(StoreError::Closed));
+        return outcome.map(|()| Handed::Committed);
     }
-    let (dropped, wait): (End<()>, Ended<()>) = sync_channel(0);
-    let pending = PendingBatch { batch: Box::new(batch.clone()), _dropped: dropped };
-    to.blocking_send(pending).map_err(|_| StoreError::Closed)?;
-    // An error is what is waited for: the other end is gone.
-    let _ = wait.recv();
+    counter.offer(batch)?;
     match store.place(&batch.stream)? {
-        Some(place) if place == batch.ends() => Ok(()),
-        _ => Err(StoreError::NotCommitted),
+        Some(place) if place == batch.ends() => Ok(Handed::Committed),
+        place if place == before => Err(StoreError::NotCommitted),
+        place => Ok(Handed::Elsewhere(place)),
     }
 }

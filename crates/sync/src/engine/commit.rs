@@ -9,6 +9,7 @@ use super::requests::Purpose;
 use super::stream::{Applying, Key};
 use super::words::{Action, ApplyFailure, BatchNo, Reply, Request, Scope};
 use super::{Engine, Timer};
+use crate::batch::Place;
 use crate::limits::{BEHIND_MS_MAX, CHECKPOINT_AFTER_MS, CHECKPOINTS_AT_ONCE_MAX, ms};
 
 impl Engine {
@@ -92,6 +93,16 @@ impl Engine {
             self.overall.store_error = Some(failure.message.clone());
         }
         self.retry(key, failure.message);
+    }
+
+    /// The store is right about where it stands: what was fetched for another place is forgotten.
+    pub(super) fn moved(&mut self, batch: BatchNo, place: Option<Place>) {
+        let Some(key) = self.applying.remove(&batch) else { return };
+        let Some(applying) = self.streams[key.0].applying.take() else { return };
+        self.in_flight_bytes -= applying.bytes;
+        self.counters.failed_batches += 1;
+        self.streams[key.0].place = place;
+        self.retry(key, "the store stands elsewhere than was believed; reading goes on from there".into());
     }
 
     /// Whether the stream is still what it was when it was last called live.

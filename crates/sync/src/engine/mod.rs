@@ -257,6 +257,7 @@ impl Engine {
             Event::Signal { link, slot, stream, what } => self.signalled(link, slot, stream, what),
             Event::Applied(batch) => self.applied(batch),
             Event::ApplyFailed { batch, failure } => self.apply_failed(batch, failure),
+            Event::Moved { batch, place } => self.moved(batch, place),
             Event::EstablishFailed(pattern) => self.establish_failed(&pattern),
             Event::TokenRefreshDue => self.refresh_link(),
             Event::Unblock => self.unblock(),

@@ -94,6 +94,13 @@ pub enum Event {
         /// Why.
         failure: ApplyFailure,
     },
+    /// A batch is not what the store has committed: the stream stands elsewhere there, and goes on from that place.
+    Moved {
+        /// Which batch.
+        batch: BatchNo,
+        /// Where the store has the stream; `None` where it has nothing of it.
+        place: Option<Place>,
+    },
     /// The store could not carry out an [`Action::Establish`].
     EstablishFailed(StreamPattern),
     /// The token ends soon; whoever carries out [`Action::Connect`] has, or will get, another.

@@ -99,3 +99,17 @@ fn what_was_fetched_before_a_cut_is_applied_and_not_fetched_again() {
     world.settle();
     assert_eq!(world.engine.counters().events, 6);
 }
+
+#[test]
+fn a_store_that_stands_elsewhere_is_gone_on_from() {
+    let mut world = six_and_one_page_with_the_store();
+    // The application has committed it, and nobody could be told; then the batch comes again.
+    let (_, batch) = world.to_apply.front().cloned().expect("a batch");
+    world.keep(&batch);
+    let (number, _) = world.to_apply.pop_front().expect("it");
+    world.feed(Event::Moved { batch: number, place: world.kept("a").place });
+    assert_eq!(world.state("a"), ConnectionState::Backoff);
+    world.pass(limits::ms(8_000));
+    world.settle();
+    assert_eq!(world.kept("a").payloads, many(6));
+}
