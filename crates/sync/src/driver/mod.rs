@@ -8,6 +8,7 @@
 use std::future::pending;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use muster_contract::rows::{Row, Signal as RowSignal, SyncSignal};
 use muster_wire::{ConnectOptions, Connection, Incoming, Token, Transaction, Update};
@@ -16,12 +17,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::engine::{Action, Engine, Event, LinkNo, Reply, RequestNo, Signal, Trouble};
-use crate::limits::{SHUTDOWN_MS_MAX, ms};
+use crate::limits::{LOOK_MS, SHUTDOWN_MS_MAX, ms};
 use board::{Board, Ending};
+use clock::Clock;
 use link::Opened;
 use worker::{Done, Job, Worker};
 
 pub(crate) mod board;
+mod clock;
 pub(crate) mod desk;
 mod link;
 mod requests;
@@ -63,6 +66,7 @@ struct Running {
     opening: JoinSet<(LinkNo, Result<Opened, Trouble>)>,
     /// The connection asked for last, until it is open or has failed. Whatever else is opened is nobody's.
     awaited: Option<LinkNo>,
+    clock: Clock,
     closing: JoinSet<()>,
     requests: JoinSet<(RequestNo, Reply)>,
     /// The store's thread is gone, which it is before the end only if the application panicked.
@@ -103,6 +107,7 @@ impl Running {
             link: None,
             opening: JoinSet::new(),
             awaited: None,
+            clock: Clock::new(),
             closing: JoinSet::new(),
             requests: JoinSet::new(),
             is_broken: false,
@@ -110,7 +115,10 @@ impl Running {
     }
 
     async fn wait(&mut self) -> Wake {
-        let deadline = self.task.engine.next_deadline().map(|at| self.task.began + at);
+        // A timer stands still while the machine sleeps; so it is looked often enough to notice.
+        let soon = Instant::now() + ms(LOOK_MS);
+        let deadline = self.task.engine.next_deadline();
+        let deadline = deadline.map(|at| soon.min(self.task.began + self.clock.awake(at)));
         let Running { task, link, opening, closing, requests, is_broken, .. } = self;
         tokio::select! {
             _ = task.stop.wait_for(|stop| *stop) => Wake::Stop,
@@ -229,7 +237,7 @@ impl Running {
     }
 
     fn feed(&mut self, event: Event) {
-        let now = self.task.began.elapsed();
+        let now = self.clock.now(self.task.began.elapsed(), SystemTime::now());
         for action in self.task.engine.on(now, rand::random(), event) {
             self.act(action);
         }
@@ -251,8 +259,14 @@ impl Running {
             }
             Action::Apply { batch, what } => self.task.worker.give(Job::Apply(batch, Box::new(what))),
             Action::Establish { pattern, last_no } => self.task.worker.give(Job::Establish(pattern, last_no)),
-            Action::Stream(status) => self.task.board.stream(status),
-            Action::Status(status) => self.task.board.overall(status),
+            Action::Stream(mut status) => {
+                status.next_retry = status.next_retry.map(|at| self.clock.awake(at));
+                self.task.board.stream(status);
+            }
+            Action::Status(mut status) => {
+                status.next_retry = status.next_retry.map(|at| self.clock.awake(at));
+                self.task.board.overall(status);
+            }
         }
     }
 

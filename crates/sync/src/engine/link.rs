@@ -6,7 +6,7 @@
 //! | opening | open; waiting (retryable); blocked |
 //! | open | waiting (lost, retryable); blocked; opening (token refresh) |
 //! | waiting | opening, when its time has come |
-//! | blocked | opening, when somebody changed something |
+//! | blocked | opening, when somebody changed something, or slowly where the host may change its mind |
 //!
 //! What always holds: the count of attempts goes back to zero only when the host has answered something, so a host
 //! that accepts and drops is not hammered.
@@ -19,7 +19,7 @@ use muster_contract::state::LeaveReason;
 use super::follow::SlotState;
 use super::words::{Action, LinkNo, Trouble};
 use super::{Engine, Phase, Timer};
-use crate::limits::{LIVENESS_MS_MAX, OPENING_MS_MAX, ms};
+use crate::limits::{BLOCKED_RETRY_MS, BLOCKED_SPREAD_MS, LIVENESS_MS_MAX, OPENING_MS_MAX, ms};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum LinkState {
@@ -28,7 +28,8 @@ pub(super) enum LinkState {
     Opening(LinkNo),
     Open(LinkNo),
     Waiting(Duration),
-    Blocked,
+    /// Until somebody changes something, or, where that may happen at the host, until then.
+    Blocked(Option<Duration>),
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +39,8 @@ pub(super) struct Link {
     pub(super) attempts: u32,
     pub(super) reason: Option<LeaveReason>,
     pub(super) last_error: Option<String>,
+    /// It was blocked, and the attempt under way has not shown yet that it is not any more.
+    pub(super) is_blocked: bool,
     /// When the newest request was made that the host has answered on this connection, while that is recent.
     proof: Option<Duration>,
 }
@@ -99,15 +102,18 @@ impl Engine {
         }
         let reason = reason_of(&why);
         self.link.reason = Some(reason);
-        self.link.last_error = Some(why.message);
+        self.link.last_error = Some(why.message.clone());
         self.let_go(reason);
         if why.is_retryable {
             self.link.attempts += 1;
             let wait = self.backoff(self.link.attempts);
             let until = self.after(wait, Timer::Reconnect);
+            self.link.is_blocked = false;
             self.link.state = LinkState::Waiting(until);
         } else {
-            self.link.state = LinkState::Blocked;
+            self.link.is_blocked = true;
+            let until = may_be_mended_at_the_host(&why).then(|| self.slowly());
+            self.link.state = LinkState::Blocked(until);
         }
     }
 
@@ -139,9 +145,16 @@ impl Engine {
     }
 
     pub(super) fn reconnect(&mut self) {
-        if matches!(self.link.state, LinkState::Waiting(until) if until <= self.now) {
+        if matches!(self.link.state, LinkState::Waiting(until) | LinkState::Blocked(Some(until)) if until <= self.now) {
             self.connect();
         }
+    }
+
+    /// The next attempt of one that is blocked: each waits another time, so that not all come together.
+    fn slowly(&mut self) -> Duration {
+        let spread = u128::from(self.next_random()) * u128::from(BLOCKED_SPREAD_MS) >> 64;
+        let wait = ms(BLOCKED_RETRY_MS) + ms(u64::try_from(spread).unwrap_or(BLOCKED_SPREAD_MS));
+        self.after(wait, Timer::Reconnect)
     }
 
     pub(super) fn opening_took_too_long(&mut self, link: LinkNo) {
@@ -157,7 +170,8 @@ impl Engine {
             return;
         }
         self.unblock_what_a_token_mends();
-        if self.link.state == LinkState::Blocked && self.link.reason.is_some_and(is_mended_by_a_token) {
+        if matches!(self.link.state, LinkState::Blocked(_)) && self.link.reason.is_some_and(is_mended_by_a_token) {
+            self.link.is_blocked = false;
             return self.connect();
         }
         if let Some(link) = self.link.number() {
@@ -182,7 +196,8 @@ impl Engine {
     }
 
     pub(super) fn unblock_link(&mut self) {
-        if self.link.state == LinkState::Blocked {
+        if matches!(self.link.state, LinkState::Blocked(_)) {
+            self.link.is_blocked = false;
             self.connect();
         }
     }
@@ -191,6 +206,7 @@ impl Engine {
     pub(super) fn proven(&mut self, asked_at: Duration) {
         self.link.attempts = 0;
         self.link.last_error = None;
+        self.link.is_blocked = false;
         let was_proven = self.link.is_proven();
         let proof = self.link.proof.map_or(asked_at, |proof| proof.max(asked_at));
         if proof + ms(LIVENESS_MS_MAX) > self.now {
@@ -215,6 +231,12 @@ impl Engine {
             }
         }
     }
+}
+
+/// Whether what the host has against the connection may go away without anybody doing anything here: a right is given, a
+/// key is known again, the database is published. A contract that does not fit stays until one side is another build.
+fn may_be_mended_at_the_host(why: &Trouble) -> bool {
+    matches!(why.code, None | Some(Code::Unauthorized | Code::ForbiddenStream))
 }
 
 fn is_mended_by_a_token(reason: LeaveReason) -> bool {

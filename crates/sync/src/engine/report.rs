@@ -119,9 +119,10 @@ impl Engine {
     fn link_state(&self) -> Option<ConnectionState> {
         match (self.phase, self.link.state) {
             (Phase::Closed | Phase::Stopped, _) | (_, LinkState::Down) => Some(ConnectionState::Idle),
+            (_, LinkState::Blocked(_)) => Some(ConnectionState::Blocked),
+            (_, LinkState::Opening(_) | LinkState::Open(_)) if self.link.is_blocked => Some(ConnectionState::Blocked),
             (_, LinkState::Opening(_)) => Some(ConnectionState::Connecting),
             (_, LinkState::Waiting(_)) => Some(ConnectionState::Backoff),
-            (_, LinkState::Blocked) => Some(ConnectionState::Blocked),
             // Open, and the host has not been heard of for too long, or not yet.
             (_, LinkState::Open(_)) if !self.link.is_proven() => Some(ConnectionState::Connecting),
             (_, LinkState::Open(_)) => None,
@@ -132,6 +133,7 @@ impl Engine {
         let (state, reason) = self.overall_state();
         let next_retry = match self.link.state {
             LinkState::Waiting(until) => Some(until),
+            LinkState::Blocked(until) => until,
             _ => self.store_wait,
         };
         let slot_error = || self.slots.iter().find_map(|slot| slot.last_error.clone());

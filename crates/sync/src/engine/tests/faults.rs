@@ -143,3 +143,25 @@ fn a_tail_that_is_always_one_page_behind_is_live() {
     world.pass(ms(limits::BEHIND_MS_MAX));
     assert_eq!(world.state("a"), ConnectionState::Replaying);
 }
+
+#[test]
+fn what_the_host_may_mend_is_tried_again_slowly_and_stays_blocked_until_it_is() {
+    let mut world = applied(1);
+    let refuse = |code| Trouble { is_retryable: false, code, message: "not you".into() };
+    let link = world.open.take().expect("open");
+    world.feed(Event::Disconnected { link, why: refuse(Some(Code::Unauthorized)) });
+    for code in [None, Some(Code::ForbiddenStream)] {
+        let next = world.overall().next_retry.expect("a time");
+        assert!(next >= world.now + ms(limits::BLOCKED_RETRY_MS));
+        world.pass(ms(limits::BLOCKED_RETRY_MS - 1));
+        assert_eq!(world.opening, None);
+        world.pass(ms(limits::BLOCKED_SPREAD_MS + 1));
+        let link = world.opening.take().expect("tried again");
+        assert_eq!(world.overall().state, ConnectionState::Blocked);
+        world.feed(Event::Disconnected { link, why: refuse(code) });
+    }
+    world.asked.clear();
+    world.pass(ms(limits::BLOCKED_RETRY_MS + limits::BLOCKED_SPREAD_MS));
+    world.settle();
+    assert_eq!((world.state("a"), world.overall().state), (ConnectionState::Live, ConnectionState::Live));
+}
