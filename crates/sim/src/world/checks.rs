@@ -13,7 +13,7 @@ impl World<'_> {
         for node in &self.nodes {
             if let Node::Publisher(publisher) = node
                 && !publisher.parked().is_empty()
-                && !self.restored
+                && !self.taken_away
             {
                 return broken(1, format!("streams {:?} are parked without cause", publisher.parked()));
             }

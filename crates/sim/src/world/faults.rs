@@ -34,7 +34,7 @@ impl World<'_> {
             Item::Delete { stream } => {
                 let id = self.ctx.setting.streams[stream].clone();
                 if self.host.up {
-                    self.host.delete_stream(&id);
+                    self.taken_away |= self.host.delete_stream(&id);
                 }
             }
             Item::Backup => self.backup = Some(self.host.durable().clone()),
@@ -221,7 +221,7 @@ impl World<'_> {
         }
         let restored = std::mem::take(&mut self.restoring);
         if restored && let Some(copy) = self.backup.clone() {
-            self.restored = true;
+            self.taken_away = true;
             self.ctx.oracle.on_restore(self.ctx.now_ms, &copy);
             self.host.restore(copy);
         }

@@ -69,7 +69,8 @@ struct World<'a> {
     syncing: bool,
     backup: Option<State>,
     restoring: bool,
-    restored: bool,
+    /// An operator has deleted a stream or restored a copy: publishers may have lost what was confirmed.
+    taken_away: bool,
     stop_host_until: u64,
     /// While signals do not come, and a little longer, nothing is promised about `live`.
     live_unchecked_until_ms: u64,
@@ -129,7 +130,7 @@ impl<'a> World<'a> {
             syncing: false,
             backup: None,
             restoring: false,
-            restored: false,
+            taken_away: false,
             stop_host_until: 0,
             live_unchecked_until_ms: 0,
             accepted: false,
