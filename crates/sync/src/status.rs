@@ -29,6 +29,15 @@ pub struct Status {
     pub last_error: Option<String>,
 }
 
+impl Status {
+    /// Whether nothing goes on before a person changes something: blocked, and not only in a part of the streams.
+    pub fn is_stuck(&self) -> bool {
+        use ConnectionState::{Backoff, Blocked, Connecting, Live, Replaying};
+        self.state == Blocked
+            && [Backoff, Connecting, Live, Replaying].into_iter().all(|state| self.streams.of(state) == 0)
+    }
+}
+
 /// Streams by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {

@@ -152,7 +152,7 @@ impl Engine {
 
     /// The next attempt of one that is blocked: each waits another time, so that not all come together.
     fn slowly(&mut self) -> Duration {
-        let spread = u128::from(self.next_random()) * u128::from(BLOCKED_SPREAD_MS) >> 64;
+        let spread = (u128::from(self.next_random()) * u128::from(BLOCKED_SPREAD_MS)) >> 64;
         let wait = ms(BLOCKED_RETRY_MS) + ms(u64::try_from(spread).unwrap_or(BLOCKED_SPREAD_MS));
         self.after(wait, Timer::Reconnect)
     }

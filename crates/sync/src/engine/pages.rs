@@ -249,7 +249,7 @@ impl Engine {
         let Step::Snapshot { reason, bounds } = self.streams[key.0].step else { return };
         match answer {
             Answer::Ok(Some(snapshot)) => match Epoch::new(snapshot.epoch) {
-                Ok(epoch) if epoch == bounds.epoch() => {
+                Ok(epoch) if epoch == bounds.epoch() && snapshot.seq <= SEQ_MAX => {
                     if hash_of(&snapshot.payload) != snapshot.hash {
                         self.counters.hash_mismatches += 1;
                         let code = muster_contract::Code::PayloadHashMismatch;

@@ -136,6 +136,12 @@ impl Engine {
             LinkState::Blocked(until) => until,
             _ => self.store_wait,
         };
+        let stream_error = || match state {
+            ConnectionState::Blocked => {
+                self.streams.iter().find_map(|stream| stream.blocked.as_ref().map(|(_, said)| said.clone()))
+            }
+            _ => None,
+        };
         let slot_error = || self.slots.iter().find_map(|slot| slot.last_error.clone());
         Status {
             state,
@@ -144,7 +150,13 @@ impl Engine {
             lag: u64::try_from(self.overall.lag).unwrap_or(u64::MAX),
             attempts: self.link.attempts,
             next_retry,
-            last_error: self.link.last_error.clone().or(self.overall.store_error.clone()).or_else(slot_error),
+            last_error: self
+                .link
+                .last_error
+                .clone()
+                .or(self.overall.store_error.clone())
+                .or_else(slot_error)
+                .or_else(stream_error),
         }
     }
 

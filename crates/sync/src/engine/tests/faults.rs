@@ -73,6 +73,7 @@ fn the_whole_is_blocked_while_a_stream_is() {
     world.feed(Event::Answered { request, reply: Reply::Refused(refusal.to_wire()) });
     world.settle();
     assert_eq!((world.state("a"), world.overall().state), (ConnectionState::Live, ConnectionState::Blocked));
+    assert!(!world.overall().is_stuck(), "the other goes on");
 }
 
 #[test]
@@ -82,6 +83,7 @@ fn a_new_token_mends_a_blocked_connection_at_once() {
     let why = Trouble { is_retryable: false, code: Some(Code::Unauthorized), message: "expired".into() };
     world.feed(Event::Disconnected { link, why });
     assert_eq!(world.overall().state, ConnectionState::Blocked);
+    assert!(world.overall().is_stuck());
     world.feed(Event::TokenRefreshDue);
     assert!(world.opening.is_some());
     world.asked.clear();
