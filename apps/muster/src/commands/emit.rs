@@ -16,7 +16,7 @@ use crate::emit::sending::Sending;
 use crate::emit::taking::{Taken, take};
 use crate::limits::EMIT_SEND_MS;
 use crate::outcome::{Exit, Failure, Outcome};
-use crate::target::{TargetArgs, outbox_of};
+use crate::target::{TargetArgs, check_new_name};
 use crate::ui::Ui;
 
 /// [`crate::limits::STREAMS_PATIENCE_MS`], as it is typed.
@@ -25,28 +25,36 @@ pub(super) const PATIENCE_S: &str = "60";
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A line is {\"topic\"?: TEXT, \"kind\": TEXT, \"payload\": JSON, \"at\"?: RFC 3339}. A line that is not is
-reported with its number, the others go on, and the exit code is 1.
+A line is
+  {\"topic\"?: TEXT, \"kind\": TEXT, \"payload\": JSON, \"at\"?: RFC 3339}
+A line that is not is reported with its number, the others go on, and the exit
+code is 1. The topic run:7:events is the stream runtime.run.7.events; any topic
+without a form of its own, such as notes, is runtime.topic.<topic>.
 
-Events are kept on disk first, in the outbox <scheme>_<host>_<port>_<database>.outbox below
-$XDG_STATE_HOME/muster/outboxes (~/.local/state/muster/outboxes). From there they are sent until the
-host has confirmed them, by this run or the next one: the host may be away, and a killed run loses
-nothing. A FILE whose emit was killed goes on where it was when it is emitted again; of stdin, that
-cannot be known. Without --flush, a run goes on sending for at most 2 s when all is stored.
+Events are kept on disk first, in <scheme>_<host>_<port>_<database>.outbox below
+$XDG_STATE_HOME/muster/outboxes (~/.local/state/muster/outboxes). From there
+they are sent until the host has confirmed them, by this run or the next one:
+the host may be away, and a killed run loses nothing. A FILE whose emit was
+killed goes on where it was when it is emitted again; of stdin, that cannot be
+known. Without --flush, a run goes on sending for at most 2 s when all is
+stored.
 
-To a host an outbox is always the same identity: that of --token-file or MUSTER_TOKEN, or one that
-the outbox keeps for itself. Tokens that are merely found on the machine are not used.
+To a host an outbox is always the same identity: that of --token-file or
+MUSTER_TOKEN, or one that the outbox keeps for itself. Tokens that are merely
+found on the machine are not used.
 
-With --flush: {\"emitted\":400,\"confirmed\":400,\"duplicates\":0,\"parked\":0}, all of this run. confirmed
-may be more than emitted, if the outbox held others; duplicates are those of them that the host had
-already when it was asked; parked ones are refused for good and wait for `muster outbox`. Exit code 1
-if a line was bad or an event is parked, 2 if not all is confirmed within the patience.
+With --flush, all of this run:
+  {\"emitted\":400,\"confirmed\":400,\"duplicates\":0,\"parked\":0}
+confirmed may be more than emitted, if the outbox held others; duplicates are
+those of them that the host had already when it was asked; parked ones are
+refused for good and wait for `muster outbox`. Exit code 1 if a line was bad or
+an event is parked, 2 if not all is confirmed within the patience.
 
 Examples:
   muster emit --lane dev --flush events.ndjson
-  journalctl -f -o json | jq -c '{kind: \"log\", payload: .}' | muster emit --lane dev --topic logs
-  muster emit --outbox here.outbox --store-only --topic run:7:events events.ndjson
-  muster emit --lane dev --flush < /dev/null    # sends what earlier runs have left")]
+  jq -c '{kind: \"log\", payload: .}' log.json | muster emit --lane dev --topic logs
+  muster emit --outbox here.outbox --store-only events.ndjson
+  muster emit --lane dev --flush < /dev/null    # sends what earlier runs left")]
 pub(crate) struct EmitArgs {
     /// Newline-delimited JSON; `-` or nothing is stdin
     #[arg(value_name = "FILE")]
@@ -85,7 +93,7 @@ pub(crate) async fn run(ui: &Ui, args: EmitArgs) -> Outcome {
     let topic = topic.map_err(|error| Failure::CouldNot(format!("--topic: {error}")))?;
     let input = Input::open(args.file.as_deref())?;
     let connect = if args.store_only { None } else { Some(connection(&args.target)?) };
-    let path = outbox_of(args.outbox.as_ref(), &args.target)?;
+    let path = super::outbox::path_of(args.outbox.as_ref(), &args.target)?;
     ui.detail(format!("the outbox is {}", path.display()));
     let publisher = open(path.clone()).await?;
     let full_for = if connect.is_some() { args.patience } else { Duration::ZERO };
@@ -102,7 +110,9 @@ pub(crate) async fn run(ui: &Ui, args: EmitArgs) -> Outcome {
 }
 
 fn connection(target: &TargetArgs) -> Result<ConnectConfig, Failure> {
-    let config = ConnectConfig::new(target.place()?.endpoint);
+    let endpoint = target.place()?.endpoint;
+    check_new_name(endpoint.database())?;
+    let config = ConnectConfig::new(endpoint);
     Ok(match target.token_said_outright()? {
         Some(token) => config.token(token),
         None => config,
@@ -142,7 +152,11 @@ async fn end(sending: &mut Sending<'_>, args: &EmitArgs, outbox: &Path, taken: T
             ui.say(format!("cannot send: {failure}"));
         }
         let left = metrics.depth_events.saturating_sub(parked);
-        ui.say(format!("stored: {}; not confirmed yet, in the outbox: {left}", taken.emitted));
+        let left = match left {
+            0 => "the host has confirmed all that was in the outbox".into(),
+            left => format!("in the outbox, not confirmed by the host yet: {left}"),
+        };
+        ui.say(format!("stored by this run: {}; {left}", taken.emitted));
     }
     if let Some(failure) = taken.failed {
         return Err(failure);

@@ -14,8 +14,8 @@ use serde::Serialize;
 use crate::limits::OUTBOX_STREAMS_MAX;
 use crate::outcome::{Exit, Failure, Outcome, one_line};
 use crate::table;
-use crate::tail::what;
-use crate::target::{TargetArgs, outbox_of};
+use crate::tail::what::{self, Word};
+use crate::target::{TargetArgs, check_new_name, outbox_of};
 use crate::ui::Ui;
 
 /// The schema id of the JSON document.
@@ -24,21 +24,23 @@ const DOCUMENT: &str = "muster.outbox.v1";
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Shows the streams with events that the host has not confirmed. A stream is parked when the host
-refuses its events for good: it waits for a person, and the other streams go on. Then, with the
-outbox in use by nobody else:
+Shows the streams with events that the host has not confirmed. A stream is
+parked when the host refuses its events for good: it waits for a person, and the
+other streams go on. Then, with the outbox in use by nobody else:
   --retry STREAM         sends the events again as they are: the cause is mended
-  --accept-loss STREAM   goes on with the next event whatever the host has: what it lost, or others
-                         added, stays so
+  --accept-loss STREAM   goes on with the next event whatever the host has: what
+                         it lost, or others added, stays so
   --skip STREAM --through N
-                         throws its events up to number N away, for good, and goes on behind them:
-                         for one that the host refuses, or that is damaged; --parked names them
+                         throws its events up to number N away, for good, and
+                         goes on behind them: for one that the host refuses, or
+                         that is damaged; --parked names them
   --drop STREAM --yes    throws the stream's waiting events away, for good
 
 Examples:
   muster outbox --lane dev
   muster outbox --outbox here.outbox --parked --json
-  muster outbox --lane dev --retry run:7:events && muster emit --lane dev --flush < /dev/null")]
+  muster outbox --lane dev --retry run:7:events
+  muster emit --lane dev --flush < /dev/null")]
 pub(crate) struct OutboxArgs {
     /// The outbox [default: the one that `muster emit` uses for the database]
     #[arg(long, value_name = "FILE")]
@@ -67,36 +69,42 @@ pub(crate) struct OutboxArgs {
 struct DecisionArgs {
     /// Try a parked stream again as it is
     #[arg(long, value_name = "STREAM", value_parser = stream)]
-    retry: Option<StreamId>,
+    retry: Option<Word>,
     /// Go on with a parked stream, whatever the host has
     #[arg(long, value_name = "STREAM", value_parser = stream)]
-    accept_loss: Option<StreamId>,
+    accept_loss: Option<Word>,
     /// Throw away the first events that wait in a parked stream, up to --through
     #[arg(long, value_name = "STREAM", value_parser = stream, requires = "through")]
-    skip: Option<StreamId>,
+    skip: Option<Word>,
     /// Throw away what waits in a parked stream
     #[arg(long, value_name = "STREAM", value_parser = stream)]
-    drop: Option<StreamId>,
+    drop: Option<Word>,
 }
 
-fn stream(text: &str) -> Result<StreamId, String> {
-    match what::streams(text)? {
-        StreamPattern::Exact(stream) => Ok(stream),
+fn stream(text: &str) -> Result<Word, String> {
+    let word = what::word(text)?;
+    match word.pattern {
+        StreamPattern::Exact(_) => Ok(word),
         StreamPattern::Under(_) | StreamPattern::All => Err("one stream, or its topic; no pattern".into()),
     }
 }
 
 /// Shows or decides.
 pub(crate) async fn run(ui: &Ui, args: OutboxArgs) -> Outcome {
-    let path = outbox_of(args.outbox.as_ref(), &args.target)?;
+    let path = path_of(args.outbox.as_ref(), &args.target)?;
+    if !path.exists() {
+        // Opening it would make it.
+        return Err(missing(&args, &path));
+    }
     let decisions = [
         (&args.decision.retry, Decision::Retry),
         (&args.decision.accept_loss, Decision::AcceptLoss),
         (&args.decision.skip, Decision::Skip { through: args.through.unwrap_or(0) }),
         (&args.decision.drop, Decision::Drop),
     ];
-    if let Some((Some(stream), decision)) = decisions.into_iter().find(|(stream, _)| stream.is_some()) {
-        return decide(ui, &path, stream, decision, args.yes).await;
+    if let Some((Some(word), decision)) = decisions.into_iter().find(|(word, _)| word.is_some()) {
+        let stream = named(ui, &path, word).await?;
+        return decide(ui, &path, &stream, decision, args.yes).await;
     }
     let inspection = look(&path, args.parked).await?;
     if args.json {
@@ -105,6 +113,48 @@ pub(crate) async fn run(ui: &Ui, args: OutboxArgs) -> Outcome {
         show(ui, &path, &inspection)?;
     }
     Ok(Exit::Done)
+}
+
+/// Where the outbox is. A database that cannot be has none.
+///
+/// # Errors
+/// As [`outbox_of`]; and for a name that no database can have, unless the outbox is named itself.
+pub(super) fn path_of(given: Option<&PathBuf>, target: &TargetArgs) -> Result<PathBuf, Failure> {
+    if given.is_none() {
+        check_new_name(target.place()?.endpoint.database())?;
+    }
+    outbox_of(given, target)
+}
+
+fn missing(args: &OutboxArgs, path: &Path) -> Failure {
+    match args.target.place() {
+        Ok(place) if args.outbox.is_none() => Failure::could_not(
+            format!(
+                "nothing was ever emitted to {} on {} from here (there is no outbox {})",
+                place.endpoint.database(),
+                place.endpoint.base(),
+                path.display()
+            ),
+            "check the database and the address, or name the --outbox",
+        ),
+        _ => Failure::could_not(format!("there is no outbox {}", path.display()), "check --outbox"),
+    }
+}
+
+/// The stream that a word names: the one of that id if the outbox has it parked, else the topic's.
+async fn named(ui: &Ui, path: &Path, word: &Word) -> Result<StreamId, Failure> {
+    let StreamPattern::Exact(stream) = &word.pattern else {
+        return Err(Failure::could_not(format!("`{}` is a pattern", word.text), "name one stream, or its topic"));
+    };
+    if let Some((stream, topic)) = word.either() {
+        let parked = look(path, true).await?.streams;
+        let is_parked = |id: &StreamId| parked.iter().any(|view| view.stream == *id);
+        if !is_parked(stream) && is_parked(topic) {
+            ui.say(word.is_the_topic());
+            return Ok(topic.clone());
+        }
+    }
+    Ok(stream.clone())
 }
 
 /// Looks into an outbox, on a thread that may wait for the disk.
@@ -120,13 +170,14 @@ pub(super) async fn look(path: &Path, parked_only: bool) -> Result<Inspection, F
 }
 
 async fn decide(ui: &Ui, path: &Path, stream: &StreamId, decision: Decision, yes: bool) -> Outcome {
-    if !path.exists() {
-        // Opening it would make it.
-        return Err(Failure::could_not(format!("there is no outbox {}", path.display()), "check --outbox"));
-    }
     if decision == Decision::Drop && !yes {
-        let waiting =
-            look(path, true).await?.streams.iter().find(|view| view.stream == *stream).map_or(0, |view| view.pending);
+        let parked = look(path, true).await?.streams;
+        let Some(waiting) = parked.iter().find(|view| view.stream == *stream).map(|view| view.pending) else {
+            return Err(Failure::could_not(
+                format!("no stream `{stream}` is parked in the outbox {}", path.display()),
+                "`muster outbox --parked` shows which are",
+            ));
+        };
         return Err(Failure::no(
             format!("will not throw away what waits in `{stream}` (events: {waiting}) without being told so"),
             "add --yes",
@@ -212,7 +263,12 @@ fn show(ui: &Ui, path: &Path, inspection: &Inspection) -> Result<(), Failure> {
     ui.print(table::render(&head, &inspection.streams.iter().map(row).collect::<Vec<_>>()))?;
     let age = inspection.oldest_ms.map_or(String::new(), |oldest| format!(", the oldest since {}", time(oldest)));
     let (events, bytes) = (inspection.events, inspection.bytes);
-    ui.say(format!("({}: {events} waiting in {bytes} bytes{age})", path.display()));
+    let what = if events == 1 { "1 event" } else { &format!("{events} events") };
+    ui.say(format!("({}: {what} waiting in {bytes} bytes{age})", path.display()));
+    if inspection.streams.iter().any(|view| view.parked.is_some()) {
+        ui.say("(parked: --retry STREAM once the cause is mended; --accept-loss STREAM goes on whatever the host has;");
+        ui.say(" --skip STREAM --through N passes over its first events; --drop STREAM throws its waiting events away)");
+    }
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::outcome::{Exit, Failure, Outcome, one_line};
 use crate::table;
-use crate::tail::what;
+use crate::tail::what::{self, Word};
 use crate::target::TargetArgs;
 use crate::ui::Ui;
 
@@ -20,19 +20,26 @@ const DOCUMENT: &str = "muster.streams.v1";
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-head is the number of the newest event, floor that of the oldest that is held (head + 1 if none is),
-snapshot the event up to which the newest snapshot reaches. A stream that is deleted and made again,
-or restored from a backup, has another epoch.
+head is the number of the newest event, floor that of the oldest that is held
+(head + 1 if none is), snapshot the event up to which the newest snapshot
+reaches. A stream that is deleted and made again has another epoch.
+A restored backup keeps its epochs until the database's owner calls
+renew_epochs.
+
+A word that no stream is called is taken as a topic (notes is
+runtime.topic.notes then), and stderr says so. If there is no stream of that
+name either, the exit code is 1.
 With --json:
-  {\"schema\":\"muster.streams.v1\",\"streams\":[{\"id\":…,\"epoch\":…,\"floor\":1,\"head\":9,\"snapshot\":null}]}
+  {\"schema\":\"muster.streams.v1\",\"streams\":[
+   {\"id\":…,\"epoch\":…,\"floor\":1,\"head\":9,\"snapshot\":null}]}
 
 Examples:
   muster streams --lane dev
   muster streams --lane dev --json 'runtime.run.*' | jq -r '.streams[].id'")]
 pub(crate) struct StreamsArgs {
     /// A stream id, a pattern or a topic
-    #[arg(value_name = "PATTERN", default_value = "*", value_parser = what::streams)]
-    pattern: StreamPattern,
+    #[arg(value_name = "PATTERN", default_value = "*", value_parser = what::word)]
+    pattern: Word,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -66,7 +73,7 @@ impl From<StreamInfo> for Stream {
 pub(crate) async fn run(ui: &Ui, args: StreamsArgs) -> Outcome {
     let target = args.target.resolve(ui).await?;
     let (connection, _) = connect(target.connect_options().expect(Client::of_this_build())).await?;
-    let streams = all(&connection, &args.pattern).await;
+    let streams = named(ui, &connection, &args.pattern).await;
     connection.close().await;
     let mut streams: Vec<Stream> = streams?.into_iter().map(Stream::from).collect();
     streams.sort_by(|a, b| a.id.cmp(&b.id));
@@ -85,6 +92,21 @@ pub(crate) async fn run(ui: &Ui, args: StreamsArgs) -> Outcome {
         count => format!("({count} streams)"),
     });
     Ok(Exit::Done)
+}
+
+/// The streams that a word names: as a stream id or a pattern, else as a topic.
+async fn named(ui: &Ui, connection: &Connection, word: &Word) -> Result<Vec<StreamInfo>, Failure> {
+    let mut streams = all(connection, &word.pattern).await?;
+    if let (true, Some(topic)) = (streams.is_empty(), &word.topic) {
+        streams = all(connection, &StreamPattern::Exact(topic.clone())).await?;
+        if !streams.is_empty() {
+            ui.say(word.is_the_topic());
+        }
+    }
+    if streams.is_empty() && matches!(word.pattern, StreamPattern::Exact(_)) {
+        return Err(Failure::no(word.missing(), "`muster streams` shows which there are"));
+    }
+    Ok(streams)
 }
 
 /// Every stream of the pattern, list by list.

@@ -3,38 +3,47 @@
 //! What always holds: with `--store`, cursor and events commit together, so that each event is in the store once,
 //! whatever is killed; an end that nobody asked for is an error, never a silent end of data.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use muster_contract::pattern::StreamPattern;
 use muster_contract::state::ConnectionState;
-use muster_sync::{StartAt, StartError, Status, Subscriber};
+use muster_contract::stream::StreamId;
+use muster_sync::{StartAt, StartError, Status, StoreError, Subscriber};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use crate::limits::STREAMS_LOOK_MS;
 use crate::outcome::{Exit, Failure, Outcome};
 use crate::signals::Stop;
+use crate::tail::database::{self, Binding, Database};
 use crate::tail::line::Style;
 use crate::tail::printing::{Printing, Progress};
 use crate::tail::states::States;
-use crate::tail::what;
+use crate::tail::what::{self, Word};
 use crate::target::TargetArgs;
 use crate::ui::Ui;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A STREAM is a stream id (runtime.run.7.events), a pattern (runtime.run.*, or * for all), or a topic
-(run:7:events). States go to stderr: connecting, replaying, live, backoff, blocked. A host that is
-away is waited for. A stream whose cursor no longer holds starts again from its snapshot, or from the
-oldest event that it has, and says so. Ctrl-C ends with exit code 0.
+A STREAM is a stream id (runtime.run.7.events), a pattern (runtime.run.*, or
+* for all), or a topic (run:7:events). A word that may be both, such as notes,
+is the stream of that id or the topic's (runtime.topic.notes), and stderr says
+which. States go to stderr: connecting, replaying, live, backoff, blocked. A
+host that is away is waited for. A stream whose cursor no longer holds starts
+again from its snapshot, or from the oldest event that it has, and says so.
+Ctrl-C ends with exit code 0. With --until-idle the exit code is 1 if there is
+no stream of the kind.
 
-With --store, cursors and events are kept in a SQLite file (tables event and snapshot), each event
-once, whatever is killed; the next run prints what came since. Lines come before their transaction
-commits: after a kill the last ones may be printed again, and never go missing.
+With --store, cursors and events are kept in a SQLite file (tables event and
+snapshot), each event once, whatever is killed; the next run prints what came
+since. A store belongs to the first database that it was used with. Lines come
+before their transaction commits: after a kill the last ones may be printed
+again, and never go missing.
 With --json a line is
-  {\"stream\":…,\"epoch\":…,\"seq\":…,\"kind\":…,\"at\":…,\"payload\":…,\"payload_hash\":…}
+  {\"stream\":…,\"epoch\":…,\"seq\":…,\"kind\":…,\"at\":…,
+   \"payload\":…,\"payload_hash\":…}
 or, where a stream starts again,
   {\"stream\":…,\"epoch\":…,\"reset\":{\"reason\":…,\"seq\":…,\"snapshot\":…}}
 
@@ -44,8 +53,8 @@ Examples:
   muster tail --lane dev --from now '*'")]
 pub(crate) struct TailArgs {
     /// What to follow
-    #[arg(required = true, value_name = "STREAM", value_parser = what::streams)]
-    streams: Vec<StreamPattern>,
+    #[arg(required = true, value_name = "STREAM", value_parser = what::word)]
+    streams: Vec<Word>,
     /// Where to begin, in streams that the store does not have: start, now, or the number of an event
     #[arg(long, value_name = "WHERE", default_value = "start", value_parser = what::start)]
     from: StartAt,
@@ -78,6 +87,9 @@ pub(crate) async fn run(ui: &Ui, args: TailArgs) -> Outcome {
         outcome = follow(ui, &args, &started) => outcome,
     };
     // What was begun is committed; a second signal does not wait for a disk that hangs.
+    if started.subscriber.status().borrow().streams.total() == 0 && outcome == Ok(Exit::Done) {
+        ui.say(format!("0 streams: {}", missing(&args.streams)));
+    }
     tokio::select! {
         () = started.subscriber.shutdown() => outcome,
         () = stop.wait() => outcome,
@@ -87,6 +99,8 @@ pub(crate) async fn run(ui: &Ui, args: TailArgs) -> Outcome {
 struct Started {
     subscriber: Subscriber,
     progress: watch::Receiver<Progress>,
+    /// Which database this is, where that matters.
+    database: Option<(PathBuf, Database)>,
     /// Holds the store where none is to be kept.
     _folder: Option<tempfile::TempDir>,
 }
@@ -94,7 +108,10 @@ struct Started {
 async fn start(ui: &Ui, args: &TailArgs) -> Result<Started, Failure> {
     let target = args.target.resolve(ui).await?;
     let (store, folder) = match &args.store {
-        Some(path) => (path.clone(), None),
+        Some(path) => {
+            check_folder(path)?;
+            (path.clone(), None)
+        }
         None => {
             let folder = tempfile::tempdir().map_err(|error| {
                 Failure::could_not(
@@ -105,22 +122,77 @@ async fn start(ui: &Ui, args: &TailArgs) -> Result<Started, Failure> {
             (folder.path().join("tail.db"), Some(folder))
         }
     };
-    let names_streams = args.streams.len() > 1 || !matches!(args.streams[0], StreamPattern::Exact(_));
-    let (printing, progress) = Printing::new(*ui, Style { json: args.json, names_streams }, args.store.is_some());
+    let names_streams = args.streams.len() > 1 || !matches!(args.streams[0].pattern, StreamPattern::Exact(_));
+    let database = match &args.store {
+        Some(path) => Some((path.clone(), database::ask(target.place.endpoint.clone())?)),
+        None => None,
+    };
+    let binding = database.clone().map(|(path, database)| Binding::new(path, database));
+    let (printing, progress) = Printing::new(*ui, Style { json: args.json, names_streams }, binding);
     let mut builder = Subscriber::builder(target.place.endpoint.clone(), &store);
     if let Some(token) = target.token {
         builder = builder.token(token);
     }
-    for pattern in &args.streams {
-        builder = builder.follow(pattern.clone(), args.from);
+    for pattern in args.streams.iter().flat_map(Word::patterns) {
+        builder = builder.follow(pattern, args.from);
     }
+    let lock = NewLock::beside(&store);
     let subscriber = builder.apply(printing).await.map_err(|error| match error {
+        StartError::Store(error @ StoreError::InUse { .. }) => Failure::CouldNot(error.to_string()),
         StartError::Store(error) => {
-            Failure::could_not(format!("the store {}: {error}", store.display()), "or give another --store")
+            lock.remove();
+            Failure::could_not(format!("{}: {error}", store.display()), "or give another --store")
         }
         error @ (StartError::Follows { .. } | StartError::Thread(_)) => Failure::CouldNot(error.to_string()),
     })?;
-    Ok(Started { subscriber, progress, _folder: folder })
+    Ok(Started { subscriber, progress, database, _folder: folder })
+}
+
+/// Says what SQLite has no word for.
+fn check_folder(store: &Path) -> Result<(), Failure> {
+    match store.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) if !folder.is_dir() => Err(Failure::could_not(
+            format!("no such folder for the store: {}", folder.display()),
+            "make it, or give another --store",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The lock file that opening a store makes, if there was none.
+struct NewLock(Option<PathBuf>);
+
+impl NewLock {
+    fn beside(store: &Path) -> NewLock {
+        let mut name = store.as_os_str().to_owned();
+        name.push(".lock");
+        NewLock(Some(PathBuf::from(name)).filter(|path| !path.exists()))
+    }
+
+    /// Takes it away beside what turned out to be no store, which nobody else writes either.
+    fn remove(&self) {
+        if let Some(path) = &self.0 {
+            // Where that fails there is a file too many, and nothing worse.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// What there is none of, in words.
+fn missing(words: &[Word]) -> String {
+    words.iter().map(Word::missing).collect::<Vec<_>>().join("; ")
+}
+
+impl Started {
+    /// Waits until the store turns out to be another database's.
+    async fn refused(&self) -> Failure {
+        let Some((store, mut database)) = self.database.clone() else { return std::future::pending().await };
+        let found = database.wait_for(Option::is_some).await.ok().and_then(|found| found.clone());
+        match found.zip(self.progress.borrow().bound.clone()) {
+            Some((found, own)) if found != own => database::refused(&store, &own, &found),
+            _ => std::future::pending().await,
+        }
+    }
 }
 
 /// Until when what is to be waited for.
@@ -133,18 +205,22 @@ struct Waits {
 
 async fn follow(ui: &Ui, args: &TailArgs, started: &Started) -> Outcome {
     let (mut status, mut progress) = (started.subscriber.status(), started.progress.clone());
-    let mut states = States::default();
+    let mut states = States::new(missing(&args.streams));
+    let mut ambiguous: Vec<&Word> = args.streams.iter().filter(|word| word.topic.is_some()).collect();
+    let mut refused = std::pin::pin!(started.refused());
     let mut waits = Waits { idle_since: None, away_since: Some(Instant::now()) };
     let mut look = tokio::time::interval(Duration::from_millis(STREAMS_LOOK_MS));
     loop {
         let now = status.borrow_and_update().clone();
         tell(ui, &mut states, &now, &started.subscriber);
+        tell_choice(ui, &mut ambiguous, &now, &started.subscriber);
         waits.see(&now);
         if now.state == ConnectionState::Blocked {
             let why = now.last_error.unwrap_or_else(|| "nothing more is known".into());
             return Err(Failure::could_not(format!("cannot follow: {why}"), "mend that, and run this again"));
         }
         tokio::select! {
+            refused = &mut refused => return Err(refused),
             changed = status.changed() => {
                 if changed.is_err() {
                     return Err(Failure::could_not("the subscriber ended by itself", "run this again"));
@@ -158,7 +234,7 @@ async fn follow(ui: &Ui, args: &TailArgs, started: &Started) -> Outcome {
             }
             // Streams change without the whole changing.
             _ = look.tick() => {}
-            () = waits.idle_for(args.until_idle) => return idle(&now),
+            () = waits.idle_for(args.until_idle) => return idle(&now, &args.streams),
             () = waits.away_for(args.until_idle.map(|_| args.patience)) => {
                 let why = now.last_error.map_or(String::new(), |error| format!(": {error}"));
                 let cause = format!("not live after {} s, but {}{why}", args.patience.as_secs_f64(), now.state);
@@ -169,8 +245,11 @@ async fn follow(ui: &Ui, args: &TailArgs, started: &Started) -> Outcome {
 }
 
 /// Everything that can be followed is caught up.
-fn idle(status: &Status) -> Outcome {
+fn idle(status: &Status, words: &[Word]) -> Outcome {
     match status.streams.of(ConnectionState::Blocked) {
+        0 if status.streams.total() == 0 => {
+            Err(Failure::no(format!("0 streams: {}", missing(words)), "`muster streams` shows which there are"))
+        }
         0 => Ok(Exit::Done),
         blocked => Err(Failure::could_not(
             format!("{blocked} of {} streams cannot be followed, as was said", status.streams.total()),
@@ -191,6 +270,25 @@ fn tell(ui: &Ui, states: &mut States, status: &Status, subscriber: &Subscriber) 
             ui.say(line);
         }
     }
+}
+
+/// Says which of the two a word means, as soon as the host has either.
+fn tell_choice(ui: &Ui, ambiguous: &mut Vec<&Word>, status: &Status, subscriber: &Subscriber) {
+    if ambiguous.is_empty() || status.state != ConnectionState::Live {
+        return;
+    }
+    let streams = subscriber.streams();
+    let is_there = |id: &StreamId| streams.iter().any(|status| status.stream == *id);
+    ambiguous.retain(|word| {
+        let Some((stream, topic)) = word.either() else { return false };
+        match (is_there(stream), is_there(topic)) {
+            (false, true) => ui.say(word.is_the_topic()),
+            (true, true) => ui.say(format!("`{stream}` is a stream, and a topic (`{topic}`): taking both")),
+            // The topic may come.
+            (true, false) | (false, false) => return true,
+        }
+        false
+    });
 }
 
 impl Waits {

@@ -49,6 +49,7 @@ pub(crate) async fn take(
     if known > 0 {
         sending.ui.say(format!("an emit of this file was interrupted; in the outbox already: {known}"));
     }
+    let mut has_warned = false;
     let bar = bar(sending.ui, input.bytes);
     let mut windows = windows(input.from, topic);
     let mut taken = Taken::default();
@@ -63,6 +64,10 @@ pub(crate) async fn take(
         let Some(mut window) = window else { break };
         bar.set_position(window.read);
         bar.suspend(|| complain(sending.ui, &window));
+        if !has_warned && let Some(told) = window.events.iter().find_map(|event| mistaken(&event.topic)) {
+            has_warned = true;
+            bar.suspend(|| sending.ui.say(told));
+        }
         taken.bad += window.bad.len() as u64;
         window.events.retain(|event| !is_known(&mut skip, event.topic.stream()));
         let stored = store(publisher, &window.events, full_for).await;
@@ -82,6 +87,16 @@ pub(crate) async fn take(
         bookmark.finish().map_err(|error| could_not(&error))?;
     }
     Ok(taken)
+}
+
+/// What to say of a topic that is written like the stream of another one.
+fn mistaken(topic: &Topic) -> Option<String> {
+    let like = StreamId::parse(topic.as_str()).ok().filter(|like| like != topic.stream())?;
+    let meant = Topic::of(&like)?;
+    let stream = topic.stream();
+    Some(format!(
+        "warning: the topic `{topic}` looks like a stream id, but its events go to the stream `{stream}`; those of          `{like}` have the topic `{meant}`"
+    ))
 }
 
 /// How much of the input is read, where it is known how much there is.
@@ -107,5 +122,20 @@ fn is_known(skip: &mut Numbers, stream: &StreamId) -> bool {
             true
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_that_is_written_like_a_stream_is_told() {
+        let told = |text| mistaken(&Topic::parse(text).unwrap());
+        let said = told("runtime.run.7.events").unwrap();
+        assert!(said.contains("runtime.topic.runtime%2Erun%2E7%2Eevents") && said.contains("`run:7:events`"), "{said}");
+        for plain in ["run:7:events", "notes", "a.b", "runtime.codex_worker_events"] {
+            assert_eq!(told(plain), None, "{plain}");
+        }
     }
 }

@@ -12,16 +12,28 @@ use muster_sync::{Status, StreamStatus};
 /// What was said last.
 #[derive(Debug, Default)]
 pub(crate) struct States {
+    /// What there is none of, while there is no stream.
+    missing: String,
     overall: Option<(ConnectionState, Option<LeaveReason>, Option<String>, bool)>,
     troubled: BTreeMap<StreamId, String>,
 }
 
 impl States {
+    /// With nothing said yet. `missing` says what there is none of, while there is no stream.
+    pub(crate) fn new(missing: String) -> States {
+        States { missing, ..States::default() }
+    }
+
     /// What is to be said of the whole, if anything.
     pub(crate) fn overall(&mut self, status: &Status) -> Option<String> {
         let is_empty = status.streams.total() == 0;
         let new = (status.state, status.reason, status.last_error.clone(), is_empty);
         if self.overall.as_ref() == Some(&new) {
+            return None;
+        }
+        // To try again is what `backoff` says already, and it says why until something changes.
+        let was_away = matches!(&self.overall, Some((ConnectionState::Backoff, ..)));
+        if was_away && status.state == ConnectionState::Connecting {
             return None;
         }
         self.overall = Some(new);
@@ -32,7 +44,7 @@ impl States {
         let reason = status.reason.map_or(String::new(), |reason| format!(" ({reason})"));
         let error = status.last_error.as_ref().map_or(String::new(), |error| format!(": {error}"));
         Some(match status.state {
-            ConnectionState::Live if is_empty => "live: there is no such stream yet".into(),
+            ConnectionState::Live if is_empty => format!("live: 0 streams ({}, yet)", self.missing),
             ConnectionState::Live => format!("live: {} caught up", streams(status.streams.of(ConnectionState::Live))),
             ConnectionState::Replaying => {
                 format!("replaying: {} behind", streams(status.streams.of(ConnectionState::Replaying)))
@@ -67,4 +79,43 @@ impl States {
 
 fn streams(count: usize) -> String {
     if count == 1 { "1 stream".into() } else { format!("{count} streams") }
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_sync::Counts;
+
+    use super::*;
+
+    fn status(state: ConnectionState, error: Option<&str>) -> Status {
+        let reason = error.map(|_| LeaveReason::Network);
+        let (streams, last_error) = (Counts::default(), error.map(String::from));
+        Status { state, reason, streams, lag: 0, attempts: 0, next_retry: None, last_error }
+    }
+
+    #[test]
+    fn the_same_state_for_the_same_reason_is_said_once() {
+        let mut states = States::new("there is no stream `a`".into());
+        let mut told = Vec::new();
+        let (connecting, away) = (ConnectionState::Connecting, ConnectionState::Backoff);
+        for (state, error) in [
+            (connecting, None),
+            (away, Some("refused")),
+            (connecting, Some("refused")),
+            (away, Some("refused")),
+            (away, Some("gone")),
+            (ConnectionState::Live, None),
+            (away, Some("gone")),
+        ] {
+            told.extend(states.overall(&status(state, error)));
+        }
+        let expected = [
+            "connecting",
+            "backoff (network): refused",
+            "backoff (network): gone",
+            "live: 0 streams (there is no stream `a`, yet)",
+            "backoff (network): gone",
+        ];
+        assert_eq!(told, expected);
+    }
 }

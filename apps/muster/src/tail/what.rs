@@ -1,8 +1,70 @@
 //! Which streams, and from where: as it is typed.
 
 use muster_contract::pattern::StreamPattern;
+use muster_contract::stream::StreamId;
 use muster_contract::topic::Topic;
 use muster_sync::StartAt;
+
+/// What a person names: a pattern, and what else the word may have meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Word {
+    /// As it was typed.
+    pub(crate) text: String,
+    /// What it is, read as a stream id or a pattern, or as what can only be a topic.
+    pub(crate) pattern: StreamPattern,
+    /// The stream of the topic of this word, where the word is a stream id that is no topic's: events that were emitted
+    /// to the topic `notes` are in `runtime.topic.notes`, and no topic's are in `notes`.
+    pub(crate) topic: Option<StreamId>,
+}
+
+impl Word {
+    /// Every pattern that it may mean.
+    pub(crate) fn patterns(&self) -> impl Iterator<Item = StreamPattern> {
+        let topic = self.topic.clone().map(StreamPattern::Exact);
+        std::iter::once(self.pattern.clone()).chain(topic)
+    }
+
+    /// The stream, and the topic's that it may be instead.
+    pub(crate) fn either(&self) -> Option<(&StreamId, &StreamId)> {
+        match (&self.pattern, &self.topic) {
+            (StreamPattern::Exact(stream), Some(topic)) => Some((stream, topic)),
+            _ => None,
+        }
+    }
+
+    /// That the host has nothing of the kind, in words.
+    pub(crate) fn missing(&self) -> String {
+        match (&self.pattern, &self.topic) {
+            (StreamPattern::Exact(stream), Some(topic)) => {
+                format!("there is no stream `{stream}`, and none of the topic `{}` (`{topic}`)", self.text)
+            }
+            (StreamPattern::Exact(stream), None) => format!("there is no stream `{stream}`"),
+            (pattern, _) => format!("no stream is called `{pattern}`"),
+        }
+    }
+
+    /// That the topic was meant, in words.
+    pub(crate) fn is_the_topic(&self) -> String {
+        let topic = self.topic.as_ref().map_or(String::new(), ToString::to_string);
+        format!("there is no stream `{0}`; the topic `{0}` is the stream `{topic}`: taking that", self.text)
+    }
+}
+
+/// Reads what [`streams`] reads, and remembers what else it may mean.
+///
+/// # Errors
+/// In words, for the command line.
+pub(crate) fn word(text: &str) -> Result<Word, String> {
+    let pattern = streams(text)?;
+    let topic = match &pattern {
+        // A topic's own stream can be nothing else, and one that is written as a topic says so.
+        StreamPattern::Exact(stream) if stream.as_str() == text && Topic::of(stream).is_none() => {
+            Topic::parse(text).ok().map(|topic| topic.stream().clone())
+        }
+        _ => None,
+    };
+    Ok(Word { text: text.into(), pattern, topic })
+}
 
 /// Reads a stream id, a pattern, or a topic. A topic is told by its `:`, which no stream id has, or by being the one
 /// topic of the contract's table without any.
@@ -51,6 +113,16 @@ mod tests {
         assert_eq!(read("*"), "*");
         for bad in ["", "run:*:events", "a.*.b", "a b"] {
             assert!(streams(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_no_topics_stream_may_be_a_topic() {
+        let topic = |text| word(text).expect(text).topic.map(|stream| stream.to_string());
+        assert_eq!(topic("notes").as_deref(), Some("runtime.topic.notes"));
+        assert_eq!(topic("a.b").as_deref(), Some("runtime.topic.a%2Eb"));
+        for one in ["runtime.run.7.events", "run:7:events", "runtime.topic.notes", "runtime.run.*", "*"] {
+            assert_eq!(topic(one), None, "{one}");
         }
     }
 

@@ -68,6 +68,15 @@ fn a_line_without_a_topic_needs_one() {
 }
 
 #[test]
+fn a_topic_that_looks_like_a_stream_is_warned_about_once() {
+    let sandbox = Sandbox::new();
+    let run = emit(&sandbox, &["--store-only", "--outbox", "o"], lines("runtime.run.7.events", 0..2_000));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let warned = "go to the stream `runtime.topic.runtime%2Erun%2E7%2Eevents`";
+    assert_eq!(run.stderr.matches(warned).count(), 1, "{}", run.stderr);
+}
+
+#[test]
 fn what_cannot_be_read_or_sent_anywhere_is_one_line() {
     let sandbox = Sandbox::new();
     let told = |args: &[&str]| emit(&sandbox, args, "").error(2);
@@ -78,6 +87,9 @@ fn what_cannot_be_read_or_sent_anywhere_is_one_line() {
     assert!(told(&["--store-only", "--outbox", "o", "--topic", &long]).contains("use a shorter topic"));
     assert!(told(&["--outbox", "o"]).contains("no host is named"));
     assert!(told(&["--store-only"]).contains("no host is named"), "there is no outbox then");
+    let nowhere = ["--store-only", "--server", "http://127.0.0.1:9", "--database", "Bad_Name"];
+    assert!(told(&nowhere).contains("`Bad_Name` cannot be the name"));
+    assert!(!sandbox.path(".local").exists(), "nor for a database that cannot be");
     assert!(told(&["--store-only", "--outbox", "no/such/folder/o"]).contains("cannot be opened"));
     assert!(told(&["--store-only", "--flush", "--outbox", "o"]).contains("cannot be used with"));
     assert!(!sandbox.path("o").exists(), "nothing was made");
@@ -90,7 +102,11 @@ fn events_are_kept_while_the_host_is_away_and_confirmed_when_it_is_back() {
     plane.kill();
     let stored = emit(&plane.person, &["--store-only"], lines("run:1:events", 5..10));
     assert_eq!((stored.code, stored.stdout.as_str()), (Some(0), ""), "{}", stored.stderr);
-    assert!(stored.stderr.contains("stored: 5; not confirmed yet, in the outbox: 5"), "{}", stored.stderr);
+    assert!(
+        stored.stderr.contains("stored by this run: 5; in the outbox, not confirmed by the host yet: 5"),
+        "{}",
+        stored.stderr
+    );
     let tried = emit(&plane.person, &[], lines("run:1:events", 10..15));
     assert_eq!((tried.code, tried.stdout.as_str()), (Some(0), ""), "{}", tried.stderr);
     assert!(tried.stderr.contains("the host is away"), "{}", tried.stderr);

@@ -25,6 +25,7 @@ fn a_second_tail_of_one_store_is_refused() {
     first.wait_for_talk("live");
     let second = plane.person.run(&["tail", "--store", "s.db", "*"]).error(2);
     assert!(second.contains("s.db") && second.contains("another"), "{second}");
+    assert_eq!(second.matches("s.db").count(), 1, "said once: {second}");
 }
 
 #[test]
@@ -56,6 +57,11 @@ fn files_that_are_damaged_or_something_else_are_refused_and_left_alone() {
     }
     let told = sandbox.run(&["tail", "*", "--store", &file]).error(2);
     assert!(told.contains("garbage"), "{told}");
+    let text = sandbox.file("text", &garbage);
+    sandbox.run(&["tail", "*", "--store", &text]).error(2);
+    assert!(!sandbox.path("text.lock").exists(), "nothing is left beside what is no store");
+    let told = sandbox.run(&["tail", "*", "--store", "no/such/x.db"]).error(2);
+    assert!(told.starts_with("no such folder for the store: no/such; "), "{told}");
     assert_eq!(fs::read_to_string(&file).expect("there"), garbage);
 
     sql(&sandbox, "mine.db", "CREATE TABLE mine (x); INSERT INTO mine VALUES (1)");
@@ -73,7 +79,7 @@ fn files_that_are_damaged_or_something_else_are_refused_and_left_alone() {
     assert_eq!(fs::read(sandbox.path("o")).expect("there"), bytes);
 
     let told = sandbox.run(&["tail", "*", "--store", "."]).error(2);
-    assert!(told.starts_with("the store .: "), "{told}");
+    assert!(told.starts_with(".: the store "), "{told}");
 }
 
 #[test]
@@ -84,4 +90,31 @@ fn looking_into_an_outbox_that_is_not_there_does_not_make_it() {
         assert!(told.contains("outbox") && told.contains("no"), "{told}");
         assert!(!sandbox.path("o").exists());
     }
+    let told = sandbox.run(&["outbox"]).error(2);
+    assert!(told.starts_with("nothing was ever emitted to events on http://127.0.0.1:9"), "{told}");
+}
+
+#[test]
+fn a_store_belongs_to_one_database() {
+    let (plane, other) = (Plane::new(), Plane::new());
+    // Another database in place of the template's own, which both hosts have.
+    let made = "other";
+    let module = crate::support::muster_module();
+    let owner = &other.owner;
+    owner.run(&["publish", "-q", "--yes", "--database", made, "--module", &module]).done();
+    plane.emit(&lines("run:a:events", 0..5));
+    emit(&other.person, &["--flush", "--database", made], lines("run:a:events", 7..9)).json();
+    let store = plane.person.path("s.db");
+    let file = store.to_str().expect("plain");
+    let tail = ["tail", "-q", "--until-idle", "0.2", "--store", file];
+    let run = |sandbox: &Sandbox, more: &[&str]| sandbox.run(&[&tail[..], more].concat());
+    run(&plane.person, &["run:a:events"]).done();
+    for what in ["run:a:events", "nothing"] {
+        let told = run(&other.person, &["--database", made, what]).error(2);
+        assert!(told.contains("belongs to database c2") && told.contains("another --store"), "{told}");
+    }
+    assert_eq!(crate::plane::stored(&store, "runtime.run.a.events"), [0, 1, 2, 3, 4]);
+    plane.emit(&lines("run:a:events", 5..6));
+    run(&plane.person, &["run:a:events"]).done();
+    assert_eq!(crate::plane::stored(&store, "runtime.run.a.events"), [0, 1, 2, 3, 4, 5]);
 }

@@ -42,6 +42,8 @@ fn a_host_that_has_lost_events_parks_the_stream_visibly_and_the_others_go_on() {
     );
     let table = plane.person.run(&["outbox", "--parked"]).stdout;
     assert!(table.contains("runtime.run.a.events") && table.contains("parked since"), "{table}");
+    let talk = plane.person.run(&["outbox"]).stderr;
+    assert!(talk.contains("--accept-loss STREAM") && talk.contains(": 2 events waiting in"), "{talk}");
 
     let known = plane.person.run(&["outbox", "-q", "--retry", "run:a:events"]);
     assert_eq!(known.done(), "");
@@ -99,6 +101,8 @@ fn what_is_not_parked_is_not_decided_about() {
         let told = plane.person.run(&[&["outbox"], decision].concat()).error(2);
         assert!(told.contains("is not parked"), "{told}");
     }
+    let told = plane.person.run(&["outbox", "--drop", "run:z:events"]).error(2);
+    assert!(told.contains("no stream `runtime.run.z.events` is parked"), "before it asks for --yes: {told}");
     assert!(plane.person.run(&["outbox", "--retry", "run:z:events"]).error(2).contains("has no stream"));
     assert!(plane.person.run(&["outbox", "--retry", "runtime.*"]).error(2).contains("no pattern"));
     assert!(

@@ -26,8 +26,8 @@ fn a_topic_a_stream_id_and_a_pattern_show_the_same_events() {
 fn a_line_of_json_has_the_producers_own_bytes_and_their_hash() {
     let plane = Plane::new();
     plane.emit("{\"topic\":\"t\",\"kind\":\"k\",\"at\":\"2026-01-31T12:00:00.25Z\",\"payload\":{\"b\":1.0,\"c\":1e21,\"a\":\"\\u00e9\"}}\n");
-    let line = plane.person.run(&["tail", "-q", "--json", "--until-idle", "0.2", "t:"]).done();
-    assert_eq!(line, "", "another topic");
+    let none = plane.person.run(&["tail", "-q", "--json", "--until-idle", "0.2", "t:"]).error(1);
+    assert!(none.starts_with("0 streams: there is no stream `runtime.topic.t%3A`"), "another topic: {none}");
     let line = plane.person.run(&["tail", "-q", "--json", "--until-idle", "0.2", "runtime.topic.t"]).done();
     assert!(line.contains(r#""payload":{"a":"é","b":1,"c":1e+21}"#), "{line}");
     let event = &json_lines(&line)[0];
@@ -80,13 +80,12 @@ fn a_host_that_is_away_is_waited_for_and_nothing_is_called_live_meanwhile() {
     plane.emit(&lines("run:a:events", 0..2));
     plane.kill();
     let mut tail = plane.person.start(&["tail", "--json", "--store", "s.db", "run:a:events"]);
-    // It tries, waits, and tries again.
-    let mut away = [tail.talk_until("backoff (network)"), tail.talk_until("backoff (network)")].concat();
+    let mut away = tail.talk_until("backoff (network)");
     plane.restart();
     assert_eq!(tail.json()["payload"]["n"], 0);
     tail.wait_for_talk("live: 1 stream");
     plane.kill();
-    away.extend([tail.talk_until("backoff (network)"), tail.talk_until("backoff (network)")].concat());
+    away.extend(tail.talk_until("backoff (network)"));
     tail.signal("INT");
     assert_eq!(tail.code(), Some(0));
     away.push(tail.rest_of_talk());
@@ -100,6 +99,39 @@ fn a_tail_until_idle_does_not_wait_for_ever_for_a_host() {
     let run = sandbox.run(&["tail", "-q", "--until-idle", "0.2", "--patience", "0.5", "run:a:events"]);
     let told = run.error(2);
     assert!(told.starts_with("not live after 0.5 s, but "), "{told}");
+}
+
+#[test]
+fn a_word_that_is_no_stream_is_taken_as_a_topic_and_that_is_said() {
+    let plane = Plane::new();
+    plane.emit(&(lines("notes", 0..2) + &lines("run:a:events", 0..1)));
+    let taken = "there is no stream `notes`; the topic `notes` is the stream `runtime.topic.notes`: taking that";
+    let (out, talk) = plane.person.run(&["tail", "--json", "--until-idle", "0.2", "notes"]).done_with_talk();
+    assert_eq!(numbers(&json_lines(&out)), [0, 1]);
+    assert_eq!(talk.matches(taken).count(), 1, "{talk}");
+    let (out, talk) = plane.person.run(&["streams", "--json", "notes"]).done_with_talk();
+    let listed: serde_json::Value = serde_json::from_str(&out).expect("a document");
+    assert_eq!(
+        (&listed["streams"][0]["id"], &listed["streams"][0]["head"]),
+        (&json!("runtime.topic.notes"), &json!(2))
+    );
+    assert!(talk.contains(taken), "{talk}");
+}
+
+#[test]
+fn a_tail_of_what_is_not_there_says_so_and_is_no_success() {
+    let plane = Plane::new();
+    plane.emit(&lines("run:a:events", 0..1));
+    let told = plane.person.run(&["tail", "-q", "--until-idle", "0.2", "nothing", "runtime.session.*"]).error(1);
+    assert!(told.starts_with("0 streams: there is no stream `nothing`, and none of the topic `nothing`"), "{told}");
+    assert!(told.contains("no stream is called `runtime.session.*`"), "{told}");
+    let told = plane.person.run(&["streams", "-q", "nothing"]).error(1);
+    assert!(told.contains("there is no stream `nothing`"), "{told}");
+    let mut tail = plane.person.start(&["tail", "nothing"]);
+    tail.wait_for_talk("live: 0 streams (there is no stream `nothing`");
+    tail.signal("INT");
+    assert_eq!(tail.code(), Some(0));
+    assert!(tail.rest_of_talk().starts_with("0 streams: "), "in its last line too");
 }
 
 #[test]
