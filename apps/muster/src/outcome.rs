@@ -22,6 +22,10 @@ pub(crate) enum Exit {
     Done,
     /// The answer is no, and the command's output has said so: exit code 1.
     No,
+    /// A signal ended it before it was done, and it has put away what it had made: this exit code, 128 and the signal's
+    /// number.
+    #[cfg_attr(not(feature = "host"), expect(dead_code, reason = "the demonstration's"))]
+    Interrupted(u8),
 }
 
 /// The end of a command that has something to say on stderr.
@@ -77,6 +81,7 @@ pub(crate) fn finish(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(Exit::Done) | Err(Failure::ReaderGone) => ExitCode::SUCCESS,
         Ok(Exit::No) => ExitCode::from(CODE_NO),
+        Ok(Exit::Interrupted(code)) => ExitCode::from(code),
         Err(failure @ Failure::No(_)) => failed(&failure, CODE_NO),
         Err(failure @ Failure::CouldNot(_)) => failed(&failure, CODE_COULD_NOT),
     }

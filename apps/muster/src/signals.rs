@@ -36,15 +36,24 @@ impl Stop {
 
     /// Waits for the next signal. Dropping the future loses none.
     pub(crate) async fn wait(&mut self) {
+        self.wait_for_code().await;
+    }
+
+    /// The same, and says with which exit code shells expect a command to end that did not finish because of it: 128 and
+    /// the signal's number.
+    pub(crate) async fn wait_for_code(&mut self) -> u8 {
         #[cfg(unix)]
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => 130,
+            _ = self.terminate.recv() => 143,
         }
         #[cfg(not(unix))]
         // Without a handler the signal ends the process by itself, which will do.
-        if signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
+        {
+            if signal::ctrl_c().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            130
         }
     }
 }

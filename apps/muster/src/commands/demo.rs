@@ -18,7 +18,7 @@ handshake, and says what it saw. Then events go through an outbox to a subscribe
 the host is killed and started again and the network is cut, made silent and slowed, each at a point
 of the events' progress. The table at the end compares that database with what was emitted, byte for
 byte. The evidence file stays. Exit code 1 if the handshake fails, or an event is lost, there twice,
-out of order or altered.
+out of order or altered; 130 or 143 if a signal ends it, host and folder gone.
 
 The events are those of --events, newline-delimited JSON as `muster emit` reads it, also compressed
 (gzip); else of ../shared/data/agent-events.ndjson.gz, if that is there; else 400 that are built in.
@@ -62,17 +62,23 @@ mod embedded {
 
     use muster_wire::Endpoint;
     use muster_wire::http::{HttpClient, PublishOptions};
+    use tempfile::TempDir;
+    use tokio::time::sleep;
 
     use super::DemoArgs;
     use crate::commands::handshake::{progress, summary};
     use crate::demo::{Drill, Events, HostProcess};
     use crate::handshake::{self, Plan};
-    use crate::limits::HANDSHAKE_PATIENCE_MS;
+    use crate::limits::{EMIT_ROOM_POLL_MS, HANDSHAKE_PATIENCE_MS};
     use crate::module_file::ModuleFile;
     use crate::outcome::{Exit, Failure, Outcome};
-    use crate::ui::Ui;
+    use crate::signals::Stop;
+    use crate::ui::{Ui, or_unread};
 
     const DATABASE: &str = "muster-demo";
+
+    /// How often removing the folder is tried, with a pause before each.
+    const DEMO_REMOVALS_MAX: u32 = 20;
 
     pub(super) async fn run(ui: &Ui, args: DemoArgs) -> Outcome {
         let events = Events::load(args.events.as_deref())?;
@@ -83,12 +89,45 @@ mod embedded {
                 "free some space, or set TMPDIR to a folder that can be written",
             )
         })?;
-        let mut host = HostProcess::start(&folder.path().join("host")).await?;
-        let outcome = both(ui, &args, &mut host, module, &events, folder.path()).await;
+        let mut stop = Stop::listen()?;
+        let data = folder.path().join("host");
+        let started = tokio::select! {
+            code = stop.wait_for_code() => Err(code),
+            started = HostProcess::start(&data) => Ok(started),
+        };
+        let mut host = match started {
+            Ok(started) => started?,
+            Err(code) => return Ok(interrupted(folder, code).await),
+        };
+        let outcome = tokio::select! {
+            code = stop.wait_for_code() => Err(code),
+            outcome = both(ui, &args, &mut host, module, &events, folder.path()) => Ok(outcome),
+        };
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(code) => {
+                // It may have been killed by the demonstration, or by the same Ctrl-C, already.
+                let _ = host.kill().await;
+                return Ok(interrupted(folder, code).await);
+            }
+        };
         let stopped = host.stop().await;
         let outcome = outcome?;
         stopped?;
         Ok(outcome)
+    }
+
+    /// Removes the folder, in which what was under way may still write its last for a moment, and says how to end.
+    async fn interrupted(folder: TempDir, code: u8) -> Exit {
+        for _ in 0..DEMO_REMOVALS_MAX {
+            // What was begun and is dropped ends by itself a little later, and a host that is killed also takes its time.
+            sleep(Duration::from_millis(EMIT_ROOM_POLL_MS)).await;
+            let is_gone = std::fs::remove_dir_all(folder.path()).is_ok();
+            if is_gone && !folder.path().exists() {
+                break;
+            }
+        }
+        Exit::Interrupted(code)
     }
 
     async fn both(
@@ -124,20 +163,26 @@ mod embedded {
         let path = handshake::write_to(&args.evidence_dir, &evidence)?;
 
         let host_name = evidence.host.as_deref().unwrap_or("a SpacetimeDB host that does not say its version");
-        ui.print(format!("host       {host_name} at {}", host.url()))?;
-        ui.print(format!("database   {}", evidence.report.database))?;
-        ui.print(format!("module     sha256 {sha256}"))?;
-        ui.print(format!("           module hash {}", evidence.report.module_hash))?;
-        ui.print(summary(&evidence))?;
-        ui.print(format!("evidence   {}", path.display()))?;
+        let lines = [
+            format!("host       {host_name} at {}", host.url()),
+            format!("database   {}", evidence.report.database),
+            format!("module     sha256 {sha256}"),
+            format!("           module hash {}", evidence.report.module_hash),
+            summary(&evidence),
+            format!("evidence   {}", path.display()),
+        ];
+        // Whether anybody reads it changes nothing about what was counted.
+        or_unread(ui.print(lines.join("\n")))?;
         Ok(evidence.report.passed)
     }
 
     /// Events flow while things break. Whether each arrived once, unchanged and in order.
     async fn stream(ui: &Ui, host: &mut HostProcess, events: &Events, folder: &Path) -> Result<bool, Failure> {
-        ui.say(format!("streams    {} events from {}", events.events.len(), events.from));
+        let count = events.events.len();
+        let what = if count == 1 { "event" } else { "events" };
+        ui.say(format!("streams    {count} {what} from {}", events.from));
         let report = Drill::prepare(ui, host, DATABASE, folder).await?.run(events).await?;
-        ui.print(report.table())?;
+        or_unread(ui.print(report.table()))?;
         ui.say(report.remark());
         Ok(report.tally.is_clean())
     }

@@ -52,7 +52,7 @@ impl Report {
         let head =
             ["events", "emitted", "applied", "lost", "duplicated", "out of order", "altered", "seconds away from live"];
         let row = [
-            format!("in {} streams", self.streams),
+            if self.streams == 1 { "in 1 stream".into() } else { format!("in {} streams", self.streams) },
             emitted.to_string(),
             applied.to_string(),
             lost.to_string(),

@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod demo;
 mod emitting;
 mod files;
 mod hosts;
