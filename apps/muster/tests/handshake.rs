@@ -57,6 +57,25 @@ async fn fifty_clients_meet_also_right_after_the_host_was_killed_with_fifty_conn
 }
 
 #[test]
+fn a_reader_that_went_away_changes_neither_the_verdict_nor_the_evidence() {
+    let sandbox = Sandbox::new();
+    let host = Host::in_memory(&sandbox);
+    host.publish(&sandbox, "meet", &muster_module());
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let args = ["handshake", "--server", &host.url, "--database", "meet", "--evidence-dir", "evidence"];
+    let unread = sandbox.command(&args).stdout(writer).spawn().expect("the program starts");
+    let unread = finish_within(unread, Duration::from_secs(120));
+    assert_eq!(unread.code, Some(0), "{}", unread.stderr);
+    assert!(unread.stderr.contains("evidence   evidence"), "what is said after the result is said: {}", unread.stderr);
+    assert_eq!(
+        std::fs::read_dir(sandbox.path("evidence")).expect("the folder").count(),
+        1,
+        "the evidence, and no probe"
+    );
+}
+
+#[test]
 fn the_report_has_exactly_the_promised_fields_and_the_evidence_has_the_rest() {
     let sandbox = Sandbox::new();
     let host = Host::in_memory(&sandbox);

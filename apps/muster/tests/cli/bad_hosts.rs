@@ -1,5 +1,7 @@
 //! Hosts that fail, are silent, or make the program say too much.
 
+use std::process::Stdio;
+
 use crate::support::variants::{Variant, module};
 use crate::support::{Host, Sandbox, Stub, finish, sandbox_at};
 
@@ -141,4 +143,28 @@ fn a_place_for_evidence_is_looked_at_before_any_client_connects() {
     let place = ["--server", "http://127.0.0.1:1", "--database", "x"];
     let told = sandbox.run(&[&["handshake", "--evidence-dir", "file"][..], &place].concat()).error(2);
     assert!(told.contains("cannot write the evidence to file"), "{told}");
+}
+
+#[test]
+#[cfg(unix)]
+fn too_many_open_files_are_not_blamed_on_the_network() {
+    let sandbox = Sandbox::new();
+    // How many files the program has open before it connects differs from machine to machine: from too few to start it to
+    // enough to hear that nobody listens.
+    let told: Vec<String> = (4..40)
+        .flat_map(|files| ["127.0.0.1", "localhost"].map(|name| (files, name)))
+        .map(|(files, name)| {
+            let muster = sandbox.command(&[]).get_program().to_owned();
+            let server = format!("http://{name}:1");
+            let script =
+                format!("ulimit -n {files}; exec \"$0\" sql 'SELECT 1' --server {server} --database x --anonymous");
+            let mut command = std::process::Command::new("sh");
+            command.arg("-c").arg(script).arg(muster).env_clear().env("HOME", sandbox.path(""));
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            finish(command.spawn().expect("sh starts")).stderr
+        })
+        .collect();
+    assert!(told.iter().any(|line| line.contains("raise the limit (`ulimit -n`)")), "{told:?}");
+    assert!(told.iter().any(|line| line.contains("nothing listens")), "{told:?}");
+    assert!(!told.iter().any(|line| line.contains("the spelling") || line.contains("the network")), "{told:?}");
 }
