@@ -62,7 +62,8 @@ async fn accept(host: &TcpListener) -> TcpStream {
 /// Reads until the other side is gone.
 async fn until_gone(mut socket: TcpStream) -> bool {
     let mut bytes = Vec::new();
-    timeout(PATIENCE, socket.read_to_end(&mut bytes)).await.is_ok()
+    // Sooner than the connection's own limit would end it.
+    timeout(ms(muster_wire::limits::CONNECT_MS_MAX / 2), socket.read_to_end(&mut bytes)).await.is_ok()
 }
 
 #[tokio::test]

@@ -144,6 +144,15 @@ fn a_tail_that_is_always_one_page_behind_is_live() {
     while world.answer_next() {}
     world.pass(ms(limits::BEHIND_MS_MAX));
     assert_eq!(world.state("a"), ConnectionState::Replaying);
+    // Until it is one page behind again.
+    for _ in 0..5 {
+        world.append("a", &["n"]);
+        while world.answer_next() {}
+        world.pass(ms(50));
+        world.commit_next();
+        assert!(!world.to_apply.is_empty(), "one page behind");
+    }
+    assert_eq!(world.state("a"), ConnectionState::Live);
 }
 
 #[test]
