@@ -188,7 +188,9 @@ impl Started {
     async fn refused(&self) -> Failure {
         let Some((store, mut database)) = self.database.clone() else { return std::future::pending().await };
         let found = database.wait_for(Option::is_some).await.ok().and_then(|found| found.clone());
-        match found.zip(self.progress.borrow().bound.clone()) {
+        // On its own: as part of the match it would stay borrowed while this waits for ever.
+        let bound = self.progress.borrow().bound.clone();
+        match found.zip(bound) {
             Some((found, own)) if found != own => database::refused(&store, &own, &found),
             _ => std::future::pending().await,
         }
