@@ -24,14 +24,14 @@ use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 use crate::connection::{Command, Queued, TaskEnds};
 use crate::driver::budget::{permits_of, reserve, update_permits};
 use crate::error::{CallError, ClosedReason, quote};
-use crate::frame::{self, FrameError, Messages};
-use crate::limits::MESSAGES_AT_ONCE;
-use crate::messages::{ClientMessage, ServerMessage};
+use crate::frame::{self, Messages};
+use crate::messages::ClientMessage;
 use crate::options::{Compression, Protocol};
 use crate::session::{Action, CallId, Event, Reply, Session};
 use crate::update::Update;
 
 pub(crate) mod budget;
+mod hearing;
 
 /// The socket after its upgrade.
 pub(crate) type Socket = WebSocketStream<Upgraded>;
@@ -252,53 +252,6 @@ impl Task {
             None => {
                 let reason = "the host ended the connection without a close frame".into();
                 self.feed(Event::Failed(ClosedReason::Lost { reason }));
-            }
-        }
-    }
-
-    fn read_frame(&mut self, payload: &Bytes) {
-        match Messages::of(self.protocol, self.compression, payload, self.message_bytes_max) {
-            Ok(messages) => {
-                self.inbound = Some(messages);
-                self.hear_some();
-            }
-            Err(error) => self.broken(error.to_string()),
-        }
-    }
-
-    /// Hears messages of the frame at hand until one has to wait for the application, or others are to have a turn: what
-    /// is decoded and waits is never more than what one message brings.
-    fn hear_some(&mut self) {
-        for _ in 0..MESSAGES_AT_ONCE {
-            if !self.outbox.is_empty() || self.ended.is_some() {
-                return;
-            }
-            match self.next_message() {
-                Some(Ok(message)) => self.hear(message),
-                Some(Err(error)) => return self.broken(error.to_string()),
-                None => return,
-            }
-            self.hand_on(None);
-        }
-    }
-
-    /// The next message of the frame at hand, which is let go with its last one.
-    fn next_message(&mut self) -> Option<Result<ServerMessage, FrameError>> {
-        let messages = self.inbound.as_mut()?;
-        let next = messages.next();
-        if messages.is_done() {
-            self.inbound = None;
-        }
-        next
-    }
-
-    /// Results of a host's message go through the outbox, so that none overtakes another.
-    fn hear(&mut self, message: ServerMessage) {
-        let now = self.now();
-        for action in self.session.on(now, Event::Message(message)) {
-            match action {
-                Action::Reply { call, result } => self.outbox.push_back(Outgoing::Reply(call, result)),
-                other => self.act(other),
             }
         }
     }
