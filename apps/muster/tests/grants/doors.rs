@@ -5,7 +5,7 @@ use muster_contract::page::{Page, ProducerState, Snapshot, StreamList};
 use muster_wire::{CallError, Protocol};
 use serde_json::json;
 
-use crate::lane::{ADA, Append, Session, ok, refused};
+use crate::lane::{ADA, Append, BOB, Session, hash_of, ok, refused};
 use crate::plane::{Plane, code, turned_away};
 
 const ALL: [&str; 4] = ["sync.read", "sync.write", "sync.snapshot", "presence.read"];
@@ -39,10 +39,13 @@ async fn reading_refused(session: &Session, stream: &str, epoch: u64, wanted: Co
     assert_eq!(code(session.call("ack_checkpoint", &(stream, epoch, 1u64, "desk")).await), wanted, "ack {stream}");
 }
 
+// As a producer that nobody has used, so that nothing but the grant stands in the way.
 async fn writing_refused(session: &Session, stream: &str, epoch: u64, wanted: Code) {
-    assert_eq!(code(session.append(Append::of(stream, 1..=1)).await), wanted, "append {stream}");
-    assert_eq!(code(session.put_snapshot(stream, epoch, 2, "{}").await), wanted, "put_snapshot {stream}");
-    let states = session.ask::<_, Vec<ProducerState>>("producer_state", &(ADA, vec![stream.to_owned()])).await;
+    let append = Append { producer: BOB, ..Append::of(stream, 1..=1) };
+    assert_eq!(code(session.append(append).await), wanted, "append {stream}");
+    let snapshot = (stream, epoch, 2u64, "{}", hash_of("{}"), BOB);
+    assert_eq!(code(session.call("put_snapshot", &snapshot).await), wanted, "put_snapshot {stream}");
+    let states = session.ask::<_, Vec<ProducerState>>("producer_state", &(BOB, vec![stream.to_owned()])).await;
     assert_eq!(refused(states).code, wanted, "producer_state {stream}");
 }
 
