@@ -96,12 +96,11 @@ fn looking_into_an_outbox_that_is_not_there_does_not_make_it() {
 
 #[test]
 fn a_store_belongs_to_one_database() {
-    let (plane, other) = (Plane::new(), Plane::new());
+    let (plane, mut other) = (Plane::new(), Plane::new());
     // Another database in place of the template's own, which both hosts have.
     let made = "other";
     let module = crate::support::muster_module();
-    let owner = &other.owner;
-    owner.run(&["publish", "-q", "--yes", "--database", made, "--module", &module]).done();
+    other.owner.run(&["publish", "-q", "--yes", "--database", made, "--module", &module]).done();
     plane.emit(&lines("run:a:events", 0..5));
     emit(&other.person, &["--flush", "--database", made], lines("run:a:events", 7..9)).json();
     let store = plane.person.path("s.db");
@@ -114,6 +113,14 @@ fn a_store_belongs_to_one_database() {
         assert!(told.contains("belongs to database c2") && told.contains("another --store"), "{told}");
     }
     assert_eq!(crate::plane::stored(&store, "runtime.run.a.events"), [0, 1, 2, 3, 4]);
+    // Nor where it cannot be known at first which database it is.
+    other.kill();
+    let late = other.person.start(&["tail", "--store", file, "--database", made, "run:a:events"]);
+    late.wait_for_talk("backoff (network)");
+    other.restart();
+    late.wait_for_talk("belongs to database c2");
+    assert_eq!(crate::plane::stored(&store, "runtime.run.a.events"), [0, 1, 2, 3, 4]);
+    drop(late);
     plane.emit(&lines("run:a:events", 5..6));
     run(&plane.person, &["run:a:events"]).done();
     assert_eq!(crate::plane::stored(&store, "runtime.run.a.events"), [0, 1, 2, 3, 4, 5]);

@@ -92,6 +92,24 @@ fn a_person_may_pass_over_the_first_events_alone() {
 }
 
 #[test]
+fn a_word_that_is_a_topic_is_decided_about_as_that() {
+    let mut plane = Plane::new();
+    plane.emit(&lines("notes", 0..1));
+    plane.kill();
+    copy(&plane.owner.path("host"), &plane.owner.path("copy"));
+    plane.restart();
+    plane.emit(&lines("notes", 1..2));
+    plane.kill();
+    fs::remove_dir_all(plane.owner.path("host")).expect("removed");
+    fs::rename(plane.owner.path("copy"), plane.owner.path("host")).expect("restored");
+    plane.restart();
+    assert_eq!(emit(&plane.person, &["--flush"], lines("notes", 2..3)).code, Some(1));
+    let told = plane.person.run(&["outbox", "--accept-loss", "notes"]);
+    assert!(told.code == Some(0) && told.stderr.contains("the topic `notes` is the stream"), "{told:?}");
+    assert_eq!(plane.emit("")["confirmed"], 1);
+}
+
+#[test]
 fn what_is_not_parked_is_not_decided_about() {
     let plane = Plane::new();
     plane.emit(&lines("run:a:events", 0..1));
