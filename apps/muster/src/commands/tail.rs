@@ -217,7 +217,7 @@ async fn follow(ui: &Ui, args: &TailArgs, started: &Started) -> Outcome {
         tell(ui, &mut states, &now, &started.subscriber);
         tell_choice(ui, &mut ambiguous, &now, &started.subscriber);
         waits.see(&now);
-        if now.state == ConnectionState::Blocked {
+        if now.is_stuck() {
             let why = now.last_error.unwrap_or_else(|| "nothing more is known".into());
             return Err(Failure::could_not(format!("cannot follow: {why}"), "mend that, and run this again"));
         }
@@ -264,10 +264,10 @@ fn tell(ui: &Ui, states: &mut States, status: &Status, subscriber: &Subscriber) 
     if let Some(line) = states.overall(status) {
         ui.say(line);
     }
-    let settled = [ConnectionState::Live, ConnectionState::Replaying];
-    if settled.into_iter().map(|state| status.streams.of(state)).sum::<usize>() < status.streams.total()
-        && settled.contains(&status.state)
-    {
+    let going_on = [ConnectionState::Live, ConnectionState::Replaying];
+    let going = going_on.into_iter().map(|state| status.streams.of(state)).sum::<usize>();
+    // While the host is away, all of them are, and the whole says so.
+    if going < status.streams.total() && (going > 0 || going_on.contains(&status.state)) {
         for line in states.troubled(&subscriber.streams()) {
             ui.say(line);
         }
@@ -297,7 +297,14 @@ impl Waits {
     fn see(&mut self, status: &Status) {
         let now = Instant::now();
         // A stream that is tried again may have more to come.
-        if status.state == ConnectionState::Live && status.streams.of(ConnectionState::Backoff) == 0 {
+        let behind = [ConnectionState::Backoff, ConnectionState::Replaying, ConnectionState::Connecting];
+        let goes_on = match status.state {
+            ConnectionState::Live => true,
+            // Some cannot be followed; the others can.
+            ConnectionState::Blocked => !status.is_stuck(),
+            _ => false,
+        };
+        if goes_on && behind.into_iter().all(|state| status.streams.of(state) == 0) {
             self.away_since = None;
             self.idle_since.get_or_insert(now);
         } else {
