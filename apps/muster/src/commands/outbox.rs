@@ -267,7 +267,9 @@ fn show(ui: &Ui, path: &Path, inspection: &Inspection) -> Result<(), Failure> {
     ui.say(format!("({}: {what} waiting in {bytes} bytes{age})", path.display()));
     if inspection.streams.iter().any(|view| view.parked.is_some()) {
         ui.say("(parked: --retry STREAM once the cause is mended; --accept-loss STREAM goes on whatever the host has;");
-        ui.say(" --skip STREAM --through N passes over its first events; --drop STREAM throws its waiting events away)");
+        ui.say(
+            " --skip STREAM --through N passes over its first events; --drop STREAM throws its waiting events away)",
+        );
     }
     Ok(())
 }
