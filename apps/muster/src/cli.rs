@@ -82,7 +82,7 @@ pub(crate) enum Command {
     /// List streams
     Streams(streams::StreamsArgs),
     /// Show what waits in an outbox, and decide about parked streams
-    Outbox(outbox::OutboxArgs),
+    Outbox(Box<outbox::OutboxArgs>),
     /// Delete a database and all its data
     Delete(delete::DeleteArgs),
     /// Let N clients meet, and count them: does this database work?

@@ -40,7 +40,7 @@ pub(crate) async fn run(ui: &Ui, command: Command) -> Outcome {
         Command::Emit(args) => emit::run(ui, args).await,
         Command::Tail(args) => tail::run(ui, args).await,
         Command::Streams(args) => streams::run(ui, args).await,
-        Command::Outbox(args) => outbox::run(ui, args).await,
+        Command::Outbox(args) => outbox::run(ui, *args).await,
         Command::Delete(args) => delete::run(ui, args).await,
         Command::Handshake(args) => handshake::run(ui, args).await,
         Command::Demo(args) => demo::run(ui, args).await,
