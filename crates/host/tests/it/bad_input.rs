@@ -23,7 +23,7 @@ async fn only_webassembly_modules_are_taken() {
         ("/v1/database/new?host_type=Lua", module(Variant::Plain), "unknown host_type `Lua`"),
         ("/v1/database/new", without_exports.clone(), "ABI"),
         ("/v1/database/new", b"\0asm\xff or so it says".to_vec(), "Failed to create"),
-        ("/v1/database/new", b"\0asm, or so it says".to_vec(), "is text"),
+        ("/v1/database/new", b"\0asm, or so it says".to_vec(), "holds no module for SpacetimeDB"),
         ("/v1/database/exists", b"export default {};".to_vec(), "not a WebAssembly module"),
         ("/v1/database/exists", without_exports.clone(), "ABI"),
         ("/v1/database/exists?clear=true", without_exports, "ABI"),
