@@ -91,9 +91,15 @@ async fn a_subscriber_that_was_stopped_is_not_live_before_it_has_what_was_stored
     plane.subscriber.as_ref().expect("it runs").signal("STOP");
     let applied_before = plane.applied_events();
     // Publishing goes on; what the host has now is older than the bound when the subscriber wakes.
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
-    let stored = plane.stored_events().await;
-    assert!(stored > applied_before, "there is no load: {stored} events");
+    let load = async {
+        loop {
+            let stored = plane.stored_events().await;
+            if stored > applied_before {
+                return stored;
+            }
+        }
+    };
+    let stored = tokio::time::timeout(crate::support::PATIENCE, load).await.expect("there is load");
     tokio::time::sleep(Duration::from_millis(SILENCE_MS)).await;
     let woken_ms = now_ms();
     plane.subscriber.as_ref().expect("it runs").signal("CONT");
