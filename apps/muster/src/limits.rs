@@ -95,6 +95,14 @@ pub(crate) const DEMO_DELAY_MS: u64 = 15;
 #[cfg(feature = "host")]
 pub(crate) const DEMO_STREAMS_MS_MAX: u64 = 60_000;
 
+/// How often an interrupted demonstration tries to remove its folder.
+#[cfg(feature = "host")]
+pub(crate) const DEMO_REMOVALS_MAX: u32 = 20;
+
+/// How long it waits before each try, in milliseconds.
+#[cfg(feature = "host")]
+pub(crate) const DEMO_REMOVAL_PAUSE_MS: u64 = 100;
+
 const KIB: u64 = 1_024;
 const MIB: u64 = 1_024 * KIB;
 

@@ -69,16 +69,13 @@ mod embedded {
     use crate::commands::handshake::{progress, summary};
     use crate::demo::{Drill, Events, HostProcess};
     use crate::handshake::{self, Plan};
-    use crate::limits::{EMIT_ROOM_POLL_MS, HANDSHAKE_PATIENCE_MS};
+    use crate::limits::{DEMO_REMOVAL_PAUSE_MS, DEMO_REMOVALS_MAX, HANDSHAKE_PATIENCE_MS};
     use crate::module_file::ModuleFile;
     use crate::outcome::{Exit, Failure, Outcome};
     use crate::signals::Stop;
     use crate::ui::{Ui, or_unread};
 
     const DATABASE: &str = "muster-demo";
-
-    /// How often removing the folder is tried, with a pause before each.
-    const DEMO_REMOVALS_MAX: u32 = 20;
 
     pub(super) async fn run(ui: &Ui, args: DemoArgs) -> Outcome {
         let events = Events::load(args.events.as_deref())?;
@@ -121,7 +118,7 @@ mod embedded {
     async fn interrupted(folder: TempDir, code: u8) -> Exit {
         for _ in 0..DEMO_REMOVALS_MAX {
             // What was begun and is dropped ends by itself a little later, and a host that is killed also takes its time.
-            sleep(Duration::from_millis(EMIT_ROOM_POLL_MS)).await;
+            sleep(Duration::from_millis(DEMO_REMOVAL_PAUSE_MS)).await;
             let is_gone = std::fs::remove_dir_all(folder.path()).is_ok();
             if is_gone && !folder.path().exists() {
                 break;
