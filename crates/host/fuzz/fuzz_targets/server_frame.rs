@@ -1,31 +1,46 @@
 //! What `muster-wire` decodes of what a host sends: compression, frame, messages, rows.
 //!
-//! The first byte chooses the protocol, the rest is the payload of one WebSocket message. What must hold: no panic; no
-//! message beyond the limit, whatever the compression; rows can be walked whatever their boundaries say; and what decodes
-//! is written back as the same bytes.
+//! The first byte chooses the protocol and which compression was asked for, the rest is the payload of one WebSocket
+//! message. What must hold: no panic; no message beyond the limit, whatever the compression; nothing decompressed that was
+//! not asked for; no message behind an error; rows can be walked whatever their boundaries say; and what decodes is written
+//! back as the same bytes.
 #![no_main]
 
+use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use muster_wire::messages::ReducerOutcome;
+use muster_wire::frame::Messages;
 use muster_wire::messages::{
-    QueryRows, RowList, ServerMessage, SubscribeSetOutcome, TableUpdateRows, TransactionUpdate,
+    QueryRows, ReducerOutcome, RowList, ServerMessage, SubscribeSetOutcome, TableUpdateRows, TransactionUpdate,
 };
-use muster_wire::{Protocol, Rows, frame};
+use muster_wire::{Compression, Protocol, Rows};
 use spacetimedb_sats::bsatn;
 
 /// Small, so that a bomb shows.
 const BYTES_MAX: usize = 64 * 1024;
 
 fuzz_target!(|data: &[u8]| {
-    let Some((protocol, payload)) = data.split_first() else { return };
-    let protocol = if protocol % 2 == 0 { Protocol::V2 } else { Protocol::V3 };
-    let Ok(messages) = frame::decode(protocol, payload, BYTES_MAX) else { return };
-    let again: Vec<u8> = messages.iter().flat_map(|message| bsatn::to_vec(message).expect("it was decoded")).collect();
-    assert!(!messages.is_empty() && again.len() <= BYTES_MAX);
-    if payload[0] == 0 {
-        assert_eq!(again, payload[1..]);
+    let Some((choice, payload)) = data.split_first() else { return };
+    let protocol = if choice % 2 == 0 { Protocol::V2 } else { Protocol::V3 };
+    let asked = [Compression::None, Compression::Gzip, Compression::Brotli][usize::from(choice / 2 % 3)];
+    let Ok(mut messages) = Messages::of(protocol, asked, &Bytes::copy_from_slice(payload), BYTES_MAX) else { return };
+    assert!(payload[0] == 0 || asked != Compression::None, "decompressed without having asked");
+    let mut again = Vec::new();
+    let mut failed = false;
+    for message in &mut messages {
+        assert!(!failed, "a message behind an error");
+        match message {
+            Ok(message) => {
+                again.extend(bsatn::to_vec(&message).expect("it was decoded"));
+                walk(message);
+            }
+            Err(_) => failed = true,
+        }
     }
-    messages.into_iter().for_each(walk);
+    assert!(messages.is_done() && again.len() <= BYTES_MAX);
+    if payload[0] == 0 {
+        assert!(payload[1..].starts_with(&again));
+        assert!(failed || again.len() == payload.len() - 1);
+    }
 });
 
 /// Reads every row of a message as three types, which mostly fails, and must fail in words.

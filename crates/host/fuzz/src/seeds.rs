@@ -2,6 +2,7 @@
 //!
 //! File names say what they are; `cargo fuzz cmin` replaces them by hashes, so this writes them again before a run.
 
+use std::io::Write;
 use std::path::Path;
 
 use muster_wire::messages as m;
@@ -145,7 +146,13 @@ fn server_frames(folder: &Path) -> std::io::Result<()> {
         write(folder, &format!("v2-{index}"), 0, &[&[0], &*bytes].concat())?;
     }
     write(folder, "v3-all", 1, &all)?;
-    // Compressed by hand: "stored" gzip of nothing, and the shortest Brotli stream.
-    write(folder, "gzip", 1, &[2, 31, 139, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0])?;
-    write(folder, "brotli", 1, &[1, 0x3b])
+    // A frame's first byte names its compression; the target's first byte says which was asked for.
+    let plain = &all[1..];
+    let mut gzip = flate2::write::GzEncoder::new(vec![2], flate2::Compression::default());
+    gzip.write_all(plain)?;
+    write(folder, "gzip", 1 + 2, &gzip.finish()?)?;
+    let mut packed = vec![1];
+    brotli::CompressorWriter::new(&mut packed, 4_096, 5, 20).write_all(plain)?;
+    write(folder, "brotli", 1 + 4, &packed)?;
+    write(folder, "gzip-unasked", 1, &[2, 31, 139, 8])
 }
