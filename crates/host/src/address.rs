@@ -33,7 +33,7 @@ impl DatabaseAddress {
         match parse_name(text) {
             Ok(name) => Ok(Self::Name(name)),
             Err(e) => Err(ApiError::bad_request(format!(
-                "`{text}` is no database name: {e}; use lower-case letters, digits and single hyphens"
+                "`{text}` cannot be the name of a database ({e}); write lower-case letters and digits, with single hyphens between them"
             ))),
         }
     }

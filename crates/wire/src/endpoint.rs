@@ -72,7 +72,9 @@ pub enum EndpointError {
         part: &'static str,
     },
     /// The database is empty or cannot be a path segment.
-    #[error("`{given}` is not a database name or identity; names are lower-case letters, digits and single hyphens")]
+    #[error(
+        "`{given}` cannot be the name of a SpacetimeDB database; write lower-case letters and digits, with single hyphens between them"
+    )]
     BadDatabase {
         /// What was given.
         given: String,
@@ -279,8 +281,8 @@ mod tests {
         assert!(refusal("http://", "db").contains("is not a URL"));
         assert!(refusal("http://h:99999", "db").contains("is not a URL"));
         assert!(refusal("http://h?x=1", "db").contains("must not have a query"));
-        assert!(refusal("http://h", " ").contains("is not a database name"));
-        assert!(refusal("http://h", "..").contains("is not a database name"));
+        assert!(refusal("http://h", " ").contains("cannot be the name"));
+        assert!(refusal("http://h", "..").contains("cannot be the name"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `muster call FUNCTION [ARG…]`: one reducer or procedure, once.
 
+use muster_contract::refusal::Refusal;
 use muster_wire::http::{CallReply, HttpError, ModuleSchema};
 use serde_json::Value;
 
@@ -40,14 +41,18 @@ pub(crate) async fn run(ui: &Ui, args: CallArgs) -> Outcome {
     match reply {
         CallReply::Returned(Some(json)) => ui.print(json)?,
         CallReply::Returned(None) => ui.say(format!("{}: done", args.function)),
-        CallReply::Refused(why) => {
-            return Err(Failure::no(
-                format!("{} refused, and nothing is changed: {}", args.function, one_line(&why)),
-                "`muster logs` may say more",
-            ));
-        }
+        CallReply::Refused(why) => return Err(refused(&args.function, &why)),
     }
     Ok(Exit::Done)
+}
+
+/// A refusal in Muster's own form is said in words; anybody else's module speaks for itself.
+fn refused(function: &str, why: &str) -> Failure {
+    let cause = |why: &str| format!("{function} refused, and nothing is changed: {why}");
+    match Refusal::from_wire(why) {
+        Some(refusal) => Failure::no(cause(&format!("{} ({})", refusal.message, refusal.code)), refusal.code.remedy()),
+        None => Failure::no(cause(&one_line(why)), "`muster logs` may say more"),
+    }
 }
 
 fn parse((position, text): (usize, &String)) -> Result<Value, Failure> {
@@ -121,5 +126,13 @@ fn misfit(error: &HttpError, args: &CallArgs, target: &Target, schema: Option<&M
             format!("{name} takes {}, and the host does not take what is given ({said})", schema::arguments(function)),
             "give each as one JSON value of its type",
         ),
+    }
+
+    #[test]
+    fn a_refusal_of_musters_own_is_said_in_words_and_anybody_elses_as_it_came() {
+        let ours = refused("append_events", r#"{"code":"rate_limited","message":"too many"}"#).to_string();
+        assert!(ours.contains("nothing is changed: too many (rate_limited)") && !ours.contains('{'), "{ours}");
+        let theirs = refused("fail", "on purpose\nand more").to_string();
+        assert!(theirs.contains("nothing is changed: on purpose and more; `muster logs`"), "{theirs}");
     }
 }

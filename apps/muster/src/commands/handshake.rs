@@ -128,8 +128,13 @@ pub(crate) fn summary(evidence: &Evidence) -> String {
         (anstyle::AnsiColor::Red.on_default(), "FAILED")
     };
     format!(
-        "handshake  {} clients: {} sessions before, {} during, {} after; {style}{word}{style:#} in {} ms",
-        report.clients, report.baseline, report.during, report.after, report.elapsed_ms
+        "handshake  {} client{}: {} sessions before, {} during, {} after; {style}{word}{style:#} in {} ms",
+        report.clients,
+        if report.clients == 1 { "" } else { "s" },
+        report.baseline,
+        report.during,
+        report.after,
+        report.elapsed_ms
     )
 }
 
