@@ -127,6 +127,11 @@ fn misfit(error: &HttpError, args: &CallArgs, target: &Target, schema: Option<&M
             "give each as one JSON value of its type",
         ),
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn a_refusal_of_musters_own_is_said_in_words_and_anybody_elses_as_it_came() {
