@@ -56,10 +56,6 @@ pub const BLOCKED_RETRY_MS: u64 = 60_000;
 /// By how much that wait is longer at the most, in milliseconds.
 pub const BLOCKED_SPREAD_MS: u64 = 15_000;
 
-/// By how much the clock on the wall must be ahead of the runtime's between two looks for the machine to have slept, in
-/// milliseconds. What keeps clocks right moves them by less.
-pub const SLEEP_MS_MIN: u64 = 1_000;
-
 /// How often the two are compared at least, while anything is to come, in milliseconds.
 pub const LOOK_MS: u64 = 2_000;
 
@@ -92,7 +88,7 @@ const _: () = assert!(2 * PAGE_BYTES_MAX as usize <= IN_FLIGHT_BYTES_MAX);
 // One poll must be able to fail and the next to answer before live is left.
 const _: () = assert!(POLL_MS < LIVENESS_MS_MAX);
 // A machine that wakes up must notice before anybody could rely on an old word.
-const _: () = assert!(SLEEP_MS_MIN < LOOK_MS && LOOK_MS < LIVENESS_MS_MAX);
+const _: () = assert!(muster_wire::limits::SLEEP_MS_MIN < LOOK_MS && LOOK_MS < LIVENESS_MS_MAX);
 // The connection's own limit must come first: it knows whether the request was sent.
 const _: () = assert!(muster_wire::limits::CALL_MS_MAX < REQUEST_MS_MAX);
 // So with opening: its parts have their own limits.

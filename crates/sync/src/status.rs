@@ -1,7 +1,7 @@
 //! What a subscriber says of itself: overall and by stream.
 //!
 //! What always holds: `live` stands here only while the connection is open, the follow is acknowledged, the host's last
-//! word was that nothing follows the cursor, and that word is younger than [`crate::limits::LIVENESS_MS_MAX`].
+//! word was that nothing follows the cursor, and that word is younger than [`crate::engine::Tuning::liveness`] ([`crate::limits::LIVENESS_MS_MAX`] unless it is told otherwise).
 
 use std::time::Duration;
 

@@ -93,7 +93,7 @@ impl Builder {
         self
     }
 
-    /// Sizes of pages and bounds.
+    /// Sizes of pages, bounds, and how soon silence is noticed.
     pub fn tuning(mut self, tuning: Tuning) -> Builder {
         self.tuning = tuning;
         self
@@ -205,6 +205,13 @@ impl Subscriber {
     /// The status of every stream, in the order of their ids.
     pub fn streams(&self) -> Vec<StreamStatus> {
         self.board.all()
+    }
+
+    /// When the newest question was asked that the host has answered on the present connection; `None` while there is
+    /// none that is younger than [`Tuning::liveness`]. A screen that says `live` later than that bound after it would lie,
+    /// whatever the last status was.
+    pub fn proof(&self) -> Option<Instant> {
+        self.board.proof().map(|at| self.began + at)
     }
 
     /// Time zero of the times in statuses.

@@ -21,7 +21,7 @@ use crate::context::{Context, Happening, ToNode};
 use crate::disk::Disk;
 use crate::limits::{CALL_MS, LIVE_LAG_MS};
 use crate::oracle::{Broken, Checked, Oracle};
-use crate::process::{Fate, close, dial};
+use crate::process::{Doom, Fate, close, dial, wake};
 use crate::rng::{Purpose, Rng};
 use crate::wire::{ConnId, Down, Reply as WireReply, Request as WireRequest, RequestId};
 use crate::workload::Begin;
@@ -58,9 +58,11 @@ pub struct Subscriber {
     begin: Begin,
     /// Its disk.
     pub disk: Disk<Store>,
+    /// Copies of the store's file, the newest last.
+    copies: Vec<Store>,
     process: Option<Process>,
     life: u64,
-    doom: Option<u32>,
+    doom: Doom,
     refusals: u32,
     rng: Rng,
     disk_rng: Rng,
@@ -74,9 +76,10 @@ impl Subscriber {
             name: format!("sub{node}"),
             begin,
             disk: Disk::default(),
+            copies: Vec::new(),
             process: None,
             life: 0,
-            doom: None,
+            doom: Doom::default(),
             refusals: 0,
             rng: Rng::new(seed, Purpose::Process, node as u64),
             disk_rng: Rng::new(seed, Purpose::Disk, node as u64),
@@ -100,7 +103,7 @@ impl Subscriber {
 
     /// It will die after so many more actions; `None`: it will not.
     pub fn doom(&mut self, after: Option<u32>) {
-        self.doom = after;
+        self.doom = Doom(after);
     }
 
     /// Its application will refuse the next batches.
@@ -110,7 +113,7 @@ impl Subscriber {
 
     /// The process is gone.
     pub fn die(&mut self, ctx: &mut Context, machine: bool) -> Checked {
-        self.doom = None;
+        self.doom = Doom::default();
         if let Some(process) = self.process.take()
             && let Some((_, conn)) = process.link
         {
@@ -119,6 +122,19 @@ impl Subscriber {
         if machine && self.disk.crash(&mut self.disk_rng) > 0 {
             ctx.coverage.hit("store lost unsynced transactions");
         }
+        self.check_store(&ctx.oracle)
+    }
+
+    /// Somebody copies its file.
+    pub fn copy(&mut self) {
+        self.copies.push(self.disk.seen().clone());
+    }
+
+    /// The process is gone, and somebody puts a copy in the place of the store: as [`crate::publisher::Publisher::restore`].
+    pub fn restore(&mut self, ctx: &mut Context, whole: bool) -> Checked {
+        self.die(ctx, false)?;
+        let newest = self.copies.len().checked_sub(if whole { 1 } else { 2 });
+        self.disk.restore(newest.map(|index| self.copies[index].clone()).unwrap_or_default());
         self.check_store(&ctx.oracle)
     }
 
@@ -218,6 +234,7 @@ impl Subscriber {
                 page_bytes,
                 in_flight_bytes: 2 * page_bytes as usize,
                 apply_at_once: 2,
+                ..Tuning::default()
             },
         };
         self.process = Some(Process {
@@ -309,35 +326,16 @@ impl Subscriber {
         ctx.coverage.add("subscriber: wrong hash noticed", after.hash_mismatches - before.hash_mismatches);
         ctx.coverage.add("subscriber: batch failed", after.failed_batches - before.failed_batches);
         for action in actions {
-            if self.is_doomed() {
+            if self.doom.strikes() {
                 return Ok(Fate::Dead);
             }
             self.carry_out(ctx, action)?;
         }
         self.write_next(ctx);
-        self.set_tick(ctx);
-        Ok(Fate::Alive)
-    }
-
-    fn is_doomed(&mut self) -> bool {
-        match &mut self.doom {
-            Some(0) => true,
-            Some(left) => {
-                *left -= 1;
-                false
-            }
-            None => false,
-        }
-    }
-
-    fn set_tick(&mut self, ctx: &mut Context) {
         let process = self.process.as_mut().expect("alive");
-        let Some(due) = process.engine.next_deadline() else { return };
-        let due_ms = u64::try_from(due.as_millis()).expect("fits").max(ctx.now_ms);
-        if process.tick_ms.is_none_or(|set| due_ms < set) {
-            process.tick_ms = Some(due_ms);
-            ctx.at(due_ms, Happening::Node(self.node, self.life, ToNode::Tick));
-        }
+        let deadline = process.engine.next_deadline();
+        wake(ctx, self.node, self.life, &mut process.tick_ms, deadline);
+        Ok(Fate::Alive)
     }
 
     fn carry_out(&mut self, ctx: &mut Context, action: Action) -> Checked {

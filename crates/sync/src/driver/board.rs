@@ -1,7 +1,9 @@
 //! Where statuses are looked up while the task runs.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use muster_contract::state::{ConnectionState, LeaveReason};
 use muster_contract::stream::StreamId;
@@ -14,6 +16,8 @@ use crate::status::{Counts, Status, StreamStatus};
 pub(crate) struct Board {
     overall: watch::Sender<Status>,
     streams: Mutex<BTreeMap<StreamId, watch::Sender<StreamStatus>>>,
+    /// In microseconds on the runtime's clock, and one more; 0 while there is none.
+    proof: AtomicU64,
 }
 
 impl Board {
@@ -27,7 +31,7 @@ impl Board {
             next_retry: None,
             last_error: None,
         };
-        Board { overall: watch::Sender::new(idle), streams: Mutex::default() }
+        Board { overall: watch::Sender::new(idle), streams: Mutex::default(), proof: AtomicU64::new(0) }
     }
 
     pub(crate) fn watch(&self) -> watch::Receiver<Status> {
@@ -40,6 +44,16 @@ impl Board {
 
     pub(crate) fn all(&self) -> Vec<StreamStatus> {
         self.lock().values().map(|status| status.borrow().clone()).collect()
+    }
+
+    /// When the newest request was made that the host has answered, as long as that is recent.
+    pub(crate) fn proof(&self) -> Option<Duration> {
+        self.proof.load(Ordering::Relaxed).checked_sub(1).map(Duration::from_micros)
+    }
+
+    pub(super) fn proven(&self, at: Option<Duration>) {
+        let micros = at.map_or(0, |at| u64::try_from(at.as_micros()).unwrap_or(u64::MAX - 1) + 1);
+        self.proof.store(micros, Ordering::Relaxed);
     }
 
     pub(super) fn overall(&self, status: Status) {
@@ -60,6 +74,7 @@ impl Board {
 
     /// Nothing goes on any more.
     pub(super) fn broken(&self, message: &str) {
+        self.proven(None);
         let streams = self.lock();
         let mut counts = Counts::default();
         for sender in streams.values() {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use muster_contract::rows::{Row, Signal as RowSignal, SyncSignal};
+use muster_wire::clock::Clock;
 use muster_wire::{ConnectOptions, Connection, Incoming, Token, Transaction, Update};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -19,12 +20,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::engine::{Action, Engine, Event, LinkNo, Reply, RequestNo, Signal, Trouble};
 use crate::limits::{LOOK_MS, SHUTDOWN_MS_MAX, ms};
 use board::{Board, Ending};
-use clock::Clock;
 use link::Opened;
 use worker::{Done, Job, Worker};
 
 pub(crate) mod board;
-mod clock;
 pub(crate) mod desk;
 mod link;
 mod requests;
@@ -241,6 +240,7 @@ impl Running {
         for action in self.task.engine.on(now, rand::random(), event) {
             self.act(action);
         }
+        self.task.board.proven(self.task.engine.proof().map(|at| self.clock.awake(at)));
     }
 
     fn act(&mut self, action: Action) {

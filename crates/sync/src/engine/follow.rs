@@ -2,7 +2,7 @@
 //!
 //! What always holds: a pattern is followed before it is listed, so that no stream can come between the two unseen. At
 //! most one listing of a pattern is under way. A pass over all of a pattern's streams goes from number 0 to the end; a
-//! stream that a whole pass did not show is gone. After the first pass one listing every [`POLL_MS`] goes on, as the
+//! stream that a whole pass did not show is gone. After the first pass one listing every [`super::Tuning::poll`] goes on, as the
 //! proof that the host is there and as the net below lost signals; with more streams than one answer holds, the polls
 //! take turns over them.
 
@@ -19,7 +19,6 @@ use super::requests::Purpose;
 use super::stream::{Key, Step};
 use super::words::{Action, Follow, LinkNo, Request, RequestNo, Signal};
 use super::{Engine, Timer};
-use crate::limits::{POLL_MS, ms};
 
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -233,7 +232,7 @@ impl Engine {
             (ListKind::Pass, true) => {
                 self.slots[slot].pass_after = resume_after;
                 if self.slots[slot].is_complete {
-                    self.after(ms(POLL_MS), Timer::Poll(slot));
+                    self.after(self.options.tuning.poll, Timer::Poll(slot));
                 }
             }
             (ListKind::Pass, false) => self.passed(slot, resume_after),
@@ -257,7 +256,7 @@ impl Engine {
             self.mark_slot(slot);
         }
         self.establish(slot, last);
-        self.after(ms(POLL_MS), Timer::Poll(slot));
+        self.after(self.options.tuning.poll, Timer::Poll(slot));
     }
 
     /// Writes down which streams were there when the follow began: those up to `last`, unless they are known to have come

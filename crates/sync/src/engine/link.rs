@@ -19,7 +19,7 @@ use muster_contract::state::LeaveReason;
 use super::follow::SlotState;
 use super::words::{Action, LinkNo, Trouble};
 use super::{Engine, Phase, Timer};
-use crate::limits::{BLOCKED_RETRY_MS, BLOCKED_SPREAD_MS, LIVENESS_MS_MAX, OPENING_MS_MAX, ms};
+use crate::limits::{BLOCKED_RETRY_MS, BLOCKED_SPREAD_MS, OPENING_MS_MAX, ms};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum LinkState {
@@ -67,9 +67,9 @@ impl Link {
         self.proof.is_some()
     }
 
-    /// When the host's word is no longer recent.
-    pub(super) fn proof_ends(&self) -> Option<Duration> {
-        self.proof.map(|proof| proof + ms(LIVENESS_MS_MAX))
+    /// When the newest request was made that the host has answered on this connection, while that is recent.
+    pub(super) fn proof(&self) -> Option<Duration> {
+        self.proof
     }
 }
 
@@ -209,7 +209,7 @@ impl Engine {
         self.link.is_blocked = false;
         let was_proven = self.link.is_proven();
         let proof = self.link.proof.map_or(asked_at, |proof| proof.max(asked_at));
-        if proof + ms(LIVENESS_MS_MAX) > self.now {
+        if proof + self.options.tuning.liveness > self.now {
             self.link.proof = Some(proof);
             if !was_proven {
                 self.mark_all();
@@ -217,8 +217,13 @@ impl Engine {
         }
     }
 
+    /// When the host's word is no longer recent.
+    pub(super) fn proof_ends(&self) -> Option<Duration> {
+        self.link.proof().map(|proof| proof + self.options.tuning.liveness)
+    }
+
     pub(super) fn proof_may_end(&mut self) {
-        if self.link.proof_ends().is_some_and(|end| end <= self.now) {
+        if self.proof_ends().is_some_and(|end| end <= self.now) {
             self.link.proof = None;
             self.link.reason = Some(LeaveReason::Network);
             // Whatever comes next says that the host is there, and not that nothing has happened in the meantime.

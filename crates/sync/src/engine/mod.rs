@@ -65,7 +65,7 @@ pub struct Options {
     pub tuning: Tuning,
 }
 
-/// Sizes that a simulation makes small. The defaults are in [`limits`].
+/// Sizes that a simulation makes small, and times that a screen makes short. The defaults are in [`limits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tuning {
     /// Events in a page.
@@ -76,6 +76,10 @@ pub struct Tuning {
     pub in_flight_bytes: usize,
     /// Batches with the store.
     pub apply_at_once: usize,
+    /// How often the streams of a followed pattern are listed anew, as proof that the host is there.
+    pub poll: Duration,
+    /// How old that proof may be for anything to be called live. At least twice `poll`, or one slow answer ends it.
+    pub liveness: Duration,
 }
 
 impl Default for Tuning {
@@ -85,6 +89,8 @@ impl Default for Tuning {
             page_bytes: limits::PAGE_BYTES_MAX,
             in_flight_bytes: limits::IN_FLIGHT_BYTES_MAX,
             apply_at_once: limits::APPLY_AT_ONCE_MAX,
+            poll: ms(limits::POLL_MS),
+            liveness: ms(limits::LIVENESS_MS_MAX),
         }
     }
 }
@@ -218,13 +224,19 @@ impl Engine {
     /// When [`Event::Tick`] is due next; `None`: not before something else happens.
     pub fn next_deadline(&self) -> Option<Duration> {
         let timer = self.timers.first().map(|(at, _)| *at);
-        let proof = self.link.proof_ends();
+        let proof = self.proof_ends();
         [timer, proof].into_iter().flatten().min()
     }
 
     /// Bytes of pages and snapshots that are asked for, waiting or with the store.
     pub fn in_flight_bytes(&self) -> usize {
         self.in_flight_bytes
+    }
+
+    /// When the newest request was made that the host has answered on the present connection, on the clock that the
+    /// engine is given; `None` while there is none that is younger than [`Tuning::liveness`].
+    pub fn proof(&self) -> Option<Duration> {
+        (self.phase == Phase::Running).then(|| self.link.proof()).flatten()
     }
 
     /// How often each rule was applied.

@@ -17,7 +17,7 @@ use super::stream::{Key, Owed, Step};
 use super::words::{Request, RequestNo};
 use super::{Engine, Timer};
 use crate::batch::{Change, Events, Place};
-use crate::limits::{BEHIND_MS_MAX, LIVENESS_MS_MAX, SEQ_MAX, ms};
+use crate::limits::{BEHIND_MS_MAX, SEQ_MAX, ms};
 
 /// What is wrong with a page.
 #[derive(Debug, PartialEq, Eq)]
@@ -235,7 +235,7 @@ impl Engine {
     /// An answer that was long under way says nothing of now: the stream is asked again before it is called live.
     fn page_may_be_old(&mut self, key: Key, asked_at: Duration) {
         let stream = &mut self.streams[key.0];
-        if stream.is_caught_up && asked_at + ms(LIVENESS_MS_MAX) <= self.now {
+        if stream.is_caught_up && asked_at + self.options.tuning.liveness <= self.now {
             stream.is_caught_up = false;
             stream.is_live = false;
             self.nudge(key);

@@ -1,7 +1,7 @@
 //! What may be said of it: states, reasons, lag.
 //!
 //! What always holds: a stream is called live only while the connection is open, its follow is acknowledged, the host's
-//! newest word is younger than [`crate::limits::LIVENESS_MS_MAX`], the last page said that nothing follows the cursor,
+//! newest word is younger than [`super::Tuning::liveness`], the last page said that nothing follows the cursor,
 //! and it has not been known to be behind for longer than [`crate::limits::BEHIND_MS_MAX`]. What is told costs nothing
 //! for streams that have not changed.
 

@@ -20,6 +20,23 @@ fn a_host_that_goes_silent_ends_live_within_the_bound() {
 }
 
 #[test]
+fn a_shorter_bound_is_kept_as_strictly() {
+    let mut quick = options(&[("*", StartAt::Start)]);
+    (quick.tuning.poll, quick.tuning.liveness) = (limits::ms(500), limits::ms(1_900));
+    let mut world = World::with(quick);
+    world.append("a", &["1"]);
+    world.settle();
+    for _ in 0..10 {
+        world.pass(limits::ms(500));
+        world.settle();
+        assert_eq!(world.state("a"), ConnectionState::Live);
+        assert!(world.engine.proof().is_some_and(|proof| world.now - proof <= limits::ms(500)));
+    }
+    world.pass(limits::ms(1_900));
+    assert_eq!((world.state("a"), world.engine.proof()), (ConnectionState::Connecting, None));
+}
+
+#[test]
 fn a_quiet_host_that_answers_polls_stays_live() {
     let mut world = applied(2);
     for _ in 0..100 {

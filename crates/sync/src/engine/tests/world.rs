@@ -124,7 +124,13 @@ pub(super) fn options(follows: &[(&str, StartAt)]) -> Options {
         follows: follows.iter().map(follow).collect(),
         client: None,
         replay_budget: None,
-        tuning: Tuning { page_events: 4, page_bytes: 1_000, in_flight_bytes: 4_000, apply_at_once: 3 },
+        tuning: Tuning {
+            page_events: 4,
+            page_bytes: 1_000,
+            in_flight_bytes: 4_000,
+            apply_at_once: 3,
+            ..Tuning::default()
+        },
     }
 }
 
