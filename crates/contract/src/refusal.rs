@@ -32,7 +32,7 @@ pub struct Details {
     /// The stream's present epoch, 0 where there is no such stream ([`Code::EpochChanged`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u64>,
-    /// Which event of the batch is at fault, from 0.
+    /// Which event of the batch is at fault, or which of the streams asked about, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<u32>,
     /// The limit that was passed, in the unit of its name in [`crate::limits`].

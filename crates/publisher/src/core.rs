@@ -17,7 +17,7 @@
 //! | --- | --- | --- |
 //! | unknown | there are events, and a connection | asking |
 //! | asking | the host answers | ready; saving, where numbers change; parked, where they contradict each other |
-//! | saving | the outbox has written | ready |
+//! | saving | the outbox has written | ready; unknown, where another counting begins |
 //! | ready | a call is refused or cannot be read, or the first one of an unknown epoch accepted | draining |
 //! | draining | no call is under way any more | unknown, waiting or parked |
 //! | waiting | its time has come | unknown |

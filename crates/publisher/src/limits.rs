@@ -110,6 +110,9 @@ pub const EVENT_OVERHEAD_BYTES: usize = 4 + 4 + 32 + 8;
 /// How long closing a publisher may take, in milliseconds.
 pub const CLOSE_MS_MAX: u64 = 10_000;
 
+/// The longest wait that a host may ask for with a refusal, in milliseconds: one that asks for more is asked again then.
+pub const RETRY_AFTER_MS_MAX: u64 = 60_000;
+
 /// How much of a refusal's words is kept, in bytes.
 pub const WORDS_BYTES_MAX: usize = 1_024;
 

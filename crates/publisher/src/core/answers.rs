@@ -9,7 +9,7 @@ use muster_contract::backoff;
 use super::stream::{Class, Numbers, Phase, compare, parks};
 use super::words::{HostState, Refusal};
 use super::{Action, Call, CallId, Core, StreamNo};
-use crate::limits::ms;
+use crate::limits::{RETRY_AFTER_MS_MAX, ms};
 
 impl Core {
     pub(super) fn taken(&mut self, now: Duration, call: CallId, read: u32, read_bytes: usize) {
@@ -36,7 +36,7 @@ impl Core {
     ) {
         let Some((no, first, _)) = self.end_append(call) else { return };
         let code = if damaged { "outbox_damaged" } else { "outbox_unreadable" };
-        self.drain(no, first, Refusal { code: code.into(), message });
+        self.drain(no, first, Refusal::new(code, message));
         self.settle(now, random, no, actions);
     }
 
@@ -91,11 +91,16 @@ impl Core {
     fn ask_refused(&mut self, now: Duration, random: u64, call: CallId, refusal: Refusal, actions: &mut Vec<Action>) {
         let Some(streams) = self.end_ask(call) else { return };
         let shared = streams.len() > 1;
+        // Where the host says for which of them, the others are asked about again without it, and at once.
+        let at_fault = refusal.at.and_then(|at| streams.get(at as usize).copied()).filter(|_| shared);
         for no in streams {
             let Some(stream) = self.streams.get_mut(&no).filter(|stream| stream.phase == Phase::Asking) else {
                 continue;
             };
-            if shared && refusal.class() != Class::Passing {
+            if at_fault.is_some_and(|at_fault| at_fault != no) {
+                stream.phase = Phase::Unknown;
+                self.index(now, no);
+            } else if shared && at_fault.is_none() && refusal.class() != Class::Passing {
                 stream.alone = true;
                 stream.phase = Phase::Unknown;
                 self.index(now, no);
@@ -130,11 +135,13 @@ impl Core {
                 let message = format!("the host described {} streams, where more were asked for", states.len());
                 stream.phase = Phase::Ready;
                 let first = stream.next;
-                self.drain(no, first, Refusal { code: "internal".into(), message });
+                self.drain(no, first, Refusal::new("internal", message));
                 self.settle(now, random, no, actions);
                 continue;
             };
-            match compare(&stream.record, *host) {
+            // The upper half: the lower one decides about waits.
+            let fresh = u32::try_from(random >> 32).expect("32 bits");
+            match compare(&stream.record, *host, fresh) {
                 Numbers::Confirmed(up_to) => {
                     stream.phase = Phase::Ready;
                     stream.alone = false;
@@ -162,16 +169,18 @@ impl Core {
         if !ok {
             stream.phase = Phase::Ready;
             let first = stream.next;
-            let message = "the outbox could not write the stream's new numbers".into();
-            self.drain(no, first, Refusal { code: "outbox_unwritable".into(), message });
+            let message = "the outbox could not write the stream's new numbers";
+            self.drain(no, first, Refusal::new("outbox_unwritable", message));
             return self.settle(now, random, no, actions);
         }
-        self.counters.rebased += u64::from(stream.record.generation != record.generation);
+        let is_another_counting = stream.record.generation != record.generation;
+        self.counters.rebased += u64::from(is_another_counting);
         self.counters.epochs += u64::from(stream.record.epoch != 0 && stream.record.epoch != record.epoch);
         let (last, confirmed) = (stream.record.last, stream.record.confirmed);
         stream.record = super::StreamRecord { last, confirmed, ..record };
-        // What the host said holds on the connection on which it said so.
-        let is_current = session == now_session && self.link == super::Link::Up;
+        // What the host said holds on the connection on which it said so, and for the counting that it was asked about: an
+        // outbox that was restored from an older copy may have begun this one before.
+        let is_current = session == now_session && self.link == super::Link::Up && !is_another_counting;
         stream.phase = if is_current { Phase::Ready } else { Phase::Unknown };
         self.counters.duplicates += self.confirm_by_answer(no, record.confirmed);
         self.index(now, no);
@@ -238,8 +247,12 @@ impl Core {
                 Some(Class::Epoch | Class::Final | Class::Damaged) => 1,
             };
             stream.finals += u32::from(class == Some(Class::Final));
-            stream.phase = match stream.attempts.checked_sub(wait_from) {
-                Some(attempt) => Phase::Waiting { until: now + ms(backoff::wait_ms(attempt, random)) },
+            let own = stream.attempts.checked_sub(wait_from).map(|attempt| ms(backoff::wait_ms(attempt, random)));
+            let wanted = stream.refusal.as_ref().and_then(|refusal| refusal.retry_after);
+            // The host knows better how long it wants to be left alone, within reason.
+            let wait = own.max(wanted.map(|wanted| wanted.min(ms(RETRY_AFTER_MS_MAX))));
+            stream.phase = match wait {
+                Some(wait) => Phase::Waiting { until: now + wait },
                 None => Phase::Unknown,
             };
             stream.attempts = stream.attempts.saturating_add(u32::from(class.is_some()));

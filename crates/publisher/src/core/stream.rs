@@ -148,12 +148,14 @@ pub(super) enum Numbers {
     Contradicted(Refusal),
 }
 
-/// Compares what the outbox holds of a stream with the host's word.
-pub(super) fn compare(record: &StreamRecord, host: HostState) -> Numbers {
-    // The host knows nothing of the next counting, so it begins behind what is confirmed, with 1.
-    let renumbered = |confirmed| StreamRecord {
+/// Compares what the outbox holds of a stream with the host's word. `fresh` are random bits.
+pub(super) fn compare(record: &StreamRecord, host: HostState, fresh: u32) -> Numbers {
+    // The next counting begins behind what is confirmed, with 1. Whether the host really knows nothing of it is asked
+    // before anything goes out under it: an outbox that was restored from an older copy may have begun it before.
+    let next = record.generation.wrapping_add(1);
+    let renumbered = |generation, confirmed| StreamRecord {
         epoch: host.epoch,
-        generation: record.generation.wrapping_add(1),
+        generation,
         base: confirmed,
         confirmed,
         renumber: false,
@@ -164,7 +166,9 @@ pub(super) fn compare(record: &StreamRecord, host: HostState) -> Numbers {
     if record.renumber {
         // Whatever a person accepted, what the host has of the outbox's own events need not go out again.
         let is_own = is_news && known <= record.last && host.event == HostEvent::Own;
-        return Numbers::Renumbered(renumbered(if is_own { known } else { record.confirmed }));
+        // One that nobody ever began: a person is not to be asked once for each that an older copy does not know of.
+        let unheard_of = if fresh == record.generation { next } else { fresh };
+        return Numbers::Renumbered(renumbered(unheard_of, if is_own { known } else { record.confirmed }));
     }
     if known > record.last || (is_news && host.event == HostEvent::Other) {
         return Numbers::Contradicted(ahead(record, host));
@@ -174,7 +178,7 @@ pub(super) fn compare(record: &StreamRecord, host: HostState) -> Numbers {
         // this counting is the same stream, whatever its epoch.
         let is_another = host.number == 0 && (record.epoch == 0 || record.epoch != host.epoch);
         return if is_another {
-            Numbers::Renumbered(renumbered(record.confirmed))
+            Numbers::Renumbered(renumbered(next, record.confirmed))
         } else {
             Numbers::Contradicted(behind(record, host))
         };
@@ -189,15 +193,15 @@ pub(super) fn compare(record: &StreamRecord, host: HostState) -> Numbers {
 fn behind(record: &StreamRecord, host: HostState) -> Refusal {
     let confirmed = record.wire_number(record.confirmed).unwrap_or(0);
     let lost = record.base.saturating_add(host.number) + 1;
-    Refusal {
-        code: "host_behind_outbox".into(),
-        message: format!(
+    Refusal::new(
+        "host_behind_outbox",
+        format!(
             "the host has this producer's events up to {}, and had confirmed {confirmed}: it was restored from an older \
              copy, and the events {lost} to {} of this stream are gone from the outbox; accept the loss to go on with the \
              next event",
             host.number, record.confirmed
         ),
-    }
+    )
 }
 
 fn ahead(record: &StreamRecord, host: HostState) -> Refusal {
@@ -207,14 +211,14 @@ fn ahead(record: &StreamRecord, host: HostState) -> Refusal {
     } else {
         format!("and the outbox never gave a number above {last}")
     };
-    Refusal {
-        code: "outbox_behind_host".into(),
-        message: format!(
+    Refusal::new(
+        "outbox_behind_host",
+        format!(
             "the host has this producer's events up to {}, {found}: the outbox was restored from an older copy; accept the \
              loss to send what it holds as new events, some perhaps twice",
             host.number
         ),
-    }
+    )
 }
 
 /// Whether a refusal of the only call under way parks the stream: a final one, and not the first.

@@ -10,6 +10,9 @@ mod refusals;
 
 const NOW: Duration = Duration::from_secs(1);
 
+/// The counting that the random bits of these tests lead to.
+const FRESH: u32 = u32::MAX;
+
 /// A core of small batches, to be spoken to in short words.
 struct Talk {
     core: Core,
@@ -64,7 +67,7 @@ impl Talk {
 }
 
 fn refusal(code: &str) -> Refusal {
-    Refusal { code: code.into(), message: "because".into() }
+    Refusal::new(code, "because")
 }
 
 fn record(confirmed: u64, last: u64) -> StreamRecord {

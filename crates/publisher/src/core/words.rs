@@ -28,7 +28,8 @@ pub struct StreamRecord {
     pub no: StreamNo,
     /// The epoch in which the stream was last seen; 0 while it is not known.
     pub epoch: u64,
-    /// How many countings there were before this one.
+    /// Which counting this is: the first is 0, the one after another the next number, and one that a person asked for a
+    /// random number.
     pub generation: u32,
     /// What a local number has more than the host's. It never changes within a generation.
     pub base: u64,
@@ -57,12 +58,24 @@ impl StreamRecord {
 }
 
 /// A refusal as the core needs it: the stable code, and words for a person.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refusal {
     /// A code of [`muster_contract::Code`], or one that a newer module knows.
     pub code: String,
     /// The whole refusal as the host said it.
     pub message: String,
+    /// How long the host wants to be left alone, where it says so. At most [`crate::limits::RETRY_AFTER_MS_MAX`] of it
+    /// is believed.
+    pub retry_after: Option<Duration>,
+    /// Which of the streams asked about is at fault, from 0, where a question was refused for one of them.
+    pub at: Option<u32>,
+}
+
+impl Refusal {
+    /// A refusal of this code, in these words.
+    pub fn new(code: impl Into<String>, message: impl Into<String>) -> Refusal {
+        Refusal { code: code.into(), message: message.into(), retry_after: None, at: None }
+    }
 }
 
 /// Whose event the host has under the last number that it accepted.

@@ -2,6 +2,8 @@
 //!
 //! What always holds: every answer becomes one event of the core; what the host says is cut to a bounded length.
 
+use std::time::Duration;
+
 use muster_contract::Code;
 use muster_contract::page::{Answer, ProducerState};
 use muster_wire::{CallError, CallOutcome, ProcedureReply, ReducerReply};
@@ -56,7 +58,7 @@ pub(super) fn compared(call: CallId, states: Result<Vec<HostState>, ReadError>) 
     match states {
         Ok(states) => Ended::With(Event::States { call, states }),
         Err(ReadError::Damaged(message) | ReadError::Unreadable(message)) => {
-            Ended::With(Event::Refused { call, refusal: Refusal { code: "outbox_unreadable".into(), message } })
+            Ended::With(Event::Refused { call, refusal: Refusal::new("outbox_unreadable", message) })
         }
     }
 }
@@ -64,8 +66,12 @@ pub(super) fn compared(call: CallId, states: Result<Vec<HostState>, ReadError>) 
 /// A refusal as the module writes them; anything else is something that failed inside the host.
 fn refusal(words: &str) -> Refusal {
     match muster_contract::refusal::Refusal::from_wire(words) {
-        Some(refusal) => Refusal { code: refusal.code.to_string(), message: cut(&refusal.to_string()) },
-        None => Refusal { code: Code::Internal.to_string(), message: cut(words) },
+        Some(refusal) => Refusal {
+            retry_after: refusal.details.retry_after_ms.map(Duration::from_millis),
+            at: refusal.details.event,
+            ..Refusal::new(refusal.code.to_string(), cut(&refusal.to_string()))
+        },
+        None => Refusal::new(Code::Internal.to_string(), cut(words)),
     }
 }
 
@@ -74,7 +80,7 @@ fn failed(call: CallId, error: CallError) -> Ended {
         CallError::Timeout { .. } => Ended::InSilence(error.to_string()),
         CallError::Closed { .. } => Ended::WithConnection,
         CallError::TooLarge { .. } => {
-            let refusal = Refusal { code: Code::BatchTooLarge.to_string(), message: error.to_string() };
+            let refusal = Refusal::new(Code::BatchTooLarge.to_string(), error.to_string());
             Ended::With(Event::Refused { call, refusal })
         }
         CallError::Refused(_) | CallError::Rows(_) => refused(call, &error.to_string()),

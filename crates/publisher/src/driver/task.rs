@@ -247,7 +247,7 @@ impl Task {
         let ids = match result {
             Ok(ids) => ids,
             Err(error) => {
-                let refusal = Refusal { code: "outbox_unreadable".into(), message: format!("{error:?}") };
+                let refusal = Refusal::new("outbox_unreadable", format!("{error:?}"));
                 return self.feed(Event::Refused { call, refusal }).await;
             }
         };

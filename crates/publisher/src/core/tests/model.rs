@@ -75,6 +75,7 @@ enum Sent {
 struct World {
     core: Core,
     now: Duration,
+    bits: u64,
     /// The outbox: rows, of which `confirmed` says what is forgotten.
     rows: BTreeMap<StreamNo, StreamRecord>,
     host: BTreeMap<StreamNo, HostStream>,
@@ -112,6 +113,7 @@ impl World {
         let mut world = World {
             core: core(),
             now: Duration::ZERO,
+            bits: 0,
             rows: (1..=3).map(|no| (no, StreamRecord { no, ..StreamRecord::default() })).collect(),
             host: BTreeMap::new(),
             copy: BTreeMap::new(),
@@ -131,7 +133,9 @@ impl World {
     }
 
     fn feed(&mut self, event: Event) {
-        for action in self.core.on(self.now, u64::MAX, event) {
+        // Every event comes with other bits, as it does outside.
+        self.bits = self.bits.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        for action in self.core.on(self.now, self.bits, event) {
             match action {
                 Action::Connect { connection } => {
                     self.connection = Some(connection);
@@ -290,9 +294,7 @@ impl World {
             Some(Sent::Append { call, stream: no, generation, epoch, number, first, count }) => {
                 match self.append(no, (generation, epoch), number, first, count) {
                     Ok(()) => Event::Accepted { call },
-                    Err(code) => {
-                        Event::Refused { call, refusal: Refusal { code: code.into(), message: String::new() } }
-                    }
+                    Err(code) => Event::Refused { call, refusal: Refusal::new(code, "") },
                 }
             }
         };

@@ -123,6 +123,41 @@ fn a_question_that_is_refused_for_one_stream_is_asked_for_each_alone() {
 }
 
 #[test]
+fn a_question_that_is_refused_for_a_stream_with_its_place_is_asked_again_without_it() {
+    let mut talk = Talk::new();
+    for no in 1..=4 {
+        talk.on(Event::Stored(StreamRecord { no, ..record(0, 5) }));
+    }
+    talk.on(Event::Start);
+    let call = asked(&talk.on(Event::Connected { connection: 1 }));
+    let refusal = Refusal { at: Some(2), ..refusal("forbidden_stream") };
+    let actions = talk.on(Event::Refused { call, refusal: refusal.clone() });
+    assert_eq!(
+        actions,
+        [Action::Ask { call: 2, generation: 0, streams: vec![1, 2, 4] }],
+        "the others wait for nothing"
+    );
+    assert_eq!(talk.core.status().refused, [(3, refusal.clone())]);
+    talk.on(Event::States { call: 2, states: vec![host(5, 5); 3] });
+    let due = talk.core.next_deadline().expect("the third is tried again");
+    talk.now = due;
+    let call = asked(&talk.on(Event::Tick));
+    assert_eq!(talk.on(Event::Refused { call, refusal: Refusal { at: Some(0), ..refusal } }), [], "and alone");
+}
+
+#[test]
+fn a_host_that_says_how_long_it_wants_to_be_left_alone_is_left_alone_for_so_long_within_reason() {
+    for (wanted_ms, waited_ms) in [(5_000, 5_000), (10, 250), (600_000, 60_000)] {
+        let (mut talk, _) = Talk::with(record(0, 10), host(5, 0));
+        talk.taken(2, 10);
+        let retry_after = Some(Duration::from_millis(wanted_ms));
+        let refusal = Refusal { retry_after, ..refusal("rate_limited") };
+        assert_eq!(talk.on(Event::Refused { call: 2, refusal }), []);
+        assert_eq!(talk.core.next_deadline(), Some(NOW + Duration::from_millis(waited_ms)));
+    }
+}
+
+#[test]
 fn a_damaged_outbox_parks_the_stream_only_once_nothing_is_under_way() {
     let (mut talk, _) = Talk::with(record(0, 30), host(5, 0));
     talk.taken(2, 10);
@@ -132,7 +167,7 @@ fn a_damaged_outbox_parks_the_stream_only_once_nothing_is_under_way() {
     // Whoever decides now decides about what the host does not have.
     let call = asked(&talk.on(Event::Reset(StreamRecord { renumber: true, ..record(10, 30) })));
     let actions = talk.on(Event::States { call, states: vec![host(5, 10)] });
-    assert_eq!(saves(&actions), [StreamRecord { generation: 1, base: 10, ..record(10, 30) }]);
+    assert_eq!(saves(&actions), [StreamRecord { generation: FRESH, base: 10, ..record(10, 30) }]);
     assert_eq!(talk.core.status().calls, 0);
 }
 
