@@ -44,7 +44,9 @@ pub fn client_connected(ctx: &ReducerContext) -> Result<(), String> {
     contract_info::refresh(ctx);
     streams::retention::keep_going(ctx);
     presence::connected(ctx)?;
-    auth::admit::connected(ctx).map_err(|refusal| refusal.to_wire())
+    auth::admit::connected(ctx).map_err(|refusal| refusal.to_wire())?;
+    presence::readers::changed(ctx, ctx.sender());
+    Ok(())
 }
 
 /// Runs in the host when a connection is gone, however it ended; after a crash of the host, for each session that the
@@ -54,4 +56,5 @@ pub fn client_disconnected(ctx: &ReducerContext) {
     presence::disconnected(ctx);
     streams::follow::disconnected(ctx);
     auth::admit::disconnected(ctx);
+    presence::readers::changed(ctx, ctx.sender());
 }

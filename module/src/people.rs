@@ -7,6 +7,7 @@ use muster_contract::limits::NAME_CHARS_MAX;
 use spacetimedb::{Identity, ReducerContext, Table};
 
 use crate::auth;
+use crate::presence::readers;
 
 /// See `muster_contract::rows::Person`.
 #[spacetimedb::table(accessor = person, public)]
@@ -16,6 +17,10 @@ pub struct Person {
     pub identity: Identity,
     /// Their name.
     pub name: String,
+    /// Who sees the row: see [`readers`]. The last column, which the contract does not name.
+    #[index(btree)]
+    #[default(readers::EVERYBODY)]
+    pub seen_by: u8,
 }
 
 /// Sets the caller's name. Calling it again replaces the name.
@@ -26,7 +31,7 @@ pub struct Person {
 #[spacetimedb::reducer]
 pub fn set_name(ctx: &ReducerContext, name: String) -> Result<(), String> {
     auth::caller(ctx).map_err(|refusal| refusal.to_wire())?;
-    let person = Person { identity: ctx.sender(), name: checked(&name)? };
+    let person = Person { identity: ctx.sender(), name: checked(&name)?, seen_by: readers::seen_by(ctx) };
     let by_identity = ctx.db.person().identity();
     if by_identity.find(person.identity).is_some() {
         by_identity.update(person);

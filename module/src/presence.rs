@@ -5,8 +5,12 @@
 //! itself records the client; nothing else writes the table. When the host is killed, it finds its own client records
 //! on the next start and runs [`disconnected`] for each before it serves anybody, so no ghost outlives a crash.
 //!
+//! Who sees the rows is decided in [`readers`].
+//!
 //! `presence_summary` follows within [`PRESENCE_REFRESH_MS`]: the first change after a quiet time schedules one
 //! recount, and further changes ride along with it.
+
+pub mod readers;
 
 use std::time::Duration;
 
@@ -33,6 +37,10 @@ pub struct ActiveConnection {
     pub client_build: Option<String>,
     /// Since when.
     pub connected_at: Timestamp,
+    /// Who sees the row: see [`readers`]. The last column, which the contract does not name.
+    #[index(btree)]
+    #[default(readers::EVERYBODY)]
+    pub seen_by: u8,
 }
 
 /// See `muster_contract::rows::RoleCount`.
@@ -86,6 +94,7 @@ pub(crate) fn connected(ctx: &ReducerContext) -> Result<(), String> {
         client_id,
         client_build,
         connected_at: ctx.timestamp,
+        seen_by: readers::seen_by(ctx),
     };
     // The client chooses its id. One that is held belongs to a connection that has not ended yet: letting a second one
     // in would make the end of the first remove the row of the second.

@@ -12,6 +12,7 @@ use spacetimedb::{ReducerContext, Table, reducer};
 use super::admit::now_s;
 use super::tables::{GrantExpiry, RevokedGrant, SessionGrant, grant_expiry, revoked_grant, session_grant};
 use super::{lane, refuse};
+use crate::presence::readers;
 use crate::streams::{follow, grants};
 
 /// What a session hears whose token is over.
@@ -99,10 +100,11 @@ pub(super) fn check_not_revoked(ctx: &ReducerContext, facts: &TokenFacts) -> Res
 
 /// Ends a grant, and tells its session.
 pub(super) fn end(ctx: &ReducerContext, grant: SessionGrant, why: &str) {
-    let connection_id = grant.connection_id;
+    let SessionGrant { connection_id, identity, .. } = grant;
     ctx.db.session_grant().connection_id().update(SessionGrant { ended: Some(why.into()), ..grant });
     ctx.db.grant_expiry().connection_id().delete(connection_id);
     follow::end_all_of(ctx, connection_id);
+    readers::changed(ctx, identity);
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ pub mod tables;
 use muster_contract::pattern::StreamPattern;
 use muster_contract::scope::{Granted, Scope};
 use muster_contract::{Code, Refusal};
-use spacetimedb::{Identity, ReducerContext};
+use spacetimedb::{ConnectionId, Identity, ReducerContext};
 
 use tables::{LaneAuth, SessionGrant, lane_auth, session_grant};
 
@@ -51,6 +51,12 @@ pub(crate) fn caller(ctx: &ReducerContext) -> Result<Caller, Refusal> {
         return Err(refuse(ending::EXPIRED));
     }
     Ok(Caller::Granted(row.granted()))
+}
+
+/// Whether the token of a live session grants this now, for whatever streams.
+pub(crate) fn has_scope(ctx: &ReducerContext, connection_id: ConnectionId, scope: Scope) -> bool {
+    let row = ctx.db.session_grant().connection_id().find(connection_id);
+    row.is_some_and(|row| row.ended.is_none() && row.expires_s > admit::now_s(ctx) && row.granted().has(scope).is_ok())
 }
 
 fn is_owner(ctx: &ReducerContext, identity: Identity) -> bool {

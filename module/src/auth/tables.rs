@@ -22,6 +22,9 @@ pub struct LaneAuth {
     pub allow_anonymous: bool,
     /// Who may end grants beside the owner.
     pub revoker: Option<Identity>,
+    /// Whether `active_connection` and `person` are only for tokens with `presence.read`.
+    #[default(false)]
+    pub presence_needs_scope: bool,
 }
 
 /// What the token of a live session grants it. The row goes with the session.
