@@ -85,6 +85,37 @@ pub const LOG_MS_MAX: u64 = 300_000;
 /// The longest single log line that is kept, in bytes.
 pub const LOG_LINE_BYTES_MAX: usize = MIB;
 
+/// How long one question for a token may take as a whole, in milliseconds.
+pub const LEASE_REQUEST_MS_MAX: u64 = 10_000;
+
+/// The largest answer of a token service that is read, in bytes.
+pub const LEASE_ANSWER_BYTES_MAX: usize = 64 * KIB;
+
+/// The largest file with a token, a secret or a key that is read, in bytes.
+pub const LEASE_FILE_BYTES_MAX: usize = 64 * KIB;
+
+/// How long after a refusal that somebody has to mend it is looked whether it is mended, in milliseconds.
+pub const LEASE_BLOCKED_MS: u64 = 60_000;
+
+/// By how much that wait is longer at the most, in milliseconds.
+pub const LEASE_BLOCKED_SPREAD_MS: u64 = 15_000;
+
+/// The longest wait that a token service may ask for, in milliseconds.
+pub const LEASE_RETRY_AFTER_MS_MAX: u64 = 60_000;
+
+/// How often a token's file is looked at, and a machine that slept is noticed, in milliseconds.
+pub const LEASE_LOOK_MS: u64 = 1_000;
+
+/// Words to a keeper that may wait for it.
+pub const LEASE_COMMANDS_MAX: usize = 64;
+
+/// How long a client's assertion of itself is good, in seconds.
+pub const LEASE_ASSERTION_S: u64 = 60;
+
+/// By how much the clock on the wall must be ahead of the runtime's between two looks for the machine to have slept, in
+/// milliseconds. What keeps clocks right moves them by less.
+pub const SLEEP_MS_MIN: u64 = 1_000;
+
 const KIB: usize = 1_024;
 const MIB: usize = 1_024 * KIB;
 
