@@ -33,6 +33,7 @@ use spacetimedb_datastore::traits::Program;
 use spacetimedb_lib::environment::EnvironmentUpdate;
 use spacetimedb_paths::server::ServerDataDir;
 use spacetimedb_schema::auto_migrate::{MigrationPolicy, PrettyPrintStyle};
+use spacetimedb_schema::def::ModuleDef;
 use tokio::sync::{RwLock, watch};
 
 use crate::call_budget::CallBudget;
@@ -153,17 +154,16 @@ impl Engine {
         self.controller.watch_module_host(record.replica_id).await.map_err(|e| failed(record, &e.into()))
     }
 
-    /// Runs `program` once in memory, its `init` reducer included, and forgets it: can it become a database?
-    pub(crate) async fn try_out(&self, database: Database, bytes: &[u8]) -> anyhow::Result<()> {
+    /// Runs `program` once in memory, its `init` reducer included, and forgets all but what it says of itself: can it
+    /// become a database?
+    pub(crate) async fn try_out(&self, database: Database, bytes: &[u8]) -> anyhow::Result<Arc<ModuleDef>> {
         let program = Program::from_bytes(ModuleKind::WASM, bytes);
-        self.controller.check_module_validity(database, program).await?;
-        Ok(())
+        Ok(self.controller.check_module_validity(database, program).await?.module_def.clone())
     }
 
     /// Has a module describe itself, in memory, and forgets it.
-    pub(crate) async fn describe(&self, bytes: &[u8]) -> anyhow::Result<()> {
-        extract_schema(bytes.into(), HostType::Wasm).await?;
-        Ok(())
+    pub(crate) async fn describe(&self, bytes: &[u8]) -> anyhow::Result<ModuleDef> {
+        extract_schema(bytes.into(), HostType::Wasm).await
     }
 
     /// Makes the folder of a new replica, which must not be there yet: what lies in it would become the database's.

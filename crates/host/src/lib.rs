@@ -53,6 +53,7 @@ mod publishing;
 mod routes;
 mod running;
 mod serve;
+mod sizeless;
 mod snapshots;
 mod sql_split;
 mod state;

@@ -20,12 +20,14 @@ use spacetimedb::host::UpdateDatabaseResult;
 use spacetimedb::messages::control_db::{Database, HostType};
 use spacetimedb_lib::{Hash, Identity, hash_bytes};
 use spacetimedb_schema::auto_migrate::MigrationPolicy;
+use spacetimedb_schema::def::ModuleDef;
 
 use crate::control::{ControlError, DatabaseRecord, ProgramRecord};
 use crate::engine::ENGINE_VERSION;
 use crate::http_error::{ApiError, causes};
 use crate::limits::TRIAL_TIMEOUT;
 use crate::metrics::Counted;
+use crate::sizeless::sizeless_list;
 use crate::state::{AppState, HostState};
 
 /// A new database to be.
@@ -270,17 +272,33 @@ async fn try_out(state: &AppState, identity: Identity, owner: Identity, module: 
     let (on, module) = (state.clone(), module.clone());
     let tried = trial(state, async move { on.engine.try_out(database, &module).await }).await?;
     // The official server says 500 here. It is the module that is wrong, so we say so.
-    tried.map_err(|e| ApiError::bad_request(format!("Failed to create or update the database: {}", causes(&e))))
+    let module =
+        tried.map_err(|e| ApiError::bad_request(format!("Failed to create or update the database: {}", causes(&e))))?;
+    check_parameters(&module)
 }
 
 /// Has a module describe itself, before anybody waits for it. What it says is the engine's to judge.
 pub(crate) async fn describe(state: &AppState, module: &Arc<[u8]>) -> Result<(), ApiError> {
     let (on, module) = (state.clone(), module.clone());
     let described = trial(state, async move { on.engine.describe(&module).await }).await?;
-    if let Err(e) = described {
-        tracing::debug!(error = causes(&e), "a module does not describe itself");
+    match described {
+        Ok(module) => check_parameters(&module),
+        Err(e) => {
+            tracing::debug!(error = causes(&e), "a module does not describe itself");
+            Ok(())
+        }
     }
-    Ok(())
+}
+
+/// Refuses what would let a caller fill the host's memory with a few bytes.
+fn check_parameters(module: &ModuleDef) -> Result<(), ApiError> {
+    match sizeless_list(module) {
+        None => Ok(()),
+        Some((function, parameter)) => Err(ApiError::bad_request(format!(
+            "Failed to create or update the database: parameter `{parameter}` of `{function}` has a list of what takes no \
+             bytes, so a call of a few bytes could fill this host's memory; give its elements a field"
+        ))),
+    }
 }
 
 /// Runs `work` of a module that nobody knows, within the limits of time and number. What takes longer keeps its place

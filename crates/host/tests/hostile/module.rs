@@ -38,6 +38,14 @@ pub(crate) fn module_that_never_says_goodbye() -> Vec<u8> {
     made(definition, "")
 }
 
+/// The bytes of a module with a reducer that takes a list of what takes no bytes.
+pub(crate) fn module_with_a_list_of_nothing() -> Vec<u8> {
+    let mut definition = definition();
+    let list = AlgebraicType::array(AlgebraicType::unit());
+    definition.add_reducer("swallow", ProductType::from([("many", list)]));
+    made(definition, "")
+}
+
 /// The bytes of a module that never gets as far as saying what it is.
 pub(crate) fn module_that_spins_when_asked() -> Vec<u8> {
     made(definition(), "(loop $again (br $again))")

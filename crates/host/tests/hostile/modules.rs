@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use muster_wire::http::{HttpClient, PublishOptions};
 use muster_wire::{CallOutcome, Endpoint, args};
 
-use crate::module::{module, module_that_never_says_goodbye, module_that_spins_when_asked};
+use crate::module::{
+    module, module_that_never_says_goodbye, module_that_spins_when_asked, module_with_a_list_of_nothing,
+};
 use crate::process::{FRUGAL_CALL_TIME, HostProcess, Temper, soon};
 use crate::witness::Witness;
 
@@ -130,6 +132,21 @@ async fn a_reducer_that_inserts_for_ever_is_stopped_and_rolled_back() {
     let answer = client.sql("SELECT COUNT(*) AS n FROM item", true).await.unwrap();
     assert_eq!(answer.statements[0].rows[0][0].get(), "0");
     witness.testify().await;
+}
+
+/// Four bytes would become as many elements as they say, in the engine's decoder, where the host cannot bound them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_that_takes_lists_of_nothing_is_refused_when_created_and_when_updated() {
+    let (host, hostile) = two_databases(Temper::Frugal).await;
+    let token = HttpClient::new(hostile, None).unwrap().create_identity().await.unwrap().token;
+    let owner = HttpClient::new(Endpoint::new(&host.url, "nothing").unwrap(), Some(token)).unwrap();
+    let refused = |answer: Result<_, muster_wire::http::HttpError>| answer.map(|_| ()).unwrap_err().to_string();
+    let (bad, options) = (module_with_a_list_of_nothing, PublishOptions::default());
+    let told = refused(owner.publish(bad(), &options).await);
+    assert!(told.contains("parameter `many` of `swallow`"), "{told}");
+    owner.publish(module(), &options).await.unwrap();
+    let told = refused(owner.publish(bad(), &options).await);
+    assert!(told.contains("parameter `many` of `swallow`"), "{told}");
 }
 
 /// The engine's own budget for this cannot be changed: it takes a minute or two.
