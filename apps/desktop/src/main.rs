@@ -1,0 +1,2 @@
+//! Muster's diagnostics window.
+fn main() {}
