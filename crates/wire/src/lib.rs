@@ -28,6 +28,7 @@
 //! # }
 //! ```
 
+pub mod clock;
 mod connect;
 mod connection;
 mod driver;
@@ -35,6 +36,7 @@ mod endpoint;
 mod error;
 pub mod frame;
 pub mod http;
+pub mod lease;
 pub mod limits;
 pub mod messages;
 mod network;
@@ -49,6 +51,7 @@ pub use connect::connect;
 pub use connection::{Connection, Incoming, args};
 pub use endpoint::{Endpoint, EndpointError, HEALTH_PATH, WEBSOCKET_PATH};
 pub use error::{CallError, ClosedReason, ConnectError, NetworkError};
+pub use lease::{Keeper, LeaseStatus, Source};
 pub use messages::QuerySetId;
 pub use options::{Compression, ConnectOptions, Protocol, Queues, Timeouts};
 pub use rows::{RowError, Rows};
