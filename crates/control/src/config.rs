@@ -22,6 +22,9 @@ pub struct Config {
     pub issuer: String,
     /// The lane's audience: what its tokens name as `aud`.
     pub audience: String,
+    /// The lane's database: what the mint names to clients, and whose clients a cohort has a share of. Without it the mint
+    /// names none.
+    pub database: Option<String>,
     /// Which clients the lane serves.
     pub window: SupportWindow,
     /// How long keys are announced and kept.
@@ -88,6 +91,7 @@ impl Config {
             state_dir: state_dir.into(),
             issuer: issuer.into(),
             audience: audience.into(),
+            database: None,
             window: SupportWindow::default(),
             phases: Phases::default(),
             rates: Rates::default(),

@@ -1,6 +1,7 @@
 //! What an administrator's call or the start of the service can fail with.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::config::ConfigError;
 use crate::grant::GrantError;
@@ -45,6 +46,21 @@ pub enum ControlError {
     /// Another process serves from this state directory.
     #[error("another control service runs on this state directory; stop it, or give this one a directory of its own")]
     AlreadyServing,
+    /// The state belongs to another issuer.
+    #[error(
+        "the state directory is that of the issuer `{0}`; give another issuer a directory of its own: hosts make \
+             identities of the issuer's name"
+    )]
+    OtherIssuer(String),
+    /// There is no state yet.
+    #[error("{0} has no token service's state; `muster control init` makes it")]
+    NoState(PathBuf),
+    /// A cohort cannot be used.
+    #[error("the cohort cannot be used: {0}")]
+    Cohort(&'static str),
+    /// The database has no cohort.
+    #[error("the database `{0}` has no cohort; `muster control cohort show` lists them")]
+    NoCohort(String),
     /// The network or the disk failed while serving.
     #[error("the token service cannot go on: {0}")]
     Serve(#[from] io::Error),

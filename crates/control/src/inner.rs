@@ -2,21 +2,29 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
+use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
+use crate::clock::Clock;
 use crate::config::{Config, Rates};
 use crate::error::ControlError;
 use crate::http::answer::Refusal;
 use crate::issue::Issuer;
 use crate::keys::{KeyFiles, make_private_dir, read_private};
 use crate::limits::LIMITER_KEYS_MAX;
+use crate::metrics::Metrics;
 use crate::password::Passwords;
 use crate::rate::Limiter;
-use crate::store::Store;
+use crate::store::{PRIVATE_DIR, Store, StoreError, check_private, facts};
+
+/// The database in the state directory.
+const DATABASE_FILE: &str = "control.sqlite";
+/// The directory of private halves there.
+const KEYS_DIR: &str = "keys";
 
 /// No service runs.
 const NOT_SERVING: i64 = i64::MIN;
@@ -28,8 +36,9 @@ pub(crate) struct Inner {
     pub(crate) keys: KeyFiles,
     pub(crate) passwords: Passwords,
     pub(crate) gate: Gate,
-    /// Woken when something was revoked in this process.
-    pub(crate) revoked: Notify,
+    /// Changes when something was revoked in this process.
+    pub(crate) revoked: watch::Sender<()>,
+    pub(crate) metrics: Metrics,
     serving_since_s: AtomicI64,
 }
 
@@ -41,16 +50,66 @@ impl Inner {
         }
         make_private_dir(&config.state_dir)?;
         let inner = Inner {
-            store: Store::open(&config.state_dir.join("control.sqlite"))?,
-            keys: KeyFiles::open(&config.state_dir.join("keys"))?,
+            store: Store::open(&config.state_dir.join(DATABASE_FILE))?,
+            keys: KeyFiles::open(&config.state_dir.join(KEYS_DIR))?,
             passwords: Passwords::new(),
             gate: Gate::new(config.rates),
-            revoked: Notify::new(),
+            revoked: watch::Sender::new(()),
+            metrics: Metrics::default(),
             serving_since_s: AtomicI64::new(NOT_SERVING),
             config,
         };
+        inner.bind()?;
         inner.advance_keys()?;
         Ok(inner)
+    }
+
+    /// Opens the state of a service as it is, as those do who manage it: with the issuer that it has, and without moving
+    /// its keys.
+    pub(crate) fn manage(state_dir: &Path, clock: Clock) -> Result<Inner, ControlError> {
+        let database = state_dir.join(DATABASE_FILE);
+        if !database.exists() {
+            return Err(ControlError::NoState(state_dir.into()));
+        }
+        check_private(state_dir, PRIVATE_DIR)?;
+        let store = Store::open(&database)?;
+        let (issuer, audience, lane) = store.read(|connection| {
+            let fact = |name| facts::get(connection, name);
+            Ok::<_, StoreError>((fact(facts::ISSUER)?, fact(facts::AUDIENCE)?, fact(facts::DATABASE)?))
+        })?;
+        let (Some(issuer), Some(audience)) = (issuer, audience) else {
+            return Err(ControlError::NoState(state_dir.into()));
+        };
+        let config = Config { database: lane, clock, ..Config::new(state_dir, issuer, audience) };
+        Ok(Inner {
+            store,
+            keys: KeyFiles::open(&state_dir.join(KEYS_DIR))?,
+            passwords: Passwords::new(),
+            gate: Gate::new(config.rates),
+            revoked: watch::Sender::new(()),
+            metrics: Metrics::default(),
+            serving_since_s: AtomicI64::new(NOT_SERVING),
+            config,
+        })
+    }
+
+    /// Writes down whose state this is. Another issuer's is refused.
+    fn bind(&self) -> Result<(), ControlError> {
+        let config = &self.config;
+        self.store.write(|tx| {
+            match facts::get(tx, facts::ISSUER)? {
+                Some(issuer) if issuer != config.issuer => return Err(ControlError::OtherIssuer(issuer)),
+                Some(_) => {}
+                None => facts::set(tx, facts::ISSUER, Some(&config.issuer))?,
+            }
+            facts::set(tx, facts::AUDIENCE, Some(&config.audience))?;
+            Ok(facts::set(tx, facts::DATABASE, config.database.as_deref())?)
+        })
+    }
+
+    /// Wakes whoever delivers revocations.
+    pub(crate) fn note_revoked(&self) {
+        self.revoked.send_replace(());
     }
 
     /// Does what is due with the keys.

@@ -11,7 +11,8 @@ use crate::config::Config;
 use crate::grant::{Grant, GrantError, Wanted};
 use crate::keys::{self, KeyFiles};
 use crate::limits::{
-    ACCESS_LIFETIME_MIN_S, ACTORS_MAX, CREDENTIAL_BYTES_MAX, IDENTITY_CLAIM_BYTES_MAX, REFRESH_AFTER_PERCENT,
+    ACCESS_LIFETIME_MIN_S, ACTORS_MAX, CREDENTIAL_BYTES_MAX, IDENTITY_CLAIM_BYTES_MAX, OWN_TOKEN_S,
+    REFRESH_AFTER_PERCENT,
 };
 use crate::refresh::{RefreshDecision, RefreshFacts, decide};
 use crate::secret::{Secret, random_text};
@@ -119,6 +120,28 @@ impl Issuer<'_> {
         Ok(issued)
     }
 
+    /// The service's own token, with which it tells modules of revocations: it grants nothing, and its subject is nobody
+    /// else's, because no client may have that id.
+    pub(crate) fn own(&self, tx: &Transaction<'_>) -> Result<Issued, StoreError> {
+        let session = Session {
+            id: random_text::<16>(),
+            client_id: OWN_SUBJECT.into(),
+            subject: OWN_SUBJECT.into(),
+            actors: Vec::new(),
+            role: Some("control".into()),
+            client_build: None,
+            grant: Grant::default(),
+            parent: None,
+            created_s: self.now_s,
+            used_s: self.now_s,
+            ends_s: self.now_s + OWN_TOKEN_S,
+            revoked_s: None,
+            reason: None,
+        };
+        sessions::insert(tx, &session)?;
+        self.access(tx, &session, Grant::default(), OWN_TOKEN_S)
+    }
+
     /// The next token of a refresh family (RFC 6749 section 6). What the family may is what it was given, as far as the
     /// client still may: an administrator who takes something from a client takes it from its families.
     pub(crate) fn refresh(
@@ -200,7 +223,7 @@ impl Issuer<'_> {
             ..parent
         };
         sessions::insert(tx, &session)?;
-        self.access(tx, &session, grant, lifetime_s)
+        Ok(self.access(tx, &session, grant, lifetime_s)?)
     }
 
     /// The claims and session of an access token of this issuer that is good now: signed by a published key, of this
@@ -245,7 +268,7 @@ impl Issuer<'_> {
         session: &Session,
         grant: Grant,
         lifetime_s: i64,
-    ) -> Result<Issued, IssueError> {
+    ) -> Result<Issued, StoreError> {
         let expires_s = (self.now_s + lifetime_s).min(session.ends_s);
         let claims = AccessClaims {
             iss: self.config.issuer.clone(),
@@ -275,6 +298,9 @@ impl Issuer<'_> {
         Ok(token)
     }
 }
+
+/// The `sub` and `client_id` of the service's own tokens.
+pub const OWN_SUBJECT: &str = "muster-control";
 
 /// What refresh tokens begin with, so that one that got loose can be recognised.
 pub(crate) const REFRESH_PREFIX: &str = "mrt_";

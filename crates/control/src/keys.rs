@@ -66,6 +66,11 @@ impl KeyFiles {
         jsonwebtoken::encode(&header, claims, &key).map_err(|_| StoreError::Corrupt("signing key"))
     }
 
+    /// Whether the private half of this key is there and can be used.
+    pub(crate) fn can_sign(&self, kid: &str) -> Result<(), StoreError> {
+        self.load(kid).map(|_| ())
+    }
+
     fn load(&self, kid: &str) -> Result<Arc<EncodingKey>, StoreError> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(key) = loaded.get(kid) {

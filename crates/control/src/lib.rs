@@ -15,6 +15,7 @@
 mod admin;
 mod claims;
 mod clock;
+pub mod cohort;
 pub mod compat;
 mod config;
 mod error;
@@ -24,6 +25,7 @@ mod inner;
 mod issue;
 mod keys;
 pub mod limits;
+mod metrics;
 mod outbox;
 mod password;
 pub mod rate;
@@ -34,6 +36,7 @@ mod serve;
 mod store;
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -41,15 +44,18 @@ use tokio::net::TcpListener;
 pub use admin::{AddedClient, Credential, NewClient, Rotation};
 pub use claims::{ACCESS_TOKEN_TYPE, AccessClaims, Actor};
 pub use clock::Clock;
+pub use cohort::Share;
 pub use config::{Config, ConfigError, Rates};
 pub use error::ControlError;
 pub use grant::{Grant, Scope};
+pub use issue::OWN_SUBJECT;
 pub use keys::KeyError;
 pub use outbox::{RevocationSink, deliver_revocations};
 pub use secret::Secret;
 pub use store::StoreError;
 pub use store::audit::{AuditEntry, Head};
 pub use store::clients::{Client, Permission};
+pub use store::cohorts::Cohort;
 pub use store::keys::{PublicKey, SigningKeyInfo};
 pub use store::revocations::{Revocation, RevokedKind};
 pub use store::sessions::Session;
@@ -71,6 +77,15 @@ impl Control {
     /// database.
     pub fn open(config: Config) -> Result<Control, ControlError> {
         Ok(Control { inner: Arc::new(Inner::open(config)?) })
+    }
+
+    /// Opens the state directory of a service for those who manage it beside it: as it is, without a configuration.
+    ///
+    /// # Errors
+    /// [`ControlError::NoState`] where no service was ever set up; a directory or file that cannot be used or that others
+    /// can read, a damaged database.
+    pub fn manage(state_dir: &Path) -> Result<Control, ControlError> {
+        Ok(Control { inner: Arc::new(Inner::manage(state_dir, Clock::System)?) })
     }
 
     /// Answers HTTP/1.1 on `listener` until `shutdown` ends, then gives open requests [`limits::SHUTDOWN_TIMEOUT`]. TLS is

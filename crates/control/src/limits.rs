@@ -102,6 +102,14 @@ pub const DELIVERY_TIMEOUT_MS: u64 = 2_000;
 pub const DELIVERY_BACKOFF_MIN_MS: u64 = 100;
 /// up to this.
 pub const DELIVERY_BACKOFF_MAX_MS: u64 = 5_000;
+/// Series of all counters together: routes, statuses, grant types, codes and databases are fewer.
+pub const METRIC_SERIES_MAX: usize = 256;
+/// The life of the token that the service makes for itself, to tell modules of revocations, in seconds.
+pub const OWN_TOKEN_S: i64 = 300;
+/// How long a service waits at its start for a command that looks whether one runs, in milliseconds,
+pub const LOCK_WAIT_MS: u64 = 1_000;
+/// and how often it tries.
+pub const LOCK_TRY_MS: u64 = 20;
 /// Rows in one answer of an administrator's list.
 pub const LIST_MAX: usize = 1_000;
 /// How often what has expired is deleted, in seconds.
@@ -114,6 +122,7 @@ const _: () = assert!(KEY_ANNOUNCE_S >= KEY_ANNOUNCE_MIN_S);
 // A key must outlive the longest token that it signed, wherever that is still taken.
 const _: () = assert!(KEY_RETIRE_S >= ACCESS_LIFETIME_MAX_S + HOST_EXPIRY_LEEWAY_S);
 const _: () = assert!(ACCESS_LIFETIME_MIN_S <= ACCESS_LIFETIME_DEFAULT_S);
+const _: () = assert!(ACCESS_LIFETIME_MIN_S <= OWN_TOKEN_S && OWN_TOKEN_S <= ACCESS_LIFETIME_MAX_S);
 const _: () = assert!(ACCESS_LIFETIME_DEFAULT_S <= ACCESS_LIFETIME_MAX_S);
 const _: () = assert!(ACCESS_LIFETIME_MAX_S <= SESSION_LIFETIME_MAX_S);
 // The shortest token must be refreshable at all: a whole second before its end.

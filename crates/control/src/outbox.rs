@@ -12,10 +12,16 @@ use crate::error::ControlError;
 use crate::limits::{
     DELIVERY_BACKOFF_MAX_MS, DELIVERY_BACKOFF_MIN_MS, DELIVERY_TIMEOUT_MS, OUTBOX_POLL_MS, REVOCATIONS_PAGE_MAX,
 };
+use crate::metrics::Counter;
 use crate::store::revocations::Revocation;
 
 /// Who takes revocations: in production, a reducer of the lane's module.
 pub trait RevocationSink: Send + Sync {
+    /// Which module takes them, by the name of its database: what it has taken is remembered under that.
+    fn target(&self) -> &str {
+        ""
+    }
+
     /// Takes these, oldest first; all or none. It must not matter that some were taken before.
     ///
     /// # Errors
@@ -32,21 +38,34 @@ fn backoff(failures: u32) -> Duration {
 /// Delivers until it is dropped. What this process revokes is delivered at once, what another one does within
 /// [`OUTBOX_POLL_MS`].
 pub async fn deliver_revocations(control: &Control, sink: &impl RevocationSink) {
-    let mut failures = 0;
+    let mut failures: u32 = 0;
+    // Known from now on, so that what waits for it is counted.
+    let target = sink.target().to_owned();
+    if let Err(error) = on_disk(control, move |control| control.revocations_delivered(&target, 0)).await {
+        tracing::error!(%error, "the store failed");
+    }
+    let mut revoked = control.inner.revoked.subscribe();
     loop {
+        revoked.mark_unchanged();
         match deliver_once(control, sink).await {
             Ok(0) => {
                 failures = 0;
                 let poll = Duration::from_millis(OUTBOX_POLL_MS);
                 tokio::select! {
-                    () = control.inner.revoked.notified() => {}
+                    _ = revoked.changed() => {}
                     () = tokio::time::sleep(poll) => {}
                 }
             }
             Ok(_) => failures = 0,
             Err(cause) => {
-                failures += 1;
-                tracing::warn!(cause, failures, "revocations could not be delivered; they are tried again");
+                failures = failures.saturating_add(1);
+                control.inner.metrics.count(Counter::DeliveryFailures, sink.target());
+                tracing::warn!(
+                    database = sink.target(),
+                    cause,
+                    failures,
+                    "revocations could not be delivered; they are tried again"
+                );
                 tokio::time::sleep(backoff(failures)).await;
             }
         }
@@ -56,14 +75,17 @@ pub async fn deliver_revocations(control: &Control, sink: &impl RevocationSink) 
 /// Delivers one page of what waits. Returns how many.
 async fn deliver_once(control: &Control, sink: &impl RevocationSink) -> Result<usize, String> {
     let said = |error: ControlError| error.to_string();
-    let waiting = on_disk(control, |control| control.revocations_waiting(REVOCATIONS_PAGE_MAX)).await.map_err(said)?;
-    if waiting.is_empty() {
-        return Ok(0);
-    }
+    let target = sink.target().to_owned();
+    let page = {
+        let target = target.clone();
+        on_disk(control, move |control| control.revocations_waiting(&target, REVOCATIONS_PAGE_MAX)).await
+    };
+    let waiting = page.map_err(said)?;
+    let Some(last) = waiting.last().map(|revocation| revocation.seq) else { return Ok(0) };
     let limit = Duration::from_millis(DELIVERY_TIMEOUT_MS);
     tokio::time::timeout(limit, sink.deliver(&waiting)).await.map_err(|_| "no answer in time".to_owned())??;
-    let seqs: Vec<i64> = waiting.iter().map(|revocation| revocation.seq).collect();
-    on_disk(control, move |control| control.revocations_delivered(&seqs)).await.map_err(said)?;
+    control.inner.metrics.add(Counter::Delivered, &target, waiting.len() as u64);
+    on_disk(control, move |control| control.revocations_delivered(&target, last)).await.map_err(said)?;
     Ok(waiting.len())
 }
 

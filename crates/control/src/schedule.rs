@@ -8,7 +8,7 @@
 //!   very first key is the exception: before it there was no key set that anybody could have cached.
 //! * A key stays in the key set until the last token that it can have signed is refused by every host.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::limits;
 
@@ -64,7 +64,7 @@ pub struct KeyFacts {
 }
 
 /// How long the phases last, in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Phases {
     /// How long a key is served before it signs.
     pub announce_s: i64,

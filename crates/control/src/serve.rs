@@ -4,9 +4,12 @@
 //! serves a state directory; keys begin to sign only here.
 
 use std::convert::Infallible;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,8 +27,12 @@ use tower::ServiceExt as _;
 use crate::error::ControlError;
 use crate::http::{Peer, router};
 use crate::inner::Inner;
-use crate::limits::{CONNECTIONS_MAX, HEAD_TIMEOUT, KEY_TICK_MS, PRUNE_EVERY_S, SHUTDOWN_TIMEOUT};
-use crate::store::sessions;
+use crate::limits::{
+    CONNECTIONS_MAX, HEAD_TIMEOUT, KEY_TICK_MS, LOCK_TRY_MS, LOCK_WAIT_MS, PRUNE_EVERY_S, SHUTDOWN_TIMEOUT,
+};
+use crate::metrics::Counter;
+use crate::store::facts::{self, ServiceFacts};
+use crate::store::{PRIVATE_FILE, sessions};
 
 /// Serves until `shutdown` ends.
 pub(crate) async fn serve(
@@ -33,8 +40,8 @@ pub(crate) async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ControlError> {
-    let _lock = lock(&inner)?;
-    inner.set_serving(true);
+    let _lock = lock(&inner).await?;
+    inner.begin_serving()?;
     let (stop, stopped) = watch::channel(false);
     let timers = tokio::spawn(timers(inner.clone(), stopped.clone()));
     let mut connections = JoinSet::new();
@@ -76,10 +83,41 @@ pub(crate) async fn serve(
 }
 
 /// One service for a state directory: two would each think that they alone serve the key set.
-fn lock(inner: &Inner) -> Result<File, ControlError> {
-    let file = File::create(inner.config.state_dir.join("serving.lock"))?;
-    file.try_lock().map_err(|_| ControlError::AlreadyServing)?;
-    Ok(file)
+async fn lock(inner: &Inner) -> Result<File, ControlError> {
+    let file = lock_file(&inner.config.state_dir)?;
+    // Somebody who only looks whether a service runs holds it for a moment.
+    for _ in 0..LOCK_WAIT_MS / LOCK_TRY_MS {
+        if file.try_lock().is_ok() {
+            return Ok(file);
+        }
+        tokio::time::sleep(Duration::from_millis(LOCK_TRY_MS)).await;
+    }
+    Err(ControlError::AlreadyServing)
+}
+
+fn lock_file(state_dir: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(false).mode(PRIVATE_FILE).open(state_dir.join("serving.lock"))
+}
+
+impl Inner {
+    /// Notes that this process begins to serve, also for those beside it.
+    fn begin_serving(&self) -> Result<(), ControlError> {
+        self.set_serving(true);
+        let since_s = self.config.clock.now_s();
+        let service = ServiceFacts { since_s, phases: self.config.phases };
+        self.store.write(|tx| Ok(facts::set_service(tx, service)?))
+    }
+
+    /// The service that runs on this state directory: in this process or another.
+    pub(crate) fn running(&self) -> Result<Option<ServiceFacts>, ControlError> {
+        if let Some(since_s) = self.serving_since_s() {
+            return Ok(Some(ServiceFacts { since_s, phases: self.config.phases }));
+        }
+        if lock_file(&self.config.state_dir)?.try_lock_shared().is_ok() {
+            return Ok(None);
+        }
+        self.store.read(|connection| Ok(facts::service(connection)?))
+    }
 }
 
 async fn connection(app: axum::Router, stream: TcpStream, peer: SocketAddr, mut stopped: watch::Receiver<bool>) {
@@ -126,6 +164,7 @@ async fn timers(inner: Arc<Inner>, stopped: watch::Receiver<bool>) {
             since_prune_s = 0;
         }
         if let Ok(Err(error)) = done {
+            inner.metrics.count(Counter::HousekeepingFailures, "");
             tracing::error!(%error, "housekeeping failed; it is tried again");
         }
     }

@@ -17,8 +17,8 @@ pub struct Rotation {
     pub active: String,
     /// The key that will sign.
     pub next: String,
-    /// When it may begin, in seconds since 1970; `None` while no service runs in this process, and then a running one
-    /// knows.
+    /// When it may begin, in seconds since 1970, if the service that runs goes on until then; `None` while none runs, and
+    /// then the time begins when one does.
     pub not_before_s: Option<i64>,
 }
 
@@ -37,7 +37,7 @@ impl Control {
     /// # Errors
     /// The database.
     pub fn keys_rotate(&self, actor: &str) -> Result<Rotation, ControlError> {
-        let phases = self.inner.config.phases;
+        let running = self.inner.running()?;
         self.change(|tx, now_s| {
             key_rows::want(tx)?;
             let keys = key_rows::all(tx)?;
@@ -47,7 +47,8 @@ impl Control {
             Ok(Rotation {
                 active: active.facts.kid.clone(),
                 next: next.facts.kid.clone(),
-                not_before_s: schedule::may_sign_at(&next.facts, phases, self.inner.serving_since_s()),
+                not_before_s: running
+                    .and_then(|service| schedule::may_sign_at(&next.facts, service.phases, Some(service.since_s))),
             })
         })
     }

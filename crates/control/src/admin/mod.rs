@@ -3,6 +3,7 @@
 //! What always holds: every change is in the audit log in the transaction that makes it, with who made it; what takes a
 //! permission away also ends the tokens that have it.
 
+mod cohorts;
 mod keys;
 mod sessions;
 
@@ -15,6 +16,7 @@ use crate::Control;
 use crate::error::ControlError;
 use crate::grant::Grant;
 use crate::http::is_client_id;
+use crate::issue::OWN_SUBJECT;
 use crate::keys::{read_public_jwk, thumbprint};
 use crate::limits::{
     ACCESS_LIFETIME_DEFAULT_S, ACCESS_LIFETIME_MAX_S, ACCESS_LIFETIME_MIN_S, CLOCK_MARGIN_S, CREDENTIALS_MAX,
@@ -85,6 +87,9 @@ impl NewClient {
         if !is_client_id(&self.id) {
             return refuse("id", "take 1 to 128 of A-Z a-z 0-9 . _ -");
         }
+        if self.id == OWN_SUBJECT {
+            return refuse("id", "it is the service's own; take another");
+        }
         if self.grant.scopes.is_empty() {
             return refuse("scopes", "name at least one");
         }
@@ -126,7 +131,7 @@ impl Control {
     ) -> Result<T, ControlError> {
         let now_s = self.now_s();
         let done = self.inner.store.write(|tx| work(tx, now_s))?;
-        self.inner.revoked.notify_one();
+        self.inner.note_revoked();
         Ok(done)
     }
 

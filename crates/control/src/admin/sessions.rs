@@ -6,6 +6,7 @@ use super::{end_tokens, find};
 use crate::Control;
 use crate::error::ControlError;
 use crate::limits::LIST_MAX;
+use crate::secret::Secret;
 use crate::store::audit::{self, AuditEntry, Head};
 use crate::store::revocations::{self, Revocation};
 use crate::store::sessions::{self, Session};
@@ -56,21 +57,39 @@ impl Control {
         self.inner.store.read(|connection| Ok(revocations::after(connection, after, limit)?))
     }
 
-    /// Revocations that were not confirmed to be delivered, oldest first.
+    /// Revocations that `target` has not confirmed to have taken, oldest first.
     ///
     /// # Errors
     /// The database.
-    pub fn revocations_waiting(&self, limit: usize) -> Result<Vec<Revocation>, ControlError> {
-        self.inner.store.read(|connection| Ok(revocations::waiting(connection, limit)?))
+    pub fn revocations_waiting(&self, target: &str, limit: usize) -> Result<Vec<Revocation>, ControlError> {
+        self.inner.store.read(|connection| Ok(revocations::waiting(connection, target, limit)?))
     }
 
-    /// Confirms that these were delivered.
+    /// Confirms that `target` has taken everything up to the place `seq`; 0 makes it known. Nothing is taken back.
     ///
     /// # Errors
     /// The database.
-    pub fn revocations_delivered(&self, seqs: &[i64]) -> Result<(), ControlError> {
+    pub fn revocations_delivered(&self, target: &str, seq: i64) -> Result<(), ControlError> {
         let now_s = self.now_s();
-        self.inner.store.write(|tx| Ok(revocations::delivered(tx, seqs, now_s)?))
+        self.inner.store.write(|tx| Ok(revocations::delivered(tx, target, seq, now_s)?))
+    }
+
+    /// Forgets a target that there is no more. One of its name hears everything that is remembered again.
+    ///
+    /// # Errors
+    /// The database.
+    pub fn revocations_forget(&self, target: &str) -> Result<(), ControlError> {
+        self.inner.store.write(|tx| Ok(revocations::forget_target(tx, target)?))
+    }
+
+    /// A token of the service's own, good for five minutes. It grants nothing; the lane's module lets its identity (of the
+    /// issuer and [`crate::OWN_SUBJECT`]) revoke grants where the owner named it as the revoker.
+    ///
+    /// # Errors
+    /// The database, the signing key.
+    pub fn own_token(&self) -> Result<Secret, ControlError> {
+        let issued = self.inner.store.write(|tx| Ok::<_, ControlError>(self.inner.issuer().own(tx)?))?;
+        Ok(issued.token)
     }
 
     /// Forgets what nobody needs any more: expired tokens and assertions, sessions a day after their end, revocations of

@@ -25,6 +25,10 @@ pub(crate) struct Refusal {
     window: Option<Box<SupportWindow>>,
 }
 
+/// Goes with a refusal's answer: what it is counted by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refused(pub(crate) Code);
+
 #[derive(Serialize)]
 struct Body<'a> {
     error: &'a str,
@@ -173,6 +177,7 @@ impl IntoResponse for Refusal {
             window: self.window.as_deref(),
         };
         let mut response = (self.status, Json(body)).into_response();
+        response.extensions_mut().insert(Refused(self.code));
         let headers = response.headers_mut();
         no_store(headers);
         if self.status == StatusCode::UNAUTHORIZED {

@@ -18,6 +18,7 @@ use crate::keys;
 use crate::limits::{
     ASSERTION_ID_BYTES_MAX, ASSERTION_LIFETIME_MAX_S, CLIENT_ID_BYTES_MAX, CLOCK_MARGIN_S, CREDENTIAL_BYTES_MAX,
 };
+use crate::metrics::Counter;
 use crate::secret::Secret;
 use crate::store::StoreError;
 use crate::store::clients::{self, Client};
@@ -100,6 +101,7 @@ impl Presented {
             }
         };
         let Some(client) = client.filter(|client| !client.disabled) else {
+            inner.metrics.count(Counter::FailedClients, "");
             tracing::warn!(%address, "client authentication failed");
             return Err(Refusal::invalid_client());
         };

@@ -63,7 +63,7 @@ pub(crate) async fn revoke(call: Call) -> Result<Response, Refusal> {
     let (client, token) = client_and_token(&call).await?;
     let ended = call.inner.blocking(move |inner| revoke_in(inner, &client, &token)).await?;
     if ended {
-        call.inner.revoked.notify_one();
+        call.inner.note_revoked();
     }
     Ok(StatusCode::OK.into_response())
 }

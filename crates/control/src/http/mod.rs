@@ -7,6 +7,7 @@ pub(crate) mod answer;
 mod credentials;
 mod discovery;
 mod introspect;
+mod observe;
 mod revocations;
 mod sync_token;
 mod token;
@@ -22,15 +23,30 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode, header};
 
-use self::answer::{Refusal, no_store};
+use self::answer::{Refusal, Refused, no_store};
 pub(crate) use self::credentials::is_client_id;
 use crate::compat::{CLIENT_BUILD_HEADER, Claimed, PROTOCOL_HEADER, SCHEMA_HEADER};
 use crate::inner::{Address, Inner};
 use crate::limits::{BODY_BYTES_MAX, REQUEST_TIMEOUT};
+use crate::metrics::Counter;
 
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// What requests are counted by.
+const ROUTES: [&str; 10] = [
+    "/.well-known/openid-configuration",
+    "/.well-known/oauth-authorization-server",
+    "/jwks.json",
+    "/healthz",
+    "/metrics",
+    "/oauth/token",
+    "/oauth/revoke",
+    "/oauth/introspect",
+    "/api/sync/token",
+    "/api/revocations",
+];
 
 /// The routes.
 pub(crate) fn router(inner: Arc<Inner>) -> Router {
@@ -38,7 +54,8 @@ pub(crate) fn router(inner: Arc<Inner>) -> Router {
         .route("/.well-known/openid-configuration", get(discovery::metadata))
         .route("/.well-known/oauth-authorization-server", get(discovery::metadata))
         .route("/jwks.json", get(discovery::jwks))
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/healthz", get(observe::healthz))
+        .route("/metrics", get(observe::metrics))
         .route("/oauth/token", post(token::token))
         .route("/oauth/revoke", post(introspect::revoke))
         .route("/oauth/introspect", post(introspect::introspect))
@@ -55,19 +72,29 @@ async fn guard(State(inner): State<Arc<Inner>>, mut request: Request, next: Next
     let address = Address::new(address_of(&request, inner.config.trusted_proxy));
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     request.extensions_mut().insert(address);
-    let mut response = match inner.gate.address(address) {
+    let mut response: Response = match inner.gate.address(address) {
         Err(retry_after_s) => Refusal::rate_limited(retry_after_s).into_response(),
         Ok(()) => match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
             Ok(response) => response,
             Err(_) => Refusal::busy().into_response(),
         },
     };
+    if let Some(code) = response.extensions().get::<Refused>() {
+        inner.metrics.count(Counter::Refusals, code.0.as_str());
+    }
     if !response.headers().contains_key(header::CACHE_CONTROL) {
         no_store(response.headers_mut());
     }
+    inner.metrics.count(Counter::Requests, route(&path));
+    inner.metrics.count(Counter::Answers, response.status().as_str());
     // The path alone: a query could hold anything that somebody put there by mistake.
     tracing::debug!(%address, %method, path = known(&path), status = response.status().as_u16(), "request");
     response
+}
+
+/// A path as a label: one of the routes, and everything else as one.
+fn route(path: &str) -> &str {
+    if ROUTES.contains(&path) { path } else { "other" }
 }
 
 /// A path of ours, or none: nothing that a stranger wrote gets into the log.

@@ -13,8 +13,10 @@ use super::{Call, claimed};
 use crate::grant::{Scope, Wanted};
 use crate::inner::Inner;
 use crate::issue::{IssueError, Issued, Request};
+use crate::metrics::Counter;
 use crate::secret::Secret;
 use crate::store::clients::Client;
+use crate::store::cohorts;
 
 /// What a client asks for. Its proof of identity is here or in HTTP Basic; what is absent means all it is registered for.
 #[derive(Deserialize)]
@@ -44,6 +46,10 @@ struct Answer<'a> {
     /// The same as a time, in seconds since 1970, by this service's clock.
     refresh_after: i64,
     scopes: Vec<Scope>,
+    /// Which database to connect to: the lane's, or the candidate of the cohort that the subject belongs to. Absent where
+    /// the service was not told the lane's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<&'a str>,
     granted_streams: &'a [StreamPattern],
 }
 
@@ -62,7 +68,13 @@ pub(crate) async fn mint(call: Call) -> Result<Response, Refusal> {
     })?;
     let (mut proof, request) = split(ask, claimed.client_build.map(str::to_owned))?;
     let client = Presented::find(&call.headers, &mut proof)?.check(&call.inner, call.address).await?;
-    call.inner.blocking(move |inner| Ok(answer(&issue(inner, &client, request)?))).await
+    call.inner
+        .blocking(move |inner| {
+            let (issued, database) = issue(inner, &client, request)?;
+            inner.metrics.count(Counter::Tokens, "mint");
+            Ok(answer(&issued, database.as_deref()))
+        })
+        .await
 }
 
 fn split(ask: Ask, client_build: Option<String>) -> Result<(Form, Request), Refusal> {
@@ -88,11 +100,21 @@ fn words(list: Option<&[String]>) -> Option<Vec<&str>> {
     list.map(|list| list.iter().map(String::as_str).collect())
 }
 
-fn issue(inner: &Inner, client: &Client, request: Request) -> Result<Issued, Refusal> {
-    Ok(inner.store.write(|tx| inner.issuer().client_credentials(tx, client, request, false))?)
+/// The token, and the database that its subject belongs to: decided in one transaction.
+fn issue(inner: &Inner, client: &Client, request: Request) -> Result<(Issued, Option<String>), Refusal> {
+    let subject = request.subject.clone().unwrap_or_else(|| client.id.clone());
+    let issued = inner.store.write(|tx| {
+        let issued = inner.issuer().client_credentials(tx, client, request, false)?;
+        let Some(own) = &inner.config.database else { return Ok((issued, None)) };
+        let cohort = cohorts::find(tx, own).map_err(IssueError::from)?;
+        let candidate = cohort.filter(|cohort| cohort.share.has(&cohort.candidate, &subject));
+        let database = candidate.map_or_else(|| own.clone(), |cohort| cohort.candidate);
+        Ok::<_, IssueError>((issued, Some(database)))
+    })?;
+    Ok(issued)
 }
 
-fn answer(issued: &Issued) -> Response {
+fn answer(issued: &Issued, database: Option<&str>) -> Response {
     let refresh_after_in = issued.refresh_after_in_s();
     Json(Answer {
         token: issued.token.expose(),
@@ -103,6 +125,7 @@ fn answer(issued: &Issued) -> Response {
         refresh_after_in,
         refresh_after: issued.issued_s + refresh_after_in,
         scopes: issued.grant.scopes.iter().copied().collect(),
+        database,
         granted_streams: &issued.grant.streams,
     })
     .into_response()

@@ -11,6 +11,7 @@ use crate::claims::scope_text;
 use crate::grant::Wanted;
 use crate::inner::Inner;
 use crate::issue::{IssueError, Issued, Refreshed, Request};
+use crate::metrics::Counter;
 use crate::secret::Secret;
 use crate::store::clients::Client;
 
@@ -35,16 +36,26 @@ pub(crate) async fn token(call: Call) -> Result<Response, Refusal> {
     let request = request(&mut form, client_build)?;
     match grant_type.as_str() {
         "client_credentials" => {
-            call.inner.blocking(move |inner| Ok(answer(&client_credentials(inner, &client, request)?, None))).await
+            call.inner
+                .blocking(move |inner| {
+                    Ok(answer(inner, "client_credentials", &client_credentials(inner, &client, request)?, None))
+                })
+                .await
         }
         "refresh_token" => {
             let token = required(&mut form, "refresh_token")?;
-            call.inner.blocking(move |inner| Ok(answer(&refresh(inner, &client, &token, request)?, None))).await
+            call.inner
+                .blocking(move |inner| {
+                    Ok(answer(inner, "refresh_token", &refresh(inner, &client, &token, request)?, None))
+                })
+                .await
         }
         EXCHANGE => {
             let token = subject_token(&mut form, &call.inner.config.audience)?;
             call.inner
-                .blocking(move |inner| Ok(answer(&exchange(inner, &client, &token, request)?, Some(ACCESS_TOKEN))))
+                .blocking(move |inner| {
+                    Ok(answer(inner, "token-exchange", &exchange(inner, &client, &token, request)?, Some(ACCESS_TOKEN)))
+                })
                 .await
         }
         _ => Err(Refusal::unsupported_grant_type()),
@@ -95,7 +106,7 @@ fn refresh(inner: &Inner, client: &Client, token: &Secret, request: Request) -> 
         Refreshed::Issued(issued) => Ok(*issued),
         Refreshed::FamilyEnded => {
             tracing::warn!(client = client.id, "a spent refresh token was shown again; its family is revoked");
-            inner.revoked.notify_one();
+            inner.note_revoked();
             Err(Refusal::invalid_grant("the refresh token is not good; authenticate anew"))
         }
     }
@@ -109,7 +120,8 @@ fn exchange(inner: &Inner, client: &Client, token: &Secret, request: Request) ->
 }
 
 /// RFC 6749 section 5.1, and RFC 8693 section 2.2.1 where a token was exchanged.
-fn answer(issued: &Issued, issued_token_type: Option<&str>) -> Response {
+fn answer(inner: &Inner, grant_type: &str, issued: &Issued, issued_token_type: Option<&str>) -> Response {
+    inner.metrics.count(Counter::Tokens, grant_type);
     let mut body = json!({
         "access_token": issued.token.expose(),
         "token_type": "Bearer",

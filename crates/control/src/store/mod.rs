@@ -5,6 +5,8 @@
 
 pub(crate) mod audit;
 pub(crate) mod clients;
+pub(crate) mod cohorts;
+pub(crate) mod facts;
 pub(crate) mod keys;
 pub(crate) mod revocations;
 pub(crate) mod sessions;
@@ -20,8 +22,9 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::limits::SQLITE_BUSY_MS;
 
-const SCHEMA: &str = include_str!("schema.sql");
-const SCHEMA_VERSION: i64 = 1;
+/// What makes each version of the one before; the first of nothing.
+const STEPS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema_2.sql")];
+const SCHEMA_VERSION: i64 = STEPS.len() as i64;
 
 /// What can go wrong with the state directory.
 #[derive(Debug, thiserror::Error)]
@@ -97,13 +100,12 @@ impl Store {
 fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    match version {
-        0 => {
-            transaction.execute_batch(SCHEMA)?;
-            transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-        }
-        SCHEMA_VERSION => {}
-        newer => return Err(StoreError::Newer(newer)),
+    let done = usize::try_from(version).ok().filter(|done| *done <= STEPS.len());
+    for step in &STEPS[done.ok_or(StoreError::Newer(version))?..] {
+        transaction.execute_batch(step)?;
+    }
+    if version != SCHEMA_VERSION {
+        transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     }
     transaction.commit()?;
     Ok(())

@@ -3,7 +3,7 @@
 //! What always holds: a revocation is written in the transaction that revokes, so none is lost between the two; it
 //! leaves the outbox only after every token that it concerns has expired everywhere.
 
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
@@ -71,13 +71,23 @@ pub(crate) fn after(connection: &Connection, after: i64, limit: usize) -> Result
     )
 }
 
-/// Revocations that nobody has confirmed to have delivered, oldest first.
-pub(crate) fn waiting(connection: &Connection, limit: usize) -> Result<Vec<Revocation>, StoreError> {
-    select(
-        connection,
-        "SELECT seq, kind, value, at_s, expires_s, reason FROM revocation WHERE delivered_s IS NULL ORDER BY seq LIMIT ?1",
-        params![limit as i64],
-    )
+/// Revocations that `target` has not confirmed to have taken, oldest first.
+pub(crate) fn waiting(connection: &Connection, target: &str, limit: usize) -> Result<Vec<Revocation>, StoreError> {
+    after(connection, delivered_to(connection, target)?, limit)
+}
+
+fn delivered_to(connection: &Connection, target: &str) -> Result<i64, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT seq FROM delivery WHERE target = ?")?;
+    Ok(statement.query_row([target], |row| row.get(0)).optional()?.unwrap_or(0))
+}
+
+/// How many each target has not taken yet.
+pub(crate) fn waiting_by_target(connection: &Connection) -> Result<Vec<(String, i64)>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT d.target, (SELECT count(*) FROM revocation r WHERE r.seq > d.seq) FROM delivery d ORDER BY d.target",
+    )?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn select(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<Vec<Revocation>, StoreError> {
@@ -106,11 +116,18 @@ fn read(row: &Row<'_>) -> Result<Revocation, StoreError> {
     })
 }
 
-/// Notes that these were delivered.
-pub(crate) fn delivered(tx: &Transaction<'_>, seqs: &[i64], now_s: i64) -> Result<(), StoreError> {
-    let mut statement = tx.prepare_cached("UPDATE revocation SET delivered_s = ? WHERE seq = ?")?;
-    for seq in seqs {
-        statement.execute(params![now_s, seq])?;
-    }
+/// Notes that `target` has taken everything up to `seq`; 0 for one that is new. It never goes back.
+pub(crate) fn delivered(tx: &Transaction<'_>, target: &str, seq: i64, now_s: i64) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO delivery (target, seq, at_s) VALUES (?1, ?2, ?3) \
+         ON CONFLICT (target) DO UPDATE SET seq = max(seq, excluded.seq), at_s = excluded.at_s",
+        params![target, seq, now_s],
+    )?;
+    Ok(())
+}
+
+/// Forgets a target that there is no more: a new one of its name hears everything again.
+pub(crate) fn forget_target(tx: &Transaction<'_>, target: &str) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM delivery WHERE target = ?", [target])?;
     Ok(())
 }

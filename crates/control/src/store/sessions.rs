@@ -114,6 +114,13 @@ pub(crate) fn live(
     Ok(sessions)
 }
 
+/// How many sessions may still have a live token.
+pub(crate) fn count_live(connection: &Connection, now_s: i64) -> Result<i64, StoreError> {
+    let mut statement =
+        connection.prepare_cached("SELECT count(*) FROM session WHERE revoked_s IS NULL AND ends_s > ?")?;
+    Ok(statement.query_row([now_s], |row| row.get(0))?)
+}
+
 /// Notes that a session gave a token.
 pub(crate) fn used(tx: &Transaction<'_>, id: &str, now_s: i64) -> Result<(), StoreError> {
     tx.prepare_cached("UPDATE session SET used_s = ? WHERE id = ?")?.execute(params![now_s, id])?;

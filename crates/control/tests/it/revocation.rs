@@ -176,7 +176,7 @@ async fn a_revocation_reaches_the_sink_in_time_whoever_made_it_and_although_it_f
         elsewhere.client_revoke_sessions("operator", "one").unwrap();
         eventually("the other process's revocations are delivered", || taken() == 3).await;
         assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-        eventually("they are marked", || service.control.revocations_waiting(10).unwrap().is_empty()).await;
+        eventually("they are marked", || service.control.revocations_waiting("", 10).unwrap().is_empty()).await;
     };
     tokio::select! {
         () = test => {}
