@@ -25,7 +25,7 @@ use crate::error::{ConnectError, NetworkError, is_no_route, quote};
 use crate::frame::Messages;
 use crate::http::{HttpClient, HttpError};
 use crate::messages::{InitialConnection, ServerMessage};
-use crate::network::classify;
+use crate::network::{classify, directed};
 use crate::options::{ConnectOptions, Protocol};
 use crate::session::Session;
 use crate::tls;
@@ -87,7 +87,7 @@ async fn upgrade(options: &ConnectOptions) -> Result<(Socket, Protocol), Connect
     url.query_pairs_mut()
         .append_pair("compression", options.compression.as_str())
         .append_pair("confirmed", if options.confirmed { "true" } else { "false" });
-    let mut request = http1_client()?
+    let mut request = http1_client(endpoint)?
         .get(url)
         .header(header::CONNECTION, "Upgrade")
         .header(header::UPGRADE, "websocket")
@@ -110,8 +110,8 @@ async fn upgrade(options: &ConnectOptions) -> Result<(Socket, Protocol), Connect
 }
 
 /// A client for one request: an upgraded connection is never shared.
-fn http1_client() -> Result<reqwest::Client, ConnectError> {
-    reqwest::Client::builder()
+fn http1_client(endpoint: &Endpoint) -> Result<reqwest::Client, ConnectError> {
+    directed(reqwest::Client::builder(), endpoint)
         .tls_backend_preconfigured(tls::client_config(true))
         .http1_only()
         .redirect(reqwest::redirect::Policy::none())

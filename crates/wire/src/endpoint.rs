@@ -3,6 +3,8 @@
 //! What always holds: an [`Endpoint`] was checked when it was made, so every URL it gives out is well-formed, and the
 //! database stands in a path as exactly one percent-encoded segment.
 
+use std::net::SocketAddr;
+
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use url::Url;
 
@@ -44,6 +46,8 @@ pub struct Endpoint {
     database: String,
     websocket_path: String,
     health_path: String,
+    /// Where the host's name leads, where that is not for the system to say.
+    way: Option<SocketAddr>,
 }
 
 /// Why a base URL, database or path cannot be used. Each is one line with a remedy.
@@ -106,7 +110,26 @@ impl Endpoint {
             database: database.into(),
             websocket_path: WEBSOCKET_PATH.into(),
             health_path: HEALTH_PATH.into(),
+            way: None,
         })
+    }
+
+    /// The same database reached through `address`, a proxy that carries bytes to the host unread: requests go there and
+    /// keep the host's name, which TLS verifies. A host that is named by its IP address is named by the proxy's then.
+    pub fn through(mut self, address: SocketAddr) -> Endpoint {
+        // Both fail only for URLs without a host, which a checked base is not.
+        let _ = self.base.set_port(Some(address.port()));
+        if self.base.domain().is_some() {
+            self.way = Some(address);
+        } else {
+            let _ = self.base.set_ip_host(address.ip());
+        }
+        self
+    }
+
+    /// The host's name and where it leads, if [`Endpoint::through`] said so.
+    pub(crate) fn way(&self) -> Option<(&str, SocketAddr)> {
+        Some((self.base.domain()?, self.way?))
     }
 
     /// The same with another WebSocket path, in which `{database}` stands for the database.
@@ -247,6 +270,19 @@ mod tests {
         let endpoint = Endpoint::new("https://edge.example/spacetime", "presence").expect("an endpoint");
         assert_eq!(endpoint.health_url().as_str(), "https://edge.example/spacetime/v1/ping");
         assert_eq!(endpoint.authority(), "edge.example:443");
+    }
+
+    #[test]
+    fn a_proxy_is_gone_through_without_another_name() {
+        let through = |base: &str| {
+            let endpoint = Endpoint::new(base, "presence").expect("an endpoint");
+            endpoint.through("127.0.0.1:4711".parse().expect("an address"))
+        };
+        let named = through("https://edge.example/spacetime");
+        assert_eq!(named.health_url().as_str(), "https://edge.example:4711/spacetime/v1/ping");
+        assert_eq!(named.way(), Some(("edge.example", "127.0.0.1:4711".parse().expect("an address"))));
+        let numbered = through("http://10.1.2.3:3000");
+        assert_eq!((numbered.base(), numbered.way()), ("http://127.0.0.1:4711", None));
     }
 
     #[test]

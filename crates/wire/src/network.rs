@@ -8,7 +8,16 @@ use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
+use crate::endpoint::Endpoint;
 use crate::error::{NetworkError, quote};
+
+/// Lets the host's name lead where the endpoint says.
+pub(crate) fn directed(client: reqwest::ClientBuilder, endpoint: &Endpoint) -> reqwest::ClientBuilder {
+    match endpoint.way() {
+        Some((name, address)) => client.resolve(name, address),
+        None => client,
+    }
+}
 
 /// What an error of the HTTP library means. `limit` is the timeout that was set, for the message.
 pub(crate) fn classify(error: &reqwest::Error, authority: &str, limit: Duration) -> NetworkError {

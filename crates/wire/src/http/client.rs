@@ -14,7 +14,7 @@ use super::{HttpError, json};
 use crate::endpoint::Endpoint;
 use crate::error::{NetworkError, quote};
 use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_CONNECT_MS_MAX, HTTP_MS_MAX, ms};
-use crate::network::classify;
+use crate::network::{classify, directed};
 use crate::tls;
 use crate::token::Token;
 
@@ -50,7 +50,7 @@ impl HttpClient {
     /// # Errors
     /// [`HttpError::Local`], if the HTTP library cannot start.
     pub fn new(endpoint: Endpoint, token: Option<Token>) -> Result<HttpClient, HttpError> {
-        let client = reqwest::Client::builder()
+        let client = directed(reqwest::Client::builder(), &endpoint)
             .tls_backend_preconfigured(tls::client_config(false))
             .connect_timeout(ms(HTTP_CONNECT_MS_MAX))
             // A redirect would carry the token to another place, and no route of the API has one.
