@@ -2,3 +2,7 @@
 pub mod badge;
 pub mod clock;
 pub mod limits;
+pub mod model;
+pub use badge::{Badge, Source};
+pub use clock::At;
+pub use model::{Facts, Model, Observation, Pane};
