@@ -67,6 +67,8 @@ pub const EXERCISED: &[&str] = &[
     "network partitioned",
     "outbox lost unsynced transactions",
     "outbox refused a write, disk full",
+    "outbox or store restored from a part of a copy",
+    "outbox or store restored from an older copy",
     "pages damaged",
     "pages of another life",
     "pages overlap",

@@ -76,6 +76,13 @@ impl<L: Ledger> Disk<L> {
         lost
     }
 
+    /// Puts a copy in the place of everything.
+    pub fn restore(&mut self, copy: L) {
+        self.synced = copy.clone();
+        self.seen = copy;
+        self.unsynced.clear();
+    }
+
     /// Takes away the room, or gives it back.
     pub fn set_full(&mut self, full: bool) {
         self.full = full;

@@ -170,6 +170,14 @@ impl Network {
         }
     }
 
+    /// Nothing that a node has sent arrives any more, over none of its connections, open or closed.
+    pub fn swallow_all_of(&mut self, node: usize, now_ms: u64) {
+        let of_node: Vec<ConnId> = self.conns.iter().filter(|(_, conn)| conn.node == node).map(|(id, _)| *id).collect();
+        for id in of_node {
+            self.swallow(id, Way::Up, now_ms);
+        }
+    }
+
     /// One end is closed: it sends nothing more. What it sent may still arrive for `late_ms`.
     pub fn close_end(&mut self, id: ConnId, end: End, now_ms: u64, late_ms: u64) {
         let Some(conn) = self.conns.get_mut(&id) else { return };

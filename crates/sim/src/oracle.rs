@@ -105,6 +105,10 @@ pub struct Oracle {
     floors: BTreeMap<Life, u64>,
     /// Everything that was ever durable at the host.
     durable: BTreeSet<Tag>,
+    /// Publishers whose outbox is an older copy, and for which a person accepted that events go out twice.
+    repeats_accepted: BTreeSet<usize>,
+    /// How many of theirs were stored twice.
+    pub repeated: u64,
     /// What an operator took away: streams deleted, copies restored.
     discarded: BTreeSet<Tag>,
     /// Those of them that went with a deleted stream.
@@ -127,6 +131,19 @@ impl Oracle {
         if let Some(published) = self.published.get_mut(&tag) {
             published.acknowledged = true;
         }
+    }
+
+    /// A publisher's outbox is now an older copy that holds these: what it does not hold and the host never had went
+    /// with the lost one.
+    pub fn on_outbox_restored(&mut self, node: usize, held: &BTreeSet<Tag>) {
+        let of_node = Tag { node, n: 0 }..Tag { node: node + 1, n: 0 };
+        let lost = self.published.range(of_node).map(|(tag, _)| *tag);
+        self.discarded.extend(lost.filter(|tag| !held.contains(tag) && !self.durable.contains(tag)));
+    }
+
+    /// A person was told that events of this publisher may go out twice, and said to go on.
+    pub fn on_repeats_accepted(&mut self, node: usize) {
+        self.repeats_accepted.insert(node);
     }
 
     /// How many events were acknowledged to their publishers' callers.
@@ -207,6 +224,12 @@ impl Oracle {
                 // Declared in docs/simulation.md: an event of a deleted stream, whose request comes once more or late.
                 Err(_) if Tag::of_kind(&event.kind).is_some_and(|tag| self.deleted.contains(&tag)) => {
                     self.came_back += 1;
+                    continue;
+                }
+                // What a person was told and accepted: it is there again, or behind what was published later.
+                Err(_) if Tag::of_kind(&event.kind).is_some_and(|tag| self.repeats_accepted.contains(&tag.node)) => {
+                    self.repeated += 1;
+                    self.durable.extend(Tag::of_kind(&event.kind));
                     continue;
                 }
                 Err(what) => return broken(2, format!("{}: {what}", life.0)),
@@ -319,7 +342,8 @@ impl Oracle {
     pub fn check_kept(&self, node: usize, outbox: &BTreeSet<Tag>) -> Checked {
         let of_node = Tag { node, n: 0 }..Tag { node: node + 1, n: 0 };
         for (tag, published) in self.published.range(of_node) {
-            if published.acknowledged && !outbox.contains(tag) && !self.durable.contains(tag) {
+            let is_kept = outbox.contains(tag) || self.durable.contains(tag) || self.discarded.contains(tag);
+            if published.acknowledged && !is_kept {
                 let what = format!("{} was acknowledged, is not in the outbox and never was durable", tag.to_kind());
                 return broken(1, what);
             }

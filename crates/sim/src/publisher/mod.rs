@@ -18,7 +18,7 @@ use crate::context::{Context, Happening, ToNode};
 use crate::disk::Disk;
 use crate::limits::CALL_MS;
 use crate::oracle::{Broken, Checked, Tag, broken};
-use crate::process::{Fate, close, dial};
+use crate::process::{Doom, Fate, close, dial, wake};
 use crate::rng::{Purpose, Rng};
 use crate::wire::{ConnId, Down, Reply, Request, RequestId};
 use outbox::{Outbox, OutboxTx};
@@ -72,11 +72,15 @@ pub struct Publisher {
     id: ProducerId,
     /// Its disk.
     pub disk: Disk<Outbox>,
+    /// Copies of the outbox's file, the newest last.
+    copies: Vec<Outbox>,
+    /// A copy has been put in the outbox's place.
+    is_restored: bool,
     process: Option<Process>,
     life: u64,
     published: u64,
     last_request: RequestId,
-    doom: Option<u32>,
+    doom: Doom,
     read_errors: u32,
     wall_ms: i64,
     rng: Rng,
@@ -93,11 +97,13 @@ impl Publisher {
             name: format!("pub{node}"),
             id,
             disk: Disk::default(),
+            copies: Vec::new(),
+            is_restored: false,
             process: None,
             life: 0,
             published: 0,
             last_request: 0,
-            doom: None,
+            doom: Doom::default(),
             read_errors: 0,
             wall_ms: 1_700_000_000_000,
             rng,
@@ -117,7 +123,7 @@ impl Publisher {
 
     /// It will die after so many more actions; `None`: it will not.
     pub fn doom(&mut self, after: Option<u32>) {
-        self.doom = after;
+        self.doom = Doom(after);
     }
 
     /// Its next reads will fail.
@@ -132,7 +138,7 @@ impl Publisher {
 
     /// The process is gone. What it had not yet written is lost with it.
     pub fn die(&mut self, ctx: &mut Context, machine: bool) -> Checked {
-        self.doom = None;
+        self.doom = Doom::default();
         if let Some(process) = self.process.take()
             && let Some(conn) = process.conn
         {
@@ -142,6 +148,25 @@ impl Publisher {
             ctx.coverage.hit("outbox lost unsynced transactions");
         }
         ctx.oracle.check_kept(self.node, &self.disk.seen().tags())
+    }
+
+    /// Somebody copies its file.
+    pub fn copy(&mut self) {
+        self.copies.push(self.disk.seen().clone());
+    }
+
+    /// The process is gone, and somebody puts a copy in the place of the outbox: what was published since is lost with
+    /// what the host does not have of it. Of a copy that is not whole (the database's file without its write-ahead log)
+    /// there is what an earlier one had, or nothing yet.
+    pub fn restore(&mut self, ctx: &mut Context, whole: bool) -> Checked {
+        self.die(ctx, false)?;
+        let newest = self.copies.len().checked_sub(if whole { 1 } else { 2 });
+        let copy = newest.map(|index| self.copies[index].clone()).unwrap_or_default();
+        ctx.net.swallow_all_of(self.node, ctx.now_ms);
+        ctx.oracle.on_outbox_restored(self.node, &copy.tags());
+        self.disk.restore(copy);
+        self.is_restored = true;
+        Ok(())
     }
 
     /// Something happens to it.
@@ -253,7 +278,7 @@ impl Publisher {
     fn reply(&mut self, ctx: &mut Context, call: CallId, reply: Reply) -> Event {
         let refused = |line: String| {
             let code = WireRefusal::from_wire(&line).map_or("internal".to_owned(), |it| it.code.as_str().to_owned());
-            Event::Refused { call, refusal: Refusal { code, message: line } }
+            Event::Refused { call, refusal: Refusal::new(code, line) }
         };
         match reply {
             Reply::Reducer(Ok(())) => Event::Accepted { call },
@@ -309,35 +334,16 @@ impl Publisher {
         ctx.coverage.add("publisher: stream parked", after.parked - before.parked);
         ctx.coverage.add("publisher: call refused", after.refused_calls - before.refused_calls);
         for action in actions {
-            if self.is_doomed() {
+            if self.doom.strikes() {
                 return Ok(Fate::Dead);
             }
             self.carry_out(ctx, action)?;
         }
         self.write_next(ctx);
-        self.set_tick(ctx);
-        Ok(Fate::Alive)
-    }
-
-    fn is_doomed(&mut self) -> bool {
-        match &mut self.doom {
-            Some(0) => true,
-            Some(left) => {
-                *left -= 1;
-                false
-            }
-            None => false,
-        }
-    }
-
-    fn set_tick(&mut self, ctx: &mut Context) {
         let process = self.process.as_mut().expect("alive");
-        let Some(due) = process.core.next_deadline() else { return };
-        let due_ms = u64::try_from(due.as_millis()).expect("fits").max(ctx.now_ms);
-        if process.tick_ms.is_none_or(|set| due_ms < set) {
-            process.tick_ms = Some(due_ms);
-            ctx.at(due_ms, Happening::Node(self.node, self.life, ToNode::Tick));
-        }
+        let deadline = process.core.next_deadline();
+        wake(ctx, self.node, self.life, &mut process.tick_ms, deadline);
+        Ok(Fate::Alive)
     }
 
     fn carry_out(&mut self, ctx: &mut Context, action: Action) -> Checked {
@@ -387,6 +393,10 @@ impl Publisher {
     /// A person accepts what parked streams lost. Returns how many there were.
     pub fn accept_parked(&mut self, ctx: &mut Context) -> usize {
         let parked = self.parked();
+        if self.is_restored && !parked.is_empty() {
+            // As its words say: what it holds goes out as new events, some perhaps twice.
+            ctx.oracle.on_repeats_accepted(self.node);
+        }
         if let Some(process) = &mut self.process {
             process.jobs.extend(parked.iter().map(|no| Job::Tx(OutboxTx::Accept(*no))));
             self.write_next(ctx);

@@ -24,10 +24,12 @@ pub struct OutboxStream {
 impl OutboxStream {
     /// Whose event the host has last.
     pub(super) fn whose(&self, generation: u32, state: &ProducerState) -> HostEvent {
-        if state.hash == WireHash::ZERO || generation != self.record.generation {
+        if state.number == 0 || state.hash == WireHash::ZERO || generation != self.record.generation {
             return HostEvent::Unknown;
         }
-        match self.events.get(&(self.record.base + state.number)) {
+        let local = self.record.base + state.number;
+        let is_unconfirmed = local > self.record.confirmed && local <= self.record.last;
+        match self.events.get(&local).filter(|_| is_unconfirmed) {
             None => HostEvent::Unknown,
             Some(event) if (event.hash, event.at) == (state.hash, state.at) => HostEvent::Own,
             Some(_) => HostEvent::Other,

@@ -56,7 +56,7 @@ impl Publisher {
 
     pub(super) fn written(&mut self, ctx: &mut Context) -> Result<Fate, Broken> {
         let Some((job, ok)) = self.process_mut().writing.take() else { return Ok(Fate::Alive) };
-        if self.is_doomed() {
+        if self.doom.strikes() {
             return Ok(Fate::Dead);
         }
         if ok {

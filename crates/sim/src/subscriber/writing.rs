@@ -58,7 +58,7 @@ impl Subscriber {
 
     pub(super) fn written(&mut self, ctx: &mut Context) -> Result<Fate, Broken> {
         let Some(done) = self.process_mut().writing.take() else { return Ok(Fate::Alive) };
-        if self.is_doomed() {
+        if self.doom.strikes() {
             return Ok(Fate::Dead);
         }
         if ctx.setting.lazy_stores {

@@ -84,8 +84,31 @@ pub(super) fn faults(rng: &mut Rng, setting: &Setting, items: &mut Vec<Timed>) {
                 let item = if rng.chance(500) { Item::Renew } else { Item::Delete { stream } };
                 items.push(Timed { at_ms: at_ms + rng.below(ms), item });
             }
+            if let Item::RestoreDisk { node, .. } = item {
+                copies(rng, setting, node, at_ms, items);
+            }
             items.push(Timed { at_ms, item });
         }
+    }
+    // Retention may delete the one event by which a host could show a restored outbox that its numbers are taken: a
+    // declared limit (docs/simulation.md), which would hide everything else about restored outboxes.
+    let restored = |timed: &Timed| matches!(timed.item, Item::RestoreDisk { node, .. } if node < setting.publishers);
+    if items.iter().any(restored) {
+        items.retain(|timed| timed.item != Item::Sweep);
+    }
+}
+
+/// Copies of a disk before it is restored, with something published behind each and behind the restored one.
+fn copies(rng: &mut Rng, setting: &Setting, node: usize, at_ms: u64, items: &mut Vec<Timed>) {
+    for _ in 0..rng.between(1, 3) {
+        items.push(Timed { at_ms: at_ms.saturating_sub(rng.between(1, 20_000)).max(1), item: Item::CopyDisk { node } });
+    }
+    let publisher = if node < setting.publishers { node } else { rng.below(setting.publishers as u64) as usize };
+    for _ in 0..rng.between(1, 4) {
+        let stream = rng.below(setting.streams.len() as u64) as usize;
+        let count = rng.between(1, 6) as u32;
+        let at_ms = (at_ms + 8_000).saturating_sub(rng.below(16_000)).max(1);
+        items.push(Timed { at_ms, item: Item::Publish { node: publisher, stream, count, equal: rng.chance(300) } });
     }
 }
 
@@ -126,7 +149,7 @@ fn busy(rng: &mut Rng, setting: &Setting, item: &Item, at_ms: u64, items: &mut V
     }
 }
 
-const KINDS: u64 = 22;
+const KINDS: u64 = 24;
 
 fn fault(rng: &mut Rng, setting: &Setting, kind: u64) -> Item {
     let nodes = (setting.publishers + setting.subscribers.len()) as u64;
@@ -164,6 +187,9 @@ fn fault(rng: &mut Rng, setting: &Setting, kind: u64) -> Item {
         18 => Item::BadPages { flaw: rng.pick(&[Flaw::Overlap, Flaw::Gap, Flaw::Damage, Flaw::Epoch]), ms },
         19 => Item::RefuseAppends { permille: rng.between(50, 500), ms },
         20 => Item::LoseSignals { ms },
+        22 | 23 => {
+            Item::RestoreDisk { node: if kind == 22 { publisher } else { node }, whole: rng.chance(600), down_ms }
+        }
         _ if rng.chance(500) => Item::ReadErrors { node, count: rng.between(1, 3) as u32 },
         _ => Item::ClockJump { node, by_ms: rng.between(0, 200_000_000) as i64 - 100_000_000 },
     }

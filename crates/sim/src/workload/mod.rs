@@ -150,6 +150,20 @@ pub enum Item {
         /// How long it is away.
         down_ms: u64,
     },
+    /// Somebody copies a node's outbox or store.
+    CopyDisk {
+        /// Whose.
+        node: usize,
+    },
+    /// A node's process is killed, and somebody puts a copy in the place of its outbox or store.
+    RestoreDisk {
+        /// Whose.
+        node: usize,
+        /// The newest copy; otherwise only a part of it came through, which has what an earlier one had.
+        whole: bool,
+        /// How long it is away.
+        down_ms: u64,
+    },
     /// A node's process stands still (SIGSTOP, a suspended laptop).
     Pause {
         /// Which.
@@ -234,7 +248,11 @@ impl Item {
     /// Its name among the faults that are counted; `None` for ordinary work.
     pub fn fault(&self) -> Option<&'static str> {
         Some(match self {
-            Item::Publish { .. } | Item::Snapshot { .. } | Item::Sweep | Item::Backup => return None,
+            Item::Publish { .. } | Item::Snapshot { .. } | Item::Sweep | Item::Backup | Item::CopyDisk { .. } => {
+                return None;
+            }
+            Item::RestoreDisk { whole: true, .. } => "outbox or store restored from an older copy",
+            Item::RestoreDisk { whole: false, .. } => "outbox or store restored from a part of a copy",
             Item::Delete { .. } => "stream deleted",
             Item::Restore { .. } => "host restored from an older copy",
             Item::Renew => "epochs renewed",

@@ -57,6 +57,13 @@ impl World<'_> {
                     self.nodes[node].doom(Some(after));
                 }
             }
+            Item::CopyDisk { node } => self.nodes[node].copy(),
+            Item::RestoreDisk { node, whole, down_ms } => {
+                self.taken_away |= matches!(self.nodes[node], Node::Publisher(_));
+                self.dooms.remove(&node);
+                self.nodes[node].restore(&mut self.ctx, whole)?;
+                self.ctx.at(now_ms + down_ms, Happening::Node(node, 0, ToNode::Start));
+            }
             Item::Pause { node, ms } => self.pause(node, now_ms + ms),
             Item::Cut { node, how } => self.cut(node, how),
             Item::Stall { node, ms } => {

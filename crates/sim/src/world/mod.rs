@@ -91,6 +91,8 @@ pub fn run(plan: &Plan, keep_trace: bool) -> Outcome {
     }
     let came_back = world.ctx.oracle.came_back;
     world.ctx.coverage.add("declared limit: an event of a deleted stream came back", came_back);
+    let repeated = world.ctx.oracle.repeated;
+    world.ctx.coverage.add("declared limit: a restored outbox repeated an event when told to", repeated);
     Outcome {
         failure,
         steps,

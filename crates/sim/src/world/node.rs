@@ -44,6 +44,20 @@ impl Node {
         }
     }
 
+    pub(super) fn copy(&mut self) {
+        match self {
+            Node::Publisher(node) => node.copy(),
+            Node::Subscriber(node) => node.copy(),
+        }
+    }
+
+    pub(super) fn restore(&mut self, ctx: &mut Context, whole: bool) -> Checked {
+        match self {
+            Node::Publisher(node) => node.restore(ctx, whole),
+            Node::Subscriber(node) => node.restore(ctx, whole),
+        }
+    }
+
     pub(super) fn doom(&mut self, after: Option<u32>) {
         match self {
             Node::Publisher(node) => node.doom(after),
