@@ -59,8 +59,11 @@ pub const BLOCKED_SPREAD_MS: u64 = 15_000;
 /// How often the two are compared at least, while anything is to come, in milliseconds.
 pub const LOOK_MS: u64 = 2_000;
 
-/// How long a connection may take to open, greeting, contract and subscription included, in milliseconds.
-pub const OPENING_MS_MAX: u64 = 45_000;
+/// How long a connection waits for a token before it is tried again later, in milliseconds.
+pub const TOKEN_WAIT_MS_MAX: u64 = 10_000;
+
+/// How long a connection may take to open, its token, greeting, contract and subscription included, in milliseconds.
+pub const OPENING_MS_MAX: u64 = 55_000;
 
 /// How long a closed store's writer thread may take to finish what it was given, in milliseconds.
 pub const SHUTDOWN_MS_MAX: u64 = 10_000;
@@ -92,6 +95,8 @@ const _: () = assert!(muster_wire::limits::SLEEP_MS_MIN < LOOK_MS && LOOK_MS < L
 // The connection's own limit must come first: it knows whether the request was sent.
 const _: () = assert!(muster_wire::limits::CALL_MS_MAX < REQUEST_MS_MAX);
 // So with opening: its parts have their own limits.
-const _: () = assert!(muster_wire::limits::CONNECT_MS_MAX + muster_wire::limits::CALL_MS_MAX < OPENING_MS_MAX);
+const _: () = assert!(
+    TOKEN_WAIT_MS_MAX + muster_wire::limits::CONNECT_MS_MAX + muster_wire::limits::CALL_MS_MAX < OPENING_MS_MAX
+);
 const _: () = assert!(REQUESTS_AT_ONCE_MAX <= muster_wire::limits::IN_FLIGHT_MAX);
 const _: () = assert!(CHECKPOINTS_AT_ONCE_MAX < REQUESTS_AT_ONCE_MAX);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use muster_contract::pattern::StreamPattern;
 use muster_contract::stream::StreamId;
-use muster_wire::{ConnectOptions, Endpoint, Timeouts, Token};
+use muster_wire::{ConnectOptions, Endpoint, Keeper, Timeouts, Token};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -47,6 +47,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Builder {
     connect: ConnectOptions,
+    keeper: Option<Keeper>,
     follows: Vec<Follow>,
     client: Option<String>,
     replay_budget: Option<u64>,
@@ -56,6 +57,13 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// Connects with the keeper's tokens, and goes over to each of its next ones without a gap: the next session is
+    /// connected before the one that it follows is let go.
+    pub fn tokens(mut self, keeper: Keeper) -> Builder {
+        self.keeper = Some(keeper);
+        self
+    }
+
     /// Connects with this token instead of as somebody new.
     pub fn token(mut self, token: Token) -> Builder {
         self.connect.token = Some(token);
@@ -156,6 +164,7 @@ impl Builder {
             engine,
             began,
             options: self.connect,
+            keeper: self.keeper,
             worker: Worker::start(store, taker).map_err(StartError::Thread)?,
             board: board.clone(),
             commands: inbox,
@@ -183,6 +192,7 @@ impl Subscriber {
     pub fn builder(endpoint: Endpoint, store: impl Into<PathBuf>) -> Builder {
         Builder {
             connect: ConnectOptions::new(endpoint),
+            keeper: None,
             follows: Vec::new(),
             client: None,
             replay_budget: None,
@@ -230,7 +240,8 @@ impl Subscriber {
         let _ = self.commands.send(Command::Unblock(token)).await;
     }
 
-    /// Goes on with another token in a new session.
+    /// Goes on with another token in a new session, which is connected before the present one is let go. Not for a
+    /// subscriber with a keeper, whose tokens are used.
     pub async fn refresh(&self, token: Token) {
         let _ = self.commands.send(Command::Refresh(token)).await;
     }

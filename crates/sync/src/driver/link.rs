@@ -2,8 +2,9 @@
 
 use muster_contract::rows::{Row, SyncSignal};
 use muster_contract::{Client, Code};
-use muster_wire::{CallError, ConnectError, ConnectOptions, Connection, Incoming, connect};
+use muster_wire::{CallError, ConnectError, ConnectOptions, Connection, Incoming, Keeper, connect};
 
+use super::tokens::with_token;
 use crate::engine::Trouble;
 
 /// A connection that is ready to be asked.
@@ -12,7 +13,15 @@ pub(super) struct Opened {
     pub(super) incoming: Incoming,
 }
 
-pub(super) async fn open(options: ConnectOptions) -> Result<Opened, Trouble> {
+/// Opens a connection with the keeper's token, if there is a keeper, and says which that was.
+pub(super) async fn open(options: ConnectOptions, keeper: Option<Keeper>) -> (Option<u64>, Result<Opened, Trouble>) {
+    match with_token(options, keeper).await {
+        Ok((options, serial)) => (serial, open_with(options).await),
+        Err(why) => (None, Err(why)),
+    }
+}
+
+async fn open_with(options: ConnectOptions) -> Result<Opened, Trouble> {
     let options = options.expect(Client::of_this_build()).confirmed(true);
     let (connection, incoming) = connect(options).await.map_err(|error| not_connected(&error))?;
     // The module filters the rows: each session sees those to its own identity.

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use muster_contract::rows::{Row, Signal as RowSignal, SyncSignal};
 use muster_wire::clock::Clock;
-use muster_wire::{ConnectOptions, Connection, Incoming, Token, Transaction, Update};
+use muster_wire::{ConnectOptions, Connection, Incoming, Keeper, Token, Transaction, Update};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -21,6 +21,7 @@ use crate::engine::{Action, Engine, Event, LinkNo, Reply, RequestNo, Signal, Tro
 use crate::limits::{LOOK_MS, SHUTDOWN_MS_MAX, ms};
 use board::{Board, Ending};
 use link::Opened;
+use tokens::Tokens;
 use worker::{Done, Job, Worker};
 
 pub(crate) mod board;
@@ -29,6 +30,7 @@ mod link;
 mod requests;
 #[cfg(test)]
 mod tests;
+mod tokens;
 pub(crate) mod worker;
 
 /// What the application says to the running task.
@@ -45,6 +47,8 @@ pub(crate) struct Task {
     /// Time zero of the engine's clock.
     pub(crate) began: Instant,
     pub(crate) options: ConnectOptions,
+    /// Who has the tokens, where that is not the options' one.
+    pub(crate) keeper: Option<Keeper>,
     pub(crate) worker: Worker,
     pub(crate) board: Arc<Board>,
     pub(crate) commands: mpsc::Receiver<Command>,
@@ -52,22 +56,37 @@ pub(crate) struct Task {
     pub(crate) store: PathBuf,
 }
 
-/// The connection that is open.
+/// A connection that is open.
 struct Link {
     number: LinkNo,
     connection: Connection,
     incoming: Incoming,
+    requests: JoinSet<(RequestNo, Reply)>,
+}
+
+impl Link {
+    async fn next(&mut self) -> Wake {
+        tokio::select! {
+            update = self.incoming.next() => Wake::Heard(self.number, update),
+            Some(answered) = self.requests.join_next(), if !self.requests.is_empty() => match answered {
+                Ok((request, reply)) => Wake::Answered(request, reply),
+                Err(_) => Wake::Nothing,
+            },
+        }
+    }
 }
 
 struct Running {
     task: Task,
     link: Option<Link>,
-    opening: JoinSet<(LinkNo, Result<Opened, Trouble>)>,
+    /// The one that is to take over from it.
+    next: Option<Link>,
+    tokens: Tokens,
+    opening: JoinSet<(LinkNo, Option<u64>, Result<Opened, Trouble>)>,
     /// The connection asked for last, until it is open or has failed. Whatever else is opened is nobody's.
     awaited: Option<LinkNo>,
     clock: Clock,
     closing: JoinSet<()>,
-    requests: JoinSet<(RequestNo, Reply)>,
     /// The store's thread is gone, which it is before the end only if the application panicked.
     is_broken: bool,
 }
@@ -75,8 +94,10 @@ struct Running {
 enum Wake {
     Stop,
     Command(Command),
-    Opened(LinkNo, Result<Opened, Trouble>),
-    Heard(Option<Update>),
+    /// There is another token, or none any more.
+    Tokens,
+    Opened(LinkNo, Option<u64>, Result<Opened, Trouble>),
+    Heard(LinkNo, Option<Update>),
     Answered(RequestNo, Reply),
     Done(Option<Done>),
     Time,
@@ -100,15 +121,17 @@ impl Task {
 }
 
 impl Running {
-    fn new(task: Task) -> Running {
+    fn new(mut task: Task) -> Running {
+        let tokens = Tokens::of(task.keeper.take());
         Running {
             task,
             link: None,
+            next: None,
+            tokens,
             opening: JoinSet::new(),
             awaited: None,
             clock: Clock::new(),
             closing: JoinSet::new(),
-            requests: JoinSet::new(),
             is_broken: false,
         }
     }
@@ -118,20 +141,16 @@ impl Running {
         let soon = Instant::now() + ms(LOOK_MS);
         let deadline = self.task.engine.next_deadline();
         let deadline = deadline.map(|at| soon.min(self.task.began + self.clock.awake(at)));
-        let Running { task, link, opening, closing, requests, is_broken, .. } = self;
+        let Running { task, link, next, tokens, opening, closing, is_broken, .. } = self;
         tokio::select! {
             _ = task.stop.wait_for(|stop| *stop) => Wake::Stop,
             Some(command) = task.commands.recv() => Wake::Command(command),
             done = task.worker.done.recv(), if !*is_broken => Wake::Done(done),
-            update = async { match link { Some(link) => link.incoming.next().await, None => pending().await } } => {
-                Wake::Heard(update)
-            }
-            Some(answered) = requests.join_next(), if !requests.is_empty() => match answered {
-                Ok((request, reply)) => Wake::Answered(request, reply),
-                Err(_) => Wake::Nothing,
-            },
+            wake = async { match link { Some(link) => link.next().await, None => pending().await } } => wake,
+            wake = async { match next { Some(next) => next.next().await, None => pending().await } } => wake,
+            () = tokens.changed() => Wake::Tokens,
             Some(opened) = opening.join_next(), if !opening.is_empty() => match opened {
-                Ok((number, result)) => Wake::Opened(number, result),
+                Ok((number, serial, result)) => Wake::Opened(number, serial, result),
                 Err(_) => Wake::Nothing,
             },
             Some(_) = closing.join_next(), if !closing.is_empty() => Wake::Nothing,
@@ -152,24 +171,35 @@ impl Running {
                 self.task.options.token = Some(token);
                 self.feed(Event::TokenRefreshDue);
             }
+            Wake::Tokens => {}
             // Another was asked for since.
-            Wake::Opened(number, result) if self.awaited != Some(number) => {
+            Wake::Opened(number, _, result) if self.awaited != Some(number) => {
                 if let Ok(opened) = result {
                     self.let_go(opened.connection);
                 }
             }
-            Wake::Opened(number, Ok(opened)) => {
+            Wake::Opened(number, serial, Ok(opened)) => {
                 self.awaited = None;
-                // The host made up an identity for somebody without a token: this subscriber stays that one.
-                self.task.options.token.get_or_insert_with(|| opened.connection.token().clone());
-                self.link = Some(Link { number, connection: opened.connection, incoming: opened.incoming });
+                self.tokens.connected(number, serial);
+                if !self.tokens.are_kept() {
+                    // The host made up an identity for somebody without a token: this subscriber stays that one.
+                    self.task.options.token.get_or_insert_with(|| opened.connection.token().clone());
+                }
+                let Opened { connection, incoming } = opened;
+                let link = Link { number, connection, incoming, requests: JoinSet::new() };
+                if self.link.is_some() {
+                    self.next = Some(link)
+                } else {
+                    self.link = Some(link)
+                }
                 self.feed(Event::Connected(number));
             }
-            Wake::Opened(link, Err(why)) => {
+            Wake::Opened(link, serial, Err(why)) => {
                 self.awaited = None;
+                self.tokens.connected(link, serial);
                 self.feed(Event::Disconnected { link, why });
             }
-            Wake::Heard(update) => self.heard(update),
+            Wake::Heard(link, update) => self.heard(link, update),
             Wake::Answered(request, reply) => self.feed(Event::Answered { request, reply }),
             Wake::Done(Some(Done::Applied(batch))) => self.feed(Event::Applied(batch)),
             Wake::Done(Some(Done::Failed(batch, failure))) => self.feed(Event::ApplyFailed { batch, failure }),
@@ -183,35 +213,55 @@ impl Running {
             }
             Wake::Time => self.feed(Event::Tick),
         }
-    }
-
-    fn heard(&mut self, update: Option<Update>) {
-        let Some(link) = &self.link else { return };
-        let number = link.number;
-        match update {
-            Some(Update::Transaction(transaction)) => self.signals(number, &transaction),
-            Some(Update::SubscriptionFailed { message, .. }) => self.lost(Trouble {
-                is_retryable: true,
-                code: None,
-                message: format!("the host dropped the subscription to signals: {message}"),
-            }),
-            Some(Update::Closed(reason)) => {
-                let why = Trouble { is_retryable: reason.is_retryable(), code: None, message: reason.to_string() };
-                self.lost(why);
-            }
-            None => self.lost(Trouble { is_retryable: true, code: None, message: "the connection is gone".into() }),
+        if self.tokens.is_another() {
+            self.feed(Event::TokenRefreshDue);
         }
     }
 
-    fn lost(&mut self, why: Trouble) {
-        if let Some(link) = self.link.take() {
-            self.requests.abort_all();
+    /// The open connection of this number.
+    fn open(&mut self, number: LinkNo) -> Option<&mut Link> {
+        [&mut self.link, &mut self.next].into_iter().flatten().find(|link| link.number == number)
+    }
+
+    /// Lets go of the open connection of this number, with what is under way on it.
+    fn close(&mut self, number: LinkNo) -> Option<Link> {
+        let closed = self.link.take_if(|link| link.number == number);
+        let closed = closed.or_else(|| self.next.take_if(|link| link.number == number));
+        if self.link.is_none() {
+            self.link = self.next.take();
+        }
+        closed
+    }
+
+    fn heard(&mut self, link: LinkNo, update: Option<Update>) {
+        match update {
+            Some(Update::Transaction(transaction)) => self.signals(link, &transaction),
+            Some(Update::SubscriptionFailed { message, .. }) => self.lost(
+                link,
+                Trouble {
+                    is_retryable: true,
+                    code: None,
+                    message: format!("the host dropped the subscription to signals: {message}"),
+                },
+            ),
+            Some(Update::Closed(reason)) => {
+                let why = Trouble { is_retryable: reason.is_retryable(), code: None, message: reason.to_string() };
+                self.lost(link, why);
+            }
+            None => {
+                self.lost(link, Trouble { is_retryable: true, code: None, message: "the connection is gone".into() })
+            }
+        }
+    }
+
+    fn lost(&mut self, link: LinkNo, why: Trouble) {
+        if let Some(link) = self.close(link) {
             self.feed(Event::Disconnected { link: link.number, why });
         }
     }
 
     fn signals(&mut self, link: LinkNo, transaction: &Transaction) {
-        let Some(open) = &self.link else { return };
+        let Some(open) = self.open(link) else { return };
         let own = open.connection.connection_id();
         let tables = transaction.query_sets.iter().flat_map(|set| &set.tables);
         let mut rows: Vec<SyncSignal> = Vec::new();
@@ -219,7 +269,7 @@ impl Running {
             match table.inserted.decode() {
                 Ok(decoded) => rows.extend(decoded),
                 Err(error) => {
-                    return self.lost(Trouble { is_retryable: false, code: None, message: error.to_string() });
+                    return self.lost(link, Trouble { is_retryable: false, code: None, message: error.to_string() });
                 }
             }
         }
@@ -249,16 +299,22 @@ impl Running {
                 let options = self.task.options.clone();
                 self.opening.abort_all();
                 self.awaited = Some(number);
-                self.opening.spawn(async move { (number, link::open(options).await) });
+                let keeper = self.tokens.connecting();
+                self.opening.spawn(async move {
+                    let (serial, result) = link::open(options, keeper).await;
+                    (number, serial, result)
+                });
             }
             Action::Disconnect(number) => self.disconnect(number),
             Action::Ask { link, request, what } => {
-                let Some(open) = self.link.as_ref().filter(|open| open.number == link) else { return };
+                let Some(open) = self.open(link) else { return };
                 let connection = open.connection.clone();
-                self.requests.spawn(async move { (request, requests::ask(&connection, what).await) });
+                open.requests.spawn(async move { (request, requests::ask(&connection, what).await) });
             }
             Action::Apply { batch, what } => self.task.worker.give(Job::Apply(batch, Box::new(what))),
             Action::Establish { pattern, last_no } => self.task.worker.give(Job::Establish(pattern, last_no)),
+            Action::RenewToken(link) => self.tokens.denied(link),
+            Action::TokenTaken(link) => self.tokens.taken(link),
             Action::Stream(mut status) => {
                 status.next_retry = status.next_retry.map(|at| self.clock.awake(at));
                 self.task.board.stream(status);
@@ -273,9 +329,9 @@ impl Running {
     fn disconnect(&mut self, number: LinkNo) {
         if self.awaited.take_if(|awaited| *awaited == number).is_some() {
             self.opening.abort_all();
+            self.tokens.given_up();
         }
-        if let Some(link) = self.link.take_if(|link| link.number == number) {
-            self.requests.abort_all();
+        if let Some(link) = self.close(number) {
             self.let_go(link.connection);
         }
     }
@@ -291,7 +347,7 @@ impl Running {
         self.feed(Event::Stop);
         self.task.ending.is_told = true;
         self.opening.shutdown().await;
-        self.requests.shutdown().await;
+        (self.link, self.next) = (None, None);
         self.task.worker.close();
         let drain = async { while self.task.worker.done.recv().await.is_some() {} };
         if timeout(ms(SHUTDOWN_MS_MAX), drain).await.is_err() {

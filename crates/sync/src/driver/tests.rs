@@ -46,6 +46,7 @@ fn task(url: &str) -> (Task, Held) {
         engine: Engine::new(options),
         began: Instant::now(),
         options: ConnectOptions::new(Endpoint::new(url, "lane").expect("an endpoint")),
+        keeper: None,
         worker: Worker::start(store, Taker::Apply(Box::new(EventLog))).expect("a thread"),
         board: board.clone(),
         commands: inbox,
@@ -77,7 +78,7 @@ async fn an_opening_that_another_one_has_taken_the_place_of_is_given_up_and_chan
     let _second = accept(&host).await;
     assert!(until_gone(first).await, "the first opening goes on");
     let why = Trouble { is_retryable: true, code: None, message: "late".into() };
-    running.handle(Wake::Opened(LinkNo(1), Err(why)));
+    running.handle(Wake::Opened(LinkNo(1), None, Err(why)));
     assert_eq!(running.awaited, Some(LinkNo(2)));
     running.act(Action::Disconnect(LinkNo(2)));
     assert_eq!(running.awaited, None);

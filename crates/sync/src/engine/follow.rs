@@ -17,7 +17,7 @@ use muster_contract::stream::StreamId;
 
 use super::requests::Purpose;
 use super::stream::{Key, Step};
-use super::words::{Action, Follow, LinkNo, Request, RequestNo, Signal};
+use super::words::{Action, Follow, LinkNo, Request, RequestNo, Signal, Trouble};
 use super::{Engine, Timer};
 
 #[derive(Debug)]
@@ -39,6 +39,7 @@ pub(super) struct Slot {
     /// Where the pass goes on.
     pass_after: u64,
     is_poll_due: bool,
+    poll_at: Option<Duration>,
     /// Streams behind this number may be new.
     news: Option<u64>,
     attempts: u32,
@@ -76,6 +77,7 @@ impl Slot {
             pass: 0,
             pass_after: 0,
             is_poll_due: false,
+            poll_at: None,
             news: None,
             attempts: 0,
             last_error: None,
@@ -85,6 +87,13 @@ impl Slot {
     /// Whether the stream of this number came after the pattern was first followed. (Numbers grow.)
     pub(super) fn is_later(&self, no: u64) -> bool {
         self.established.is_some_and(|last| no > last) || self.later_from.is_some_and(|first| no >= first)
+    }
+
+    /// Another connection follows it from now on.
+    pub(super) fn moved_over(&mut self) {
+        self.listing = None;
+        self.news = None;
+        self.is_poll_due = false;
     }
 
     pub(super) fn disconnected(&mut self) {
@@ -105,9 +114,14 @@ impl Engine {
             return;
         }
         it.state = SlotState::Asked;
+        self.send_follow(slot, None);
+    }
+
+    /// Asks to follow, over the present connection or another.
+    pub(super) fn send_follow(&mut self, slot: usize, link: Option<LinkNo>) {
         let number = u32::try_from(slot).expect("follows are bounded by FOLLOWS_MAX");
-        let what = Request::Follow { slot: number, pattern: it.follow.pattern.clone() };
-        self.send(Purpose::Follow(slot), what);
+        let what = Request::Follow { slot: number, pattern: self.slots[slot].follow.pattern.clone() };
+        self.send_over(link, Purpose::Follow(slot), what);
     }
 
     pub(super) fn following(&mut self, slot: usize) {
@@ -129,8 +143,16 @@ impl Engine {
             self.follow_later(slot, LeaveReason::Unknown);
         } else {
             let reason = blocking_reason(code);
+            self.token_may_be_over(code);
             self.slots[slot].state = SlotState::Blocked(reason);
             self.leave_slot(slot, reason);
+        }
+    }
+
+    /// What a code says of the token of the present connection.
+    pub(super) fn token_may_be_over(&mut self, code: Code) {
+        if let (Code::Unauthorized, Some(link)) = (code, self.link.open()) {
+            self.renew(link);
         }
     }
 
@@ -173,6 +195,15 @@ impl Engine {
     pub(super) fn poll(&mut self, slot: usize) {
         self.slots[slot].is_poll_due = true;
         self.list_next(slot);
+    }
+
+    /// The next poll. There is one to come at a time, however many connections have passed.
+    fn poll_later(&mut self, slot: usize) {
+        if let Some(at) = self.slots[slot].poll_at.take() {
+            self.timers.remove(&(at, Timer::Poll(slot)));
+        }
+        let at = self.after(self.options.tuning.poll, Timer::Poll(slot));
+        self.slots[slot].poll_at = Some(at);
     }
 
     /// Lists what is to be listed next, if anything is.
@@ -232,7 +263,7 @@ impl Engine {
             (ListKind::Pass, true) => {
                 self.slots[slot].pass_after = resume_after;
                 if self.slots[slot].is_complete {
-                    self.after(self.options.tuning.poll, Timer::Poll(slot));
+                    self.poll_later(slot);
                 }
             }
             (ListKind::Pass, false) => self.passed(slot, resume_after),
@@ -256,7 +287,7 @@ impl Engine {
             self.mark_slot(slot);
         }
         self.establish(slot, last);
-        self.after(self.options.tuning.poll, Timer::Poll(slot));
+        self.poll_later(slot);
     }
 
     /// Writes down which streams were there when the follow began: those up to `last`, unless they are known to have come
@@ -324,8 +355,16 @@ impl Engine {
 
     pub(super) fn signalled(&mut self, link: LinkNo, slot: u32, stream: u64, what: Signal) {
         let slot = slot as usize;
-        if self.link.open() != Some(link) || self.slots.get(slot).is_none_or(|slot| slot.state != SlotState::Following)
-        {
+        if self.successor.hears(link) {
+            // What the other two say makes the present connection ask.
+            if what == Signal::FollowEnded {
+                let message = "the host ended what the next session follows".into();
+                return self.successor_failed(Trouble { is_retryable: true, code: None, message });
+            }
+        } else if self.link.open() != Some(link) {
+            return;
+        }
+        if self.slots.get(slot).is_none_or(|slot| slot.state != SlotState::Following) {
             return;
         }
         let known = self.by_no.get(&stream).copied();
@@ -343,7 +382,11 @@ impl Engine {
             }
             (Signal::Gone, Some(key)) => self.gone(key),
             (Signal::Gone, None) => {}
-            (Signal::FollowEnded, _) => self.follow_later(slot, LeaveReason::StreamClosed),
+            (Signal::FollowEnded, _) => {
+                // Its grant may have ended; the next answer says so, and by then another token may be there.
+                self.renew(link);
+                self.follow_later(slot, LeaveReason::StreamClosed);
+            }
         }
     }
 }

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | down | opening, when the store is open or a refresh or a person asks for it |
 //! | opening | open; waiting (retryable); blocked |
-//! | open | waiting (lost, retryable); blocked; opening (token refresh) |
+//! | open | waiting (lost, retryable); blocked; another that is open (`successor.rs`) |
 //! | waiting | opening, when its time has come |
 //! | blocked | opening, when somebody changed something, or slowly where the host may change its mind |
 //!
@@ -36,6 +36,9 @@ pub(super) enum LinkState {
 pub(super) struct Link {
     pub(super) state: LinkState,
     last: u64,
+    /// For which connection another token was asked for last, and which one's token was seen to be good last.
+    renewed: Option<LinkNo>,
+    taken: Option<LinkNo>,
     pub(super) attempts: u32,
     pub(super) reason: Option<LeaveReason>,
     pub(super) last_error: Option<String>,
@@ -74,10 +77,15 @@ impl Link {
 }
 
 impl Engine {
-    pub(super) fn connect(&mut self) {
+    pub(super) fn next_link(&mut self) -> LinkNo {
         self.link.last += 1;
         self.counters.connections += 1;
-        let link = LinkNo(self.link.last);
+        LinkNo(self.link.last)
+    }
+
+    pub(super) fn connect(&mut self) {
+        self.drop_successor();
+        let link = self.next_link();
         self.link.state = LinkState::Opening(link);
         self.after(ms(OPENING_MS_MAX), Timer::Opening(link));
         self.out.push(Action::Connect(link));
@@ -85,6 +93,9 @@ impl Engine {
     }
 
     pub(super) fn connected(&mut self, link: LinkNo) {
+        if self.successor.number() == Some(link) {
+            return self.successor_connected(link);
+        }
         if self.link.state != LinkState::Opening(link) {
             // Given up in the meantime.
             return self.out.push(Action::Disconnect(link));
@@ -97,14 +108,22 @@ impl Engine {
     }
 
     pub(super) fn disconnected(&mut self, link: LinkNo, why: Trouble) {
+        if self.successor.number() == Some(link) {
+            return self.successor_failed(why);
+        }
         if self.link.number() != Some(link) {
             return;
         }
         let reason = reason_of(&why);
         self.link.reason = Some(reason);
         self.link.last_error = Some(why.message.clone());
-        self.let_go(reason);
-        if why.is_retryable {
+        self.let_go(link, reason);
+        if is_mended_by_a_token(reason) {
+            self.renew(link);
+        }
+        if self.successor_steps_in() {
+            self.link.is_blocked = false;
+        } else if why.is_retryable {
             self.link.attempts += 1;
             let wait = self.backoff(self.link.attempts);
             let until = self.after(wait, Timer::Reconnect);
@@ -112,17 +131,18 @@ impl Engine {
             self.link.state = LinkState::Waiting(until);
         } else {
             self.link.is_blocked = true;
-            let until = may_be_mended_at_the_host(&why).then(|| self.slowly());
+            let until = may_be_mended(&why).then(|| {
+                let wait = self.slow_wait();
+                self.after(wait, Timer::Reconnect)
+            });
             self.link.state = LinkState::Blocked(until);
         }
     }
 
     /// Forgets everything that belonged to the connection. What has come over it and was checked is kept.
-    fn let_go(&mut self, reason: LeaveReason) {
+    fn let_go(&mut self, link: LinkNo, reason: LeaveReason) {
         self.link.proof = None;
-        for timer in self.requests.forget_all() {
-            self.timers.remove(&timer);
-        }
+        self.forget_requests(link);
         self.by_no.clear();
         self.checkpoints.clear();
         self.checkpoints_under_way = 0;
@@ -151,23 +171,27 @@ impl Engine {
     }
 
     /// The next attempt of one that is blocked: each waits another time, so that not all come together.
-    fn slowly(&mut self) -> Duration {
+    pub(super) fn slow_wait(&mut self) -> Duration {
         let spread = (u128::from(self.next_random()) * u128::from(BLOCKED_SPREAD_MS)) >> 64;
-        let wait = ms(BLOCKED_RETRY_MS) + ms(u64::try_from(spread).unwrap_or(BLOCKED_SPREAD_MS));
-        self.after(wait, Timer::Reconnect)
+        ms(BLOCKED_RETRY_MS) + ms(u64::try_from(spread).unwrap_or(BLOCKED_SPREAD_MS))
     }
 
     pub(super) fn opening_took_too_long(&mut self, link: LinkNo) {
+        let message = "the connection took too long to open".to_owned();
         if self.link.state == LinkState::Opening(link) {
-            self.give_up_link("the connection took too long to open".into());
+            self.give_up_link(message);
+        } else if self.successor.is_opening(link) {
+            self.successor_failed(Trouble { is_retryable: true, code: None, message });
         }
     }
 
-    /// A new session for a new token. (Both at once, so that nothing is interrupted, is for the token's own issue: the
-    /// number of the connection in every event is there for it.)
+    /// There is another token: a session with it takes over from the one that is open, or is made at once.
     pub(super) fn refresh_link(&mut self) {
         if self.phase != Phase::Running {
             return;
+        }
+        if self.link.open().is_some() {
+            return self.begin_successor();
         }
         self.unblock_what_a_token_mends();
         if matches!(self.link.state, LinkState::Blocked(_)) && self.link.reason.is_some_and(is_mended_by_a_token) {
@@ -177,8 +201,24 @@ impl Engine {
         if let Some(link) = self.link.number() {
             self.out.push(Action::Disconnect(link));
             self.link.reason = Some(LeaveReason::TokenRefreshDue);
-            self.let_go(LeaveReason::TokenRefreshDue);
+            self.let_go(link, LeaveReason::TokenRefreshDue);
             self.connect();
+        }
+    }
+
+    /// The host does not take the token of this connection, or what it granted has ended: another is needed.
+    pub(super) fn renew(&mut self, link: LinkNo) {
+        if self.link.renewed != Some(link) {
+            self.link.renewed = Some(link);
+            self.out.push(Action::RenewToken(link));
+        }
+    }
+
+    /// The host lets this connection follow: its token is good.
+    pub(super) fn taken(&mut self, link: LinkNo) {
+        if self.link.taken != Some(link) {
+            self.link.taken = Some(link);
+            self.out.push(Action::TokenTaken(link));
         }
     }
 
@@ -240,11 +280,11 @@ impl Engine {
 
 /// Whether what the host has against the connection may go away without anybody doing anything here: a right is given, a
 /// key is known again, the database is published. A contract that does not fit stays until one side is another build.
-fn may_be_mended_at_the_host(why: &Trouble) -> bool {
+pub(super) fn may_be_mended(why: &Trouble) -> bool {
     matches!(why.code, None | Some(Code::Unauthorized | Code::ForbiddenStream))
 }
 
-fn is_mended_by_a_token(reason: LeaveReason) -> bool {
+pub(super) fn is_mended_by_a_token(reason: LeaveReason) -> bool {
     matches!(reason, LeaveReason::Unauthorized | LeaveReason::Forbidden)
 }
 

@@ -14,6 +14,7 @@
 //! | file | what it decides |
 //! | --- | --- |
 //! | `link.rs` | the connection: opening, losing, trying again |
+//! | `successor.rs` | the connection with the next token, and when it takes over |
 //! | `follow.rs` | patterns: following, listing, new and gone streams, the poll |
 //! | `plan.rs` | where a stream goes on, or starts again |
 //! | `pages.rs` | what to ask for, and what an answered page is worth |
@@ -38,6 +39,7 @@ mod plan;
 mod report;
 mod requests;
 mod stream;
+mod successor;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -47,6 +49,7 @@ use link::Link;
 use report::Overall;
 use requests::Requests;
 use stream::{Key, Stream};
+use successor::Successor;
 
 pub use words::{
     Action, ApplyFailure, BatchNo, Event, Follow, LinkNo, Reply, Request, RequestNo, Scope, Signal, StartAt, Trouble,
@@ -120,6 +123,8 @@ pub struct Counters {
     pub failed_batches: u64,
     /// Connections asked for.
     pub connections: u64,
+    /// Connections that took over from an open one.
+    pub hand_overs: u64,
 }
 
 /// What is to happen when its time has come. Whether it still makes sense is looked at then.
@@ -127,6 +132,8 @@ pub struct Counters {
 enum Timer {
     /// The wait between two connections is over.
     Reconnect,
+    /// The wait between two attempts at a successor is over.
+    Successor,
     /// The connection took too long to open.
     Opening(LinkNo),
     /// A request took too long.
@@ -153,6 +160,7 @@ pub struct Engine {
     random: u64,
     phase: Phase,
     link: Link,
+    successor: Successor,
     slots: Vec<Slot>,
     streams: Vec<Stream>,
     by_id: BTreeMap<StreamId, Key>,
@@ -199,6 +207,7 @@ impl Engine {
             random: 0,
             phase: Phase::Closed,
             link: Link::default(),
+            successor: Successor::default(),
             slots,
             streams: Vec::new(),
             by_id: BTreeMap::new(),
@@ -301,6 +310,7 @@ impl Engine {
     }
 
     fn stop(&mut self) {
+        self.drop_successor();
         if let Some(link) = self.link.number() {
             self.out.push(Action::Disconnect(link));
         }
@@ -335,6 +345,7 @@ impl Engine {
             self.timers.pop_first();
             match timer {
                 Timer::Reconnect => self.reconnect(),
+                Timer::Successor => self.successor_again(),
                 Timer::Opening(link) => self.opening_took_too_long(link),
                 Timer::Request(request) => self.request_took_too_long(request),
                 Timer::Refollow(slot) => self.refollow(slot),

@@ -143,6 +143,7 @@ impl Engine {
         if code.is_retryable() {
             self.retry(key, message);
         } else {
+            self.token_may_be_over(code);
             self.block(key, blocking_reason(code), message);
         }
     }

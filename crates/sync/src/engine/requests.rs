@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::follow::ListKind;
 use super::stream::Key;
-use super::words::{Action, Reply, Request, RequestNo, Trouble};
+use super::words::{Action, LinkNo, Reply, Request, RequestNo, Trouble};
 use super::{Engine, Timer};
 use crate::limits::{REQUEST_MS_MAX, REQUESTS_AT_ONCE_MAX, ms};
 
@@ -21,6 +21,7 @@ pub(super) enum Purpose {
 
 #[derive(Debug)]
 struct Sent {
+    link: LinkNo,
     purpose: Purpose,
     at: Duration,
     deadline: Duration,
@@ -29,7 +30,8 @@ struct Sent {
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     sent: BTreeMap<RequestNo, Sent>,
-    waiting: VecDeque<(RequestNo, Purpose, Request)>,
+    /// Over a connection of its own, or over the one that is open then.
+    waiting: VecDeque<(RequestNo, Option<LinkNo>, Purpose, Request)>,
     last: u64,
 }
 
@@ -39,31 +41,39 @@ impl Requests {
         self.sent.len() < REQUESTS_AT_ONCE_MAX && self.waiting.is_empty()
     }
 
-    /// What was asked for this counts no more when it is answered. It keeps its place among those under way, as it
-    /// keeps its place in the host's queue.
-    pub(super) fn forget_all(&mut self) -> impl Iterator<Item = (Duration, Timer)> {
-        self.waiting.clear();
-        std::mem::take(&mut self.sent).into_iter().map(|(request, sent)| (sent.deadline, Timer::Request(request)))
+    /// What was asked over this connection counts no more when it is answered. What waits for no connection in particular
+    /// waits for the present one.
+    fn forget(&mut self, link: LinkNo, is_present: bool) -> impl Iterator<Item = (Duration, Timer)> + use<> {
+        self.waiting.retain(|(_, over, ..)| over.map_or(!is_present, |over| over != link));
+        let gone = self.sent.extract_if(.., |_, sent| sent.link == link);
+        let gone: Vec<_> = gone.map(|(request, sent)| (sent.deadline, Timer::Request(request))).collect();
+        gone.into_iter()
     }
 }
 
 impl Engine {
     /// Asks the host, now or as soon as there is room.
     pub(super) fn send(&mut self, purpose: Purpose, what: Request) -> RequestNo {
+        self.send_over(None, purpose, what)
+    }
+
+    /// The same over a connection that is not, or not yet, the present one.
+    pub(super) fn send_over(&mut self, link: Option<LinkNo>, purpose: Purpose, what: Request) -> RequestNo {
         self.requests.last += 1;
         let request = RequestNo(self.requests.last);
-        self.requests.waiting.push_back((request, purpose, what));
+        self.requests.waiting.push_back((request, link, purpose, what));
         self.send_waiting();
         request
     }
 
     fn send_waiting(&mut self) {
         while self.requests.sent.len() < REQUESTS_AT_ONCE_MAX
-            && let Some(link) = self.link.open()
-            && let Some((request, purpose, what)) = self.requests.waiting.pop_front()
+            && let Some((_, over, ..)) = self.requests.waiting.front()
+            && let Some(link) = over.or(self.link.open())
+            && let Some((request, _, purpose, what)) = self.requests.waiting.pop_front()
         {
             let deadline = self.after(ms(REQUEST_MS_MAX), Timer::Request(request));
-            self.requests.sent.insert(request, Sent { purpose, at: self.now, deadline });
+            self.requests.sent.insert(request, Sent { link, purpose, at: self.now, deadline });
             self.out.push(Action::Ask { link, request, what });
         }
     }
@@ -73,11 +83,18 @@ impl Engine {
         let Some(sent) = self.requests.sent.remove(&request) else { return self.counters.late_answers += 1 };
         self.timers.remove(&(sent.deadline, Timer::Request(request)));
         self.send_waiting();
+        if self.successor.number() == Some(sent.link) {
+            let Purpose::Follow(slot) = sent.purpose else { return };
+            return self.successor_answered(slot, sent.at, reply);
+        }
         if !matches!(reply, Reply::Failed(_)) {
             self.proven(sent.at);
         }
         match (sent.purpose, reply) {
-            (Purpose::Follow(slot), Reply::Done) => self.following(slot),
+            (Purpose::Follow(slot), Reply::Done) => {
+                self.taken(sent.link);
+                self.following(slot);
+            }
             (Purpose::Follow(slot), Reply::Refused(text)) => self.follow_refused(slot, &text),
             (Purpose::List(slot, kind), Reply::Listed(answer)) => {
                 if self.lists(slot, request) {
@@ -104,8 +121,20 @@ impl Engine {
     }
 
     pub(super) fn request_took_too_long(&mut self, request: RequestNo) {
-        if self.requests.sent.contains_key(&request) {
-            self.give_up_link("the host left a request without an answer for too long".into());
+        let Some(sent) = self.requests.sent.get(&request) else { return };
+        let message = "the host left a request without an answer for too long".into();
+        if self.successor.number() == Some(sent.link) {
+            self.successor_failed(Trouble { is_retryable: true, code: None, message });
+        } else {
+            self.give_up_link(message);
+        }
+    }
+
+    /// What was asked over this connection counts no more.
+    pub(super) fn forget_requests(&mut self, link: LinkNo) {
+        let is_present = self.successor.number() != Some(link);
+        for timer in self.requests.forget(link, is_present) {
+            self.timers.remove(&timer);
         }
     }
 

@@ -103,7 +103,7 @@ pub enum Event {
     },
     /// The store could not carry out an [`Action::Establish`].
     EstablishFailed(StreamPattern),
-    /// The token ends soon; whoever carries out [`Action::Connect`] has, or will get, another.
+    /// There is another token, and whoever carries out [`Action::Connect`] uses it from now on.
     TokenRefreshDue,
     /// Somebody changed something (the token, the rights, the host's module): what is blocked is tried again.
     Unblock,
@@ -255,6 +255,11 @@ pub enum Action {
         /// The highest number that a stream had then. Streams with higher ones have come later.
         last_no: u64,
     },
+    /// The host does not take the token of this connection, or what it granted has ended: get another, if there is where to
+    /// get one, and answer with [`Event::TokenRefreshDue`] once it is there. Said once for a connection.
+    RenewToken(LinkNo),
+    /// The host has taken the token of this connection, and lets it follow.
+    TokenTaken(LinkNo),
     /// A stream's status has changed.
     Stream(StreamStatus),
     /// The overall status has changed.

@@ -174,9 +174,14 @@ impl Keeper {
             }
         };
         let came = async {
-            match held.wait_for(Option::is_some).await {
-                Ok(held) => held.clone(),
-                Err(_) => std::future::pending().await,
+            loop {
+                let now = held.borrow_and_update().clone();
+                if let Some(now) = now {
+                    return now;
+                }
+                if held.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
             }
         };
         let first = async {
@@ -187,9 +192,9 @@ impl Keeper {
             }
         };
         match tokio::time::timeout(limit, first).await {
-            Ok(Ok(Some(held))) => Ok(held),
+            Ok(Ok(held)) => Ok(held),
             Ok(Err(refusal)) => Err(refusal.into()),
-            Ok(Ok(None)) | Err(_) => {
+            Err(_) => {
                 let last = self.shared.status.borrow().last_refusal.as_ref().map(|refusal| refusal.message.clone());
                 let last = last.unwrap_or_else(|| "the token service has not answered".into());
                 Err(LeaseError::Timeout { limit, last })

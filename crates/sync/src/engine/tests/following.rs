@@ -159,15 +159,6 @@ fn attempts_back_off_until_the_host_answers_and_not_already_when_it_accepts() {
 }
 
 #[test]
-fn a_new_token_connects_at_once() {
-    let mut world = applied(1);
-    world.feed(Event::TokenRefreshDue);
-    assert_eq!(world.streams[&id("a")].reason, Some(LeaveReason::TokenRefreshDue));
-    world.settle();
-    assert_eq!(world.state("a"), ConnectionState::Live);
-}
-
-#[test]
 fn a_signal_for_another_connection_changes_nothing() {
     let mut world = applied(1);
     world.feed(Event::Signal { link: LinkNo(99), slot: 0, stream: 1, what: Signal::Gone });

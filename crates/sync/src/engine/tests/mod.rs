@@ -7,4 +7,5 @@ mod pages;
 mod random;
 mod starting_again;
 mod storing;
+mod tokens;
 mod world;

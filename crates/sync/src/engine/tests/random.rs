@@ -18,6 +18,7 @@ enum Step {
     Cut,
     Kill,
     Pass { ms: u64 },
+    AnotherToken,
     Renew { stream: u8 },
     Prune { stream: u8 },
 }
@@ -34,6 +35,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Cut),
         1 => Just(Step::Kill),
         3 => (1..9_000u64).prop_map(|ms| Step::Pass { ms }),
+        2 => Just(Step::AnotherToken),
         1 => (0..3u8).prop_map(|stream| Step::Renew { stream }),
         1 => (0..3u8).prop_map(|stream| Step::Prune { stream }),
     ]
@@ -83,6 +85,7 @@ fn take(world: &mut World, step: &Step, made: &mut u64) {
         Step::Connect => world.connect(),
         Step::Cut => world.disconnect(),
         Step::Kill => world.restart(),
+        Step::AnotherToken => world.feed(Event::TokenRefreshDue),
         Step::Pass { ms } => world.pass(limits::ms(*ms)),
         Step::Renew { stream } => {
             if let Some(log) = world.host.get_mut(&id(&name(*stream))) {

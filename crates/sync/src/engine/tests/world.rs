@@ -106,7 +106,13 @@ pub(super) struct World {
     pub(super) asked: VecDeque<(LinkNo, RequestNo, Request)>,
     pub(super) to_apply: VecDeque<(BatchNo, Batch)>,
     pub(super) opening: Option<LinkNo>,
+    /// The connection that opened last.
     pub(super) open: Option<LinkNo>,
+    /// The one before it, while it is open too.
+    pub(super) older: Option<LinkNo>,
+    /// What the engine said of tokens.
+    pub(super) renewals: Vec<LinkNo>,
+    pub(super) taken: Vec<LinkNo>,
     pub(super) follows: BTreeMap<u32, StreamPattern>,
     pub(super) status: Option<Status>,
     pub(super) streams: BTreeMap<StreamId, StreamStatus>,
@@ -153,6 +159,9 @@ impl World {
             to_apply: VecDeque::new(),
             opening: None,
             open: None,
+            older: None,
+            renewals: Vec::new(),
+            taken: Vec::new(),
             follows: BTreeMap::new(),
             status: None,
             streams: BTreeMap::new(),
@@ -176,7 +185,7 @@ impl World {
         self.asked.clear();
         self.to_apply.clear();
         self.streams.clear();
-        (self.opening, self.open) = (None, None);
+        (self.opening, self.open, self.older) = (None, None, None);
         self.start();
     }
 
@@ -193,6 +202,8 @@ impl World {
                 Action::Stream(status) => {
                     self.streams.insert(status.stream.clone(), status);
                 }
+                Action::RenewToken(link) => self.renewals.push(link),
+                Action::TokenTaken(link) => self.taken.push(link),
                 Action::Status(status) => self.status = Some(status),
             }
         }
@@ -201,9 +212,14 @@ impl World {
     }
 
     fn cut(&mut self, link: LinkNo) {
+        if self.older == Some(link) {
+            self.older = None;
+        }
         if self.open == Some(link) {
-            self.open = None;
-            self.follows.clear();
+            self.open = self.older.take();
+            if self.open.is_none() {
+                self.follows.clear();
+            }
         }
         if self.opening == Some(link) {
             self.opening = None;
@@ -213,7 +229,7 @@ impl World {
     /// The connection that is asked for opens.
     pub(super) fn connect(&mut self) {
         if let Some(link) = self.opening.take() {
-            self.open = Some(link);
+            self.older = self.open.replace(link);
             self.feed(Event::Connected(link));
         }
     }
@@ -257,10 +273,11 @@ impl World {
     }
 
     pub(super) fn signal(&mut self, stream: &str, what: Signal) {
-        let Some(link) = self.open else { return };
         let Some(no) = self.host.get(&id(stream)).map(|log| log.no) else { return };
-        for (slot, _) in self.follows.clone().into_iter().filter(|(_, pattern)| pattern.matches(&id(stream))) {
-            self.feed(Event::Signal { link, slot, stream: no, what });
+        for link in [self.older, self.open].into_iter().flatten() {
+            for (slot, _) in self.follows.clone().into_iter().filter(|(_, pattern)| pattern.matches(&id(stream))) {
+                self.feed(Event::Signal { link, slot, stream: no, what });
+            }
         }
     }
 

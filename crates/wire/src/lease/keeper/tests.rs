@@ -45,7 +45,10 @@ async fn a_token_that_has_ended_is_not_handed_out() {
 #[tokio::test]
 async fn a_keeper_that_nobody_holds_ends() {
     let keeper = Keeper::start(Source::Static(Token::new("opaque").expect("a token")));
-    assert_eq!(keeper.token(PATIENCE).await.expect("a token").serial, 1);
+    // Tasks of their own wait for tokens.
+    let waiting = keeper.clone();
+    let first = tokio::spawn(async move { waiting.token(PATIENCE).await });
+    assert_eq!(first.await.expect("no panic").expect("a token").serial, 1);
     let mut changes = keeper.changes();
     drop(keeper);
     let ended = async { while changes.changed().await.is_ok() {} };
