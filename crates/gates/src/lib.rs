@@ -7,6 +7,7 @@
 
 pub mod evidence;
 pub mod gate;
+#[cfg(feature = "gates")]
 pub mod gates;
 pub mod limits;
 pub mod observation;
