@@ -105,6 +105,7 @@ pub const EXERCISED: &[&str] = &[
     "publisher: numbers rebased",
     "publisher: stream parked",
     "subscriber: batch failed",
+    "subscriber: another session took over",
     "subscriber: began anew",
     "subscriber: began with a snapshot",
     "subscriber: duplicate dropped",

@@ -37,13 +37,21 @@ enum Job {
     Establish(StreamPattern, u64),
 }
 
+/// A connection.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    number: LinkNo,
+    conn: ConnId,
+    greeted: bool,
+}
+
 /// A process.
 #[derive(Debug)]
 struct Process {
     engine: Engine,
-    link: Option<(LinkNo, ConnId)>,
-    greeted: bool,
-    calls: BTreeMap<RequestId, RequestNo>,
+    /// The connections that are open or opening: one, and while another token comes, two.
+    links: Vec<Link>,
+    calls: BTreeMap<RequestId, (LinkNo, RequestNo)>,
     jobs: VecDeque<Job>,
     writing: Option<Vec<(Job, Result<(), ApplyFailure>)>>,
     tick_ms: Option<u64>,
@@ -114,10 +122,8 @@ impl Subscriber {
     /// The process is gone.
     pub fn die(&mut self, ctx: &mut Context, machine: bool) -> Checked {
         self.doom = Doom::default();
-        if let Some(process) = self.process.take()
-            && let Some((_, conn)) = process.link
-        {
-            close(ctx, conn);
+        for link in self.process.take().into_iter().flat_map(|process| process.links) {
+            close(ctx, link.conn);
         }
         if machine && self.disk.crash(&mut self.disk_rng) > 0 {
             ctx.coverage.hit("store lost unsynced transactions");
@@ -187,9 +193,11 @@ impl Subscriber {
                 let why = Trouble { is_retryable: true, code: None, message: "gone long ago".to_owned() };
                 self.feed(ctx, Event::Disconnected { link: LinkNo(link), why })
             }
-            ToNode::ConnectTimeout(conn) if !self.process_mut().greeted => self.closed(ctx, conn, "no greeting"),
+            ToNode::ConnectTimeout(conn) if self.link_of(conn).is_some_and(|link| !link.greeted) => {
+                self.closed(ctx, conn, "no greeting")
+            }
             ToNode::CallTimeout(id) => match self.process_mut().calls.remove(&id) {
-                Some(request) => {
+                Some((_, request)) => {
                     let reply = Reply::Failed("not answered in time".into());
                     self.feed(ctx, Event::Answered { request, reply })
                 }
@@ -239,8 +247,7 @@ impl Subscriber {
         };
         self.process = Some(Process {
             engine: Engine::new(options),
-            link: None,
-            greeted: false,
+            links: Vec::new(),
             calls: BTreeMap::new(),
             jobs: VecDeque::new(),
             writing: None,
@@ -256,17 +263,16 @@ impl Subscriber {
     }
 
     fn down(&mut self, ctx: &mut Context, conn: ConnId, what: Down) -> Result<Fate, Broken> {
-        let Some((link, own)) = self.process_mut().link else { return Ok(Fate::Alive) };
-        if own != conn {
-            return Ok(Fate::Alive);
-        }
+        let Some(Link { number: link, .. }) = self.link_of(conn) else { return Ok(Fate::Alive) };
         match what {
             Down::Greeting => {
-                self.process_mut().greeted = true;
+                for link in self.process_mut().links.iter_mut().filter(|link| link.conn == conn) {
+                    link.greeted = true;
+                }
                 self.feed(ctx, Event::Connected(link))
             }
             Down::Reply(id, reply) => {
-                let Some(request) = self.process_mut().calls.remove(&id) else { return Ok(Fate::Alive) };
+                let Some((_, request)) = self.process_mut().calls.remove(&id) else { return Ok(Fate::Alive) };
                 let reply = match reply {
                     WireReply::Reducer(Ok(())) => Reply::Done,
                     WireReply::Reducer(Err(line)) => Reply::Refused(line),
@@ -290,22 +296,21 @@ impl Subscriber {
     }
 
     fn closed(&mut self, ctx: &mut Context, conn: ConnId, why: &str) -> Result<Fate, Broken> {
-        match self.process_mut().link {
-            Some((link, own)) if own == conn => {
-                self.let_go(ctx);
-                let why = Trouble { is_retryable: true, code: None, message: why.to_owned() };
-                self.feed(ctx, Event::Disconnected { link, why })
-            }
-            _ => Ok(Fate::Alive),
-        }
+        let Some(Link { number: link, .. }) = self.link_of(conn) else { return Ok(Fate::Alive) };
+        self.let_go(ctx, link);
+        let why = Trouble { is_retryable: true, code: None, message: why.to_owned() };
+        self.feed(ctx, Event::Disconnected { link, why })
     }
 
-    fn let_go(&mut self, ctx: &mut Context) {
+    fn link_of(&mut self, conn: ConnId) -> Option<Link> {
+        self.process_mut().links.iter().find(|link| link.conn == conn).copied()
+    }
+
+    fn let_go(&mut self, ctx: &mut Context, number: LinkNo) {
         let process = self.process_mut();
-        process.calls.clear();
-        process.greeted = false;
-        if let Some((_, conn)) = process.link.take() {
-            close(ctx, conn);
+        process.calls.retain(|_, (link, _)| *link != number);
+        if let Some(at) = process.links.iter().position(|link| link.number == number) {
+            close(ctx, process.links.remove(at).conn);
         }
     }
 
@@ -324,6 +329,7 @@ impl Subscriber {
         ctx.coverage.add("subscriber: page of another history", after.foreign_pages - before.foreign_pages);
         ctx.coverage.add("subscriber: late answer ignored", after.late_answers - before.late_answers);
         ctx.coverage.add("subscriber: wrong hash noticed", after.hash_mismatches - before.hash_mismatches);
+        ctx.coverage.add("subscriber: another session took over", after.hand_overs - before.hand_overs);
         ctx.coverage.add("subscriber: batch failed", after.failed_batches - before.failed_batches);
         for action in actions {
             if self.doom.strikes() {
@@ -341,15 +347,11 @@ impl Subscriber {
     fn carry_out(&mut self, ctx: &mut Context, action: Action) -> Checked {
         match action {
             Action::Connect(link) => {
-                // A refresh opens the new connection while the old one is still there; the simulated driver has one.
-                self.let_go(ctx);
                 let conn = dial(ctx, self.node, self.life);
-                self.process_mut().link = Some((link, conn));
+                self.process_mut().links.push(Link { number: link, conn, greeted: false });
             }
             Action::Disconnect(link) => {
-                if self.process_mut().link.is_some_and(|(own, _)| own == link) {
-                    self.let_go(ctx);
-                }
+                self.let_go(ctx, link);
                 let wait_ms = self.rng.between(1, 400);
                 ctx.at(ctx.now_ms + wait_ms, Happening::Node(self.node, self.life, ToNode::OldClosed(link.0)));
             }
@@ -367,13 +369,14 @@ impl Subscriber {
                     );
                 }
             }
-            Action::Status(_) => {}
+            Action::TokenTaken(_) | Action::RenewToken(_) | Action::Status(_) => {}
         }
         Ok(())
     }
 
     fn ask(&mut self, ctx: &mut Context, link: LinkNo, request: RequestNo, what: Request) {
-        let Some((_, conn)) = self.process_mut().link.filter(|(own, _)| *own == link) else { return };
+        let open = self.process_mut().links.iter().find(|own| own.number == link).copied();
+        let Some(Link { conn, .. }) = open else { return };
         let what = match what {
             Request::Follow { slot, pattern } => WireRequest::Follow { slot, pattern: pattern.to_string() },
             Request::List { pattern, after_no } => WireRequest::ListStreams { pattern: pattern.to_string(), after_no },
@@ -397,7 +400,7 @@ impl Subscriber {
         };
         // The engine never gives a number twice in a life; the connection makes it unique for the world.
         let id = request.0;
-        self.process_mut().calls.insert(id, request);
+        self.process_mut().calls.insert(id, (link, request));
         ctx.send_up(conn, id, what);
         ctx.at(ctx.now_ms + CALL_MS, Happening::Node(self.node, self.life, ToNode::CallTimeout(id)));
     }
