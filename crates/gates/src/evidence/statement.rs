@@ -153,6 +153,9 @@ impl Statement {
                     let what = format!("it says {said}, and {follows} follows from its observations");
                     return Err(StatementFault::Contradiction(what));
                 }
+                if report.started_at > report.finished_at {
+                    return Err(StatementFault::Contradiction("it ended before it began".into()));
+                }
                 let expected = test_result(&report);
                 (Body::Gate(Box::new(report)), expected)
             }
