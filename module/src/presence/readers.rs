@@ -40,8 +40,10 @@ pub struct PresenceReader {
 #[client_visibility_filter]
 const READERS_ARE_FOR_THEMSELVES: Filter = Filter::Sql("SELECT * FROM presence_reader WHERE identity = :sender");
 
+// `< 1` and not `= 0`: a subscription to a table with two filters is looked at for a changed row only where the row fits an
+// equation of one of them (SpacetimeDB 2.14), and the second filter has none, so rows for readers would never be sent.
 #[client_visibility_filter]
-const SESSIONS_FOR_EVERYBODY: Filter = Filter::Sql("SELECT * FROM active_connection WHERE seen_by = 0");
+const SESSIONS_FOR_EVERYBODY: Filter = Filter::Sql("SELECT * FROM active_connection WHERE seen_by < 1");
 
 // `presence_reader` comes first, because it has a filter of its own: as the second table of a join, SpacetimeDB would not
 // find an index for it. That filter is also what binds the row to the caller.
@@ -50,7 +52,7 @@ const SESSIONS_FOR_READERS: Filter =
     Filter::Sql("SELECT a.* FROM presence_reader r JOIN active_connection a ON r.reads = a.seen_by");
 
 #[client_visibility_filter]
-const PEOPLE_FOR_EVERYBODY: Filter = Filter::Sql("SELECT * FROM person WHERE seen_by = 0");
+const PEOPLE_FOR_EVERYBODY: Filter = Filter::Sql("SELECT * FROM person WHERE seen_by < 1");
 
 #[client_visibility_filter]
 const PEOPLE_FOR_READERS: Filter =

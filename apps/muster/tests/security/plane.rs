@@ -33,7 +33,12 @@ impl Plane {
 
     /// Takes tokens from now on.
     pub(crate) async fn close(&self, allow_anonymous: bool, revoker: Option<Identity>) {
-        let arguments = (self.issuer.url(), AUDIENCE, allow_anonymous, false, revoker);
+        self.configure(allow_anonymous, false, revoker).await;
+    }
+
+    /// Takes tokens from now on, and shows who is connected only to those that grant it, or to everybody.
+    pub(crate) async fn configure(&self, allow_anonymous: bool, presence_needs_scope: bool, revoker: Option<Identity>) {
+        let arguments = (self.issuer.url(), AUDIENCE, allow_anonymous, presence_needs_scope, revoker);
         self.lane.owner().await.call("configure_auth", &arguments).await.expect("configured");
     }
 
