@@ -9,7 +9,7 @@ use spacetimedb::{ReducerContext, reducer};
 
 use super::limits::{SWEEP_EVERY_S, SWEEP_EVERY_S_MAX};
 use super::tables::{LaneConfig, lane_config};
-use super::{grants, retention};
+use super::{clock, grants, retention};
 
 /// Sets how long events are kept: at most so many seconds, events and bytes for each stream, 0 for no limit. Unless
 /// `keep_unsnapshotted` is false, what is newer than the newest snapshot is kept whatever the limits say.
@@ -37,6 +37,7 @@ fn configure(ctx: &ReducerContext, row: LaneConfig) -> Result<(), Refusal> {
         return Err(Refusal::new(Code::InvalidRequest, message));
     }
     ctx.db.lane_config().id().insert_or_update(row);
+    clock::believe(ctx);
     retention::begin_now(ctx);
     Ok(())
 }

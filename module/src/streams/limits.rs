@@ -18,6 +18,12 @@ pub const SWEEP_BYTES_MAX: u64 = 2 * 1_024 * 1_024;
 /// How long appends have the host to themselves before a sweep that was not finished goes on, in milliseconds.
 pub const SWEEP_PAUSE_MS: u64 = 5;
 
+/// How far the host's clock may be ahead of the last look at it, beyond the time between sweeps, and be believed about the
+/// age of events at once, in seconds.
+pub const CLOCK_AHEAD_S_MAX: u64 = 3_600;
+/// How long a clock that is further ahead must have said so before it is believed, in seconds.
+pub const CLOCK_HOLD_S: u64 = 3_600;
+
 /// The most seconds between sweeps that an owner may ask for: a day.
 pub const SWEEP_EVERY_S_MAX: u64 = 86_400;
 /// The seconds between sweeps unless the owner says otherwise.

@@ -6,12 +6,13 @@
 //! rows. A refusal is one line, [`Refusal::to_wire`], at every door.
 //!
 //! The map: [`tables`] what is stored; [`append`] events come in; [`read`] pages and lists go out; [`snapshot`] and
-//! [`checkpoint`]; [`follow`] who is woken; [`retention`] what goes, and when; [`admin`] and [`lane_config`] what the
+//! [`checkpoint`]; [`follow`] who is woken; [`retention`] what goes, and when, by which clock ([`clock`]); [`admin`] and [`lane_config`] what the
 //! owner may do; [`grants`] who may do anything.
 
 pub mod admin;
 pub mod append;
 pub mod checkpoint;
+mod clock;
 mod filling;
 pub mod follow;
 pub mod grants;

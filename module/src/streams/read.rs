@@ -5,12 +5,15 @@
 //! What an answer holds is bounded, and what is scanned for it as well. A cursor is judged by `muster_contract::resume`
 //! alone.
 
+use std::ops::Range;
+
 use muster_contract::page::{
     Answer, AnswerValue, LIST_STREAMS_MAX, PRODUCER_STATES_MAX, Page, ProducerState, Snapshot, Stale, StoredEvent,
     StreamInfo, StreamList,
 };
 use muster_contract::pattern::StreamPattern;
 use muster_contract::resume::{Resume, StaleReason, decide};
+use muster_contract::stream::StreamId;
 use muster_contract::{Code, Refusal};
 use spacetimedb::{ProcedureContext, ReducerContext, procedure};
 
@@ -57,7 +60,8 @@ pub fn read_snapshot(ctx: &mut ProcedureContext, stream: String, epoch: u64) -> 
 
 /// How far a producer's events of these streams were accepted, in the order of the streams.
 ///
-/// Answers `Vec<ProducerState>`; refuses a producer of another identity.
+/// Answers `Vec<ProducerState>`; refuses a producer of another identity, and streams that the caller may not append to, with
+/// the place of the first of them in `details.event`, so that the others can be asked about without it.
 #[procedure]
 pub fn producer_state(ctx: &mut ProcedureContext, producer: String, streams: Vec<String>) -> Vec<u8> {
     answer(ctx.with_tx(|tx| states(tx, &producer, &streams).map(Answer::Ok)))
@@ -76,6 +80,15 @@ fn list(ctx: &ReducerContext, pattern: &str, after_no: u64) -> Result<StreamList
         let resume_after = found.as_ref().map_or(after_no, |stream| stream.no);
         return Ok(StreamList { streams: found.into_iter().map(info).collect(), more: false, resume_after });
     }
+    if let StreamPattern::Under(prefix) = &pattern
+        && let Some(few) = few_below(ctx, prefix)
+    {
+        let mut streams: Vec<_> = few.into_iter().filter(|stream| stream.no > after_no).map(info).collect();
+        streams.retain(|stream| parse_id(&stream.id).is_ok_and(|id| grants.may_read(&id).is_ok()));
+        streams.sort_unstable_by_key(|stream| stream.no);
+        let resume_after = streams.last().map_or(after_no, |stream| stream.no);
+        return Ok(StreamList { streams, more: false, resume_after });
+    }
     let mut list = StreamList { streams: Vec::new(), more: false, resume_after: after_no };
     let rows = ctx.db.sync_stream().by_no().filter(after_no.saturating_add(1)..);
     for (looked_at, stream) in rows.enumerate() {
@@ -90,6 +103,20 @@ fn list(ctx: &ReducerContext, pattern: &str, after_no: u64) -> Result<StreamList
         }
     }
     Ok(list)
+}
+
+/// The streams below a prefix, if one answer has room for them all: found by their ids, so that they cost the same however
+/// many streams there are elsewhere. More than that are looked for by number, as all streams are.
+fn few_below(ctx: &ReducerContext, prefix: &StreamId) -> Option<Vec<SyncStream>> {
+    let Range { start, end } = ids_below(prefix);
+    let rows = ctx.db.sync_stream().by_id().filter(start.as_str()..end.as_str());
+    let rows: Vec<_> = rows.take(LIST_STREAMS_MAX + 1).collect();
+    (rows.len() <= LIST_STREAMS_MAX).then_some(rows)
+}
+
+/// The ids below a prefix, and no others: those that begin with the prefix and a dot. `/` is what comes behind the dot.
+fn ids_below(prefix: &StreamId) -> Range<String> {
+    format!("{prefix}.")..format!("{prefix}/")
 }
 
 fn info(stream: SyncStream) -> StreamInfo {
@@ -198,9 +225,7 @@ fn states(ctx: &ReducerContext, producer: &str, streams: &[String]) -> Result<Ve
     grants.may_write()?;
     let producer = known_producer(ctx, producer)?;
     let state = |id: &String| {
-        let id = parse_id(id)?;
-        grants.may_append(&id)?;
-        let Some(stream) = find(ctx, &id) else {
+        let Some(stream) = find_to_append(ctx, &grants, id)? else {
             return Ok(ProducerState::without_event(0, 0, 0));
         };
         let Some(cursor) = producer.as_ref().and_then(|producer| cursor_of(ctx, &stream, producer)) else {
@@ -211,5 +236,31 @@ fn states(ctx: &ReducerContext, producer: &str, streams: &[String]) -> Result<Ve
         let event = ctx.db.sync_event().by_stream_seq().filter((stream.no, cursor.seq)).next();
         Ok(event.map_or(state.clone(), |event| ProducerState { hash: event.payload_hash, at: event.at, ..state }))
     };
-    streams.iter().map(state).collect()
+    let named = |(id, index)| state(id).map_err(|refusal: Refusal| refusal.at_event(index));
+    streams.iter().zip(0..).map(named).collect()
+}
+
+/// The stream, if there is one, that the caller may append to.
+fn find_to_append(ctx: &ReducerContext, grants: &grants::Grants, id: &str) -> Result<Option<SyncStream>, Refusal> {
+    let id = parse_id(id)?;
+    grants.may_append(&id)?;
+    Ok(find(ctx, &id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_range_of_a_prefix_has_exactly_the_ids_that_its_pattern_matches() {
+        let prefix = StreamId::parse("a.b").expect("an id");
+        let range = ids_below(&prefix);
+        let pattern = StreamPattern::Under(prefix);
+        let ids =
+            ["a", "a.b", "a.b.c", "a.b.c.d", "a.b.%20", "a.b.-", "a.b.zz", "a.b-", "a.b-.c", "a.b%20.c", "a.bc.d"];
+        for id in ids.iter().chain(&["a.b0.c", "a.c", "A.b.c", "b.a.b.c"]) {
+            let id = StreamId::parse(id).expect(id);
+            assert_eq!(range.contains(&id.to_string()), pattern.matches(&id), "{id}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! What goes, and when.
 //!
-//! What always holds: what may go is decided by `muster_contract::retention`; the events and the floor go in one
+//! What always holds: what may go is decided by `muster_contract::retention`, ages by a clock that [`clock`] believes; the events and the floor go in one
 //! transaction, so a stream holds exactly `floor..=head` at any moment; so does a snapshot that they pass by. A sweep does a bounded amount of work and then
 //! lets others have the host before it goes on: a backlog of a million events takes many sweeps and holds up no append
 //! for longer than one. There is a row in `retention_sweep` for as long as there is something that a sweep could find; each connection
@@ -11,6 +11,7 @@ use std::time::Duration;
 use muster_contract::retention::{Cut, Held, Old, Policy, cut};
 use spacetimedb::{ReducerContext, Table, Timestamp, reducer};
 
+use super::clock;
 use super::lane_config;
 use super::limits::{SWEEP_BYTES_MAX, SWEEP_EVENTS_MAX, SWEEP_PAUSE_MS, SWEEP_STREAMS_MAX};
 use super::read::mark_of;
@@ -27,7 +28,11 @@ pub fn sweep_retention(ctx: &ReducerContext, due: RetentionSweep) {
     let mut work = Work { events: SWEEP_EVENTS_MAX as u64, bytes: SWEEP_BYTES_MAX };
     empty_garbage(ctx, &mut work);
     let config = lane_config::current(ctx);
-    let reached = sweep_streams(ctx, &config.policy(), due.after, &mut work);
+    let mut policy = config.policy();
+    if policy.age_s > 0 && !clock::is_believed(ctx, &config) {
+        policy.age_s = 0;
+    }
+    let reached = sweep_streams(ctx, &policy, due.after, &mut work);
     let now = ctx.timestamp;
     match next(reached, ctx.db.sync_garbage().count() > 0, config.policy().deletes()) {
         Next::GoOn { after } => schedule(ctx, now + Duration::from_millis(SWEEP_PAUSE_MS), after),

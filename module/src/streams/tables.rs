@@ -13,8 +13,12 @@ use spacetimedb::{
 use super::retention::sweep_retention;
 
 /// A stream: an ordered log of events.
-// The second index is for ranges of numbers: SpacetimeDB gives a unique column no ranges.
-#[table(accessor = sync_stream, index(accessor = by_no, btree(columns = [no, epoch])))]
+// The indexes are for ranges of numbers and of ids: SpacetimeDB gives a unique column no ranges.
+#[table(
+    accessor = sync_stream,
+    index(accessor = by_no, btree(columns = [no, epoch])),
+    index(accessor = by_id, btree(columns = [id, no]))
+)]
 #[derive(Clone)]
 pub struct SyncStream {
     /// Its number. Never used again: a stream that is deleted and made again has another.
@@ -242,6 +246,18 @@ pub struct RetentionSweep {
     pub scheduled_at: ScheduleAt,
     /// The number of the stream after which it goes on; 0 at the beginning of a round.
     pub after: u64,
+}
+
+/// What retention knows of the host's clock: one row once there is a limit of age.
+#[table(accessor = retention_clock)]
+pub struct RetentionClock {
+    /// Always 0.
+    #[primary_key]
+    pub id: u8,
+    /// What it said when retention last looked.
+    pub seen_at: Timestamp,
+    /// Until when it is not believed about the age of events; the beginning of 1970 if it is.
+    pub held_until: Timestamp,
 }
 
 /// A deleted stream whose events are not all gone yet: nobody can reach them, and sweeps remove them bit by bit.

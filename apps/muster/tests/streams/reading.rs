@@ -122,3 +122,44 @@ async fn bad_ids_and_too_many_questions_are_refused() {
     assert_eq!(ok(session.states(crate::lane::ADA, &many[1..]).await).len(), 1_000);
     assert_eq!(refused(session.states(crate::lane::ADA, &["a b"]).await).code, Code::BadStreamId);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pattern_of_few_streams_is_listed_at_once_however_many_there_are_elsewhere() {
+    let lane = Lane::start().await;
+    let session = lane.join().await;
+    session.emit("few.first", 1..=1).await;
+    // More than one answer looks at.
+    let others = (0..5_200).map(|n| format!("many.{n}"));
+    let appended = others.map(|id| {
+        let session = &session;
+        async move { session.emit(&id, 1..=1).await }
+    });
+    futures::stream::iter(appended).buffer_unordered(64).collect::<Vec<_>>().await;
+    session.emit("few.last", 1..=1).await;
+    session.emit("fewer.x", 1..=1).await;
+    let list = session.streams("few.*").await;
+    let ids: Vec<_> = list.streams.iter().map(|stream| stream.id.as_str()).collect();
+    assert_eq!((ids, list.more, list.resume_after), (vec!["few.first", "few.last"], false, list.streams[1].no));
+    let rest = ok(session.ask::<_, StreamList>("list_streams", &("few.*", list.streams[0].no)).await);
+    assert_eq!(rest.streams, list.streams[1..]);
+    let none = ok(session.ask::<_, StreamList>("list_streams", &("few.*", list.resume_after)).await);
+    assert_eq!((none.streams.len(), none.more, none.resume_after), (0, false, list.resume_after));
+    // A pattern of many is listed in parts, each stream once.
+    let (mut seen, mut after) = (0, 0);
+    loop {
+        let part = ok(session.ask::<_, StreamList>("list_streams", &("many.*", after)).await);
+        (seen, after) = (seen + part.streams.len(), part.resume_after);
+        if !part.more {
+            break;
+        }
+    }
+    assert_eq!(seen, 5_200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_about_many_streams_that_is_refused_says_for_which() {
+    let lane = Lane::start().await;
+    let session = lane.join().await;
+    let refusal = refused(session.states(ADA, &["a", "b", "c..d", "e"]).await);
+    assert_eq!((refusal.code, refusal.details.event), (Code::BadStreamId, Some(2)));
+}

@@ -1,5 +1,7 @@
 //! What retention deletes, and what it leaves.
 
+use std::time::Duration;
+
 use muster_contract::Code;
 
 use crate::lane::{Lane, Session, ok, payloads, stale};
@@ -130,4 +132,26 @@ async fn only_the_owner_configures_and_without_limits_nothing_is_scheduled() {
     lane.place.until_count("retention_sweep", 0).await;
     session.emit("a", 1..=9).await;
     assert_eq!(lane.place.count("sync_event").await, 9);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_suddenly_far_ahead_deletes_nothing_until_the_owner_or_an_hour_says_that_it_is_right() {
+    let lane = Lane::start().await;
+    let session = lane.join().await;
+    configure(&lane, 3_600, 0, 0, false).await;
+    lane.place.until_count("retention_clock", 1).await;
+    session.emit("a", 1..=30).await;
+    // To retention it is the same whether the clock goes ahead or the last look at it was long ago.
+    lane.place.sql("UPDATE retention_clock SET seen_at = '2001-01-01T00:00:00Z'").await;
+    lane.place.until_count("retention_clock WHERE held_until > '2001-01-01T00:00:00Z'", 1).await;
+    lane.place.sql("UPDATE lane_config SET retention_age_s = 1").await;
+    session.emit("b", 1..=1).await;
+    // Three sweeps at least, after every event is too old.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(lane.place.count("sync_event").await, 31);
+    // Limits of events know no time.
+    lane.place.sql("UPDATE lane_config SET retention_events = 10").await;
+    until_floor(&lane, "a", 21).await;
+    configure(&lane, 1, 0, 0, false).await;
+    until_floor(&lane, "a", 31).await;
 }
