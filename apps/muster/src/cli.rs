@@ -6,6 +6,8 @@
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
+#[cfg(feature = "control")]
+use crate::commands::control;
 use crate::commands::{
     bench, call, completions, delete, demo, describe, emit, handshake, host, lane, logs, outbox, publish, sql, streams,
     subscribe, tail,
@@ -89,6 +91,10 @@ pub(crate) enum Command {
     Handshake(handshake::HandshakeArgs),
     /// Start a host, let clients meet, then break things while events flow, all in one
     Demo(demo::DemoArgs),
+    /// Run the token service of a lane, and manage it
+    #[cfg(feature = "control")]
+    #[command(subcommand)]
+    Control(control::ControlCommand),
     /// Measure this machine with Muster, beside yardsticks
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -102,13 +108,20 @@ pub(crate) enum Command {
 impl Command {
     /// Whether it runs until told to stop, with its log on stderr.
     pub(crate) const fn is_server(&self) -> bool {
-        matches!(self, Command::Host(_))
+        match self {
+            Command::Host(_) => true,
+            #[cfg(feature = "control")]
+            Command::Control(command) => command.is_server(),
+            _ => false,
+        }
     }
 
     /// What the log is to be, where the command has a say in it.
     pub(crate) fn log_choice(&self) -> host::LogChoice {
         match self {
             Command::Host(args) => args.log_choice(),
+            #[cfg(feature = "control")]
+            Command::Control(command) => command.log_choice(),
             _ => host::LogChoice::default(),
         }
     }

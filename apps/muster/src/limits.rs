@@ -103,6 +103,18 @@ pub(crate) const DEMO_REMOVALS_MAX: u32 = 20;
 #[cfg(feature = "host")]
 pub(crate) const DEMO_REMOVAL_PAUSE_MS: u64 = 100;
 
+/// How many revocations are on their way to a module at once.
+#[cfg(feature = "control")]
+pub(crate) const REVOCATION_CALLS_MAX: usize = 64;
+
+/// How often the token service looks which databases are to be told of revocations, in milliseconds.
+#[cfg(feature = "control")]
+pub(crate) const REVOCATION_TARGETS_POLL_MS: u64 = 1_000;
+
+/// How often `control keys rotate --wait` looks, in milliseconds.
+#[cfg(feature = "control")]
+pub(crate) const KEY_POLL_MS: u64 = 500;
+
 const KIB: u64 = 1_024;
 const MIB: u64 = 1_024 * KIB;
 

@@ -17,19 +17,19 @@ use crate::cli::Cli;
 use crate::outcome::one_line;
 use crate::ui::Ui;
 
-/// Sends the log to stderr: nothing, unless `-v`, or unless it is the host, whose log is what stderr is for.
-/// `MUSTER_LOG` overrides, in the syntax of `tracing`'s `EnvFilter`, within [`caps`]; a host's own flag overrides it, and
-/// the host's file what neither these nor `-v` or `-q` say.
+/// Sends the log to stderr: nothing, unless `-v`, or unless it is a server, whose log is what stderr is for.
+/// `MUSTER_LOG` overrides, in the syntax of `tracing`'s `EnvFilter`, within [`caps`]; a server's own flag overrides it, and
+/// the server's file what neither these nor `-v` or `-q` say.
 pub(crate) fn start(ui: &Ui, cli: &Cli) {
     let default = match (cli.global.quiet, cli.global.verbose, cli.command.is_server()) {
         (true, _, true) => "error",
         (true, _, false) => "off",
-        (false, 0, true) => "warn,muster_host=info",
+        (false, 0, true) => "warn,muster_host=info,muster_control=info,muster=info",
         (false, 0, false) => "off",
-        (false, 1, true) => "info,muster_host=debug",
+        (false, 1, true) => "info,muster_host=debug,muster_control=debug",
         (false, 1, false) => "warn,muster_wire=info",
-        (false, 2, _) => "info,muster=debug,muster_host=debug,muster_wire=debug",
-        (false, _, _) => "debug,muster=trace,muster_host=trace,muster_wire=trace",
+        (false, 2, _) => "info,muster=debug,muster_host=debug,muster_control=debug,muster_wire=debug",
+        (false, _, _) => "debug,muster=trace,muster_host=trace,muster_control=trace,muster_wire=trace",
     };
     let choice = cli.command.log_choice();
     let by_file = choice.file.filter(|_| cli.global.verbose == 0 && !cli.global.quiet);

@@ -16,6 +16,12 @@ mod logging;
 mod module_file;
 mod outcome;
 mod schema;
+#[cfg(any(feature = "host", feature = "control"))]
+#[cfg_attr(
+    not(all(feature = "host", feature = "control")),
+    allow(dead_code, reason = "each of the two servers uses a part")
+)]
+mod settings;
 mod signals;
 mod table;
 mod tail;

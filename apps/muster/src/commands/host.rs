@@ -10,11 +10,7 @@ mod config;
 #[cfg(feature = "host")]
 mod keys;
 #[cfg(feature = "host")]
-mod layers;
-#[cfg(feature = "host")]
 mod running;
-#[cfg(feature = "host")]
-mod value;
 
 use crate::outcome::Outcome;
 use crate::ui::Ui;
@@ -41,7 +37,7 @@ pub(crate) struct HostArgs {
     command: Option<HostCommand>,
     #[cfg(feature = "host")]
     #[command(flatten)]
-    flags: layers::Flags,
+    flags: crate::settings::Flags<keys::OfHost>,
     /// Read the configuration from this file (TOML)
     #[cfg(feature = "host")]
     #[arg(long, value_name = "FILE")]
@@ -83,15 +79,21 @@ pub(crate) struct LogChoice {
     pub(crate) file: Option<String>,
 }
 
+#[cfg(any(feature = "host", feature = "control"))]
+impl LogChoice {
+    /// What a server's settings say, under the filter of the flag.
+    pub(crate) fn of(settings: &crate::settings::Settings, flag: Option<String>) -> LogChoice {
+        LogChoice { json: settings.log_is_json(), flag, file: settings.log_filter_of_file().map(str::to_owned) }
+    }
+}
+
 impl HostArgs {
     /// What the log is to be. A configuration that is wrong has none; [`run`] says so.
     #[cfg(feature = "host")]
     pub(crate) fn log_choice(&self) -> LogChoice {
-        let flag = self.flags.of("log.filter").map(ToString::to_string);
+        let flag = self.flags.of(crate::settings::LOG_FILTER_KEY).map(ToString::to_string);
         match config::Config::resolve(self.config.as_deref(), &self.flags) {
-            Ok(config) => {
-                LogChoice { json: config.log_is_json(), flag, file: config.log_filter_of_file().map(str::to_owned) }
-            }
+            Ok(config) => LogChoice::of(config.settings(), flag),
             Err(_) => LogChoice { flag, ..LogChoice::default() },
         }
     }

@@ -6,6 +6,8 @@
 pub(crate) mod bench;
 pub(crate) mod call;
 pub(crate) mod completions;
+#[cfg(feature = "control")]
+pub(crate) mod control;
 pub(crate) mod delete;
 pub(crate) mod demo;
 pub(crate) mod describe;
@@ -44,6 +46,8 @@ pub(crate) async fn run(ui: &Ui, command: Command) -> Outcome {
         Command::Delete(args) => delete::run(ui, args).await,
         Command::Handshake(args) => handshake::run(ui, args).await,
         Command::Demo(args) => demo::run(ui, args).await,
+        #[cfg(feature = "control")]
+        Command::Control(command) => control::run(ui, command).await,
         Command::Bench(command) => bench::run(ui, command).await,
         Command::Lane(command) => lane::run(ui, command).await,
         Command::Completions(args) => completions::run(ui, &args),

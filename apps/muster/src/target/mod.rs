@@ -23,7 +23,7 @@ use crate::limits::CHECK_MS_MAX;
 use crate::outcome::Failure;
 use crate::ui::Ui;
 
-pub(crate) use files::read_limited;
+pub(crate) use files::{read_limited, write_new_secret};
 pub(crate) use names::check_new_name;
 pub(crate) use outbox::outbox_of;
 use saved::Owner;

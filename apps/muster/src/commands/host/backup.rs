@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::value::Value;
 use crate::outcome::{Exit, Failure, Outcome};
+use crate::settings::Value;
 use crate::ui::Ui;
 
 /// The arguments.

@@ -4,28 +4,19 @@
 //! value knows where it is from; what [`Config::toml`] writes is read again as the same configuration.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use muster_host::{Host, HostBuilder, HostLimits, WebSocketLimits};
 
-use super::keys::{KEYS, Key, LOG_FILTER, SECTIONS};
-use super::layers::{Flags, Given, Origin, from_environment, from_file};
-use super::value::Value;
+use super::keys::{OfHost, TABLE};
 use crate::outcome::Failure;
+use crate::settings::{Flags, Given, Origin, Setting, Settings, Value};
 
 /// The whole configuration of a host.
 #[derive(Clone, Debug)]
 pub(super) struct Config {
-    /// As many as [`KEYS`], in their order.
-    settings: Vec<Setting>,
-}
-
-#[derive(Clone, Debug)]
-struct Setting {
-    key: &'static Key,
-    value: Option<Value>,
-    origin: Origin,
+    settings: Settings,
 }
 
 const IN_MEMORY: &str = "in_memory";
@@ -34,8 +25,7 @@ const DATA_DIR: &str = "data_dir";
 impl Config {
     /// Nothing but the defaults.
     pub(super) fn defaults() -> Config {
-        let settings = KEYS.iter().map(|key| Setting { key, value: key.default(), origin: Origin::Default });
-        Config { settings: settings.collect() }
+        Config { settings: Settings::defaults(&TABLE) }
     }
 
     /// What the file, the environment of this process and the flags say, on top of the defaults. `file` comes before the
@@ -43,14 +33,9 @@ impl Config {
     ///
     /// # Errors
     /// Whatever is wrong with any of it, where it stands, and what to write.
-    pub(super) fn resolve(file: Option<&Path>, flags: &Flags) -> Result<Config, Failure> {
-        let (variables, named) = from_environment(std::env::vars_os())?;
-        let file = match file.map(PathBuf::from).or(named) {
-            Some(path) => from_file(&path)?,
-            None => Vec::new(),
-        };
+    pub(super) fn resolve(file: Option<&Path>, flags: &Flags<OfHost>) -> Result<Config, Failure> {
         let mut config = Config::defaults();
-        for given in file.into_iter().chain(variables).chain(flags.given()) {
+        for given in Settings::given(file, flags)? {
             config.set(given)?;
         }
         config.check()?;
@@ -73,8 +58,7 @@ impl Config {
             }
             (other.value, other.origin) = (other.key.default(), Origin::Default);
         }
-        let setting = self.setting_mut(given.key.name);
-        (setting.value, setting.origin) = (Some(given.value), given.origin);
+        self.settings.set(given);
         Ok(())
     }
 
@@ -117,15 +101,9 @@ impl Config {
         self.text("listen").expect("it has a default")
     }
 
-    /// Whether the log is one JSON object a line.
-    pub(super) fn log_is_json(&self) -> bool {
-        self.text("log.format") == Some("json")
-    }
-
-    /// The log's filter, if the file has one that counts and is not the default.
-    pub(super) fn log_filter_of_file(&self) -> Option<&str> {
-        let is_of_file = matches!(self.setting("log.filter").origin, Origin::File { .. });
-        self.text("log.filter").filter(|text| is_of_file && *text != LOG_FILTER)
+    /// What the log is to be.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     fn limits(&self) -> HostLimits {
@@ -158,61 +136,34 @@ impl Config {
     /// The configuration in the form of `host.toml`, what each key means above it and, `with_origins`, behind it where its
     /// value is from.
     pub(super) fn toml(&self, with_origins: bool) -> String {
-        let mut text = String::new();
-        let mut section = None;
-        for Setting { key, value, origin } in &self.settings {
-            if key.section() != section {
-                section = key.section();
-                let (name, about) = SECTIONS.iter().find(|(name, _)| Some(*name) == section).expect("every section");
-                text += &format!("\n# {about}.\n[{name}]\n");
-            }
-            let line = match value {
-                Some(value) => format!("{} = {}", key.name_in_section(), value.toml()),
-                None => format!("#{} = {}", key.name_in_section(), Value::Text(key.example().into()).toml()),
-            };
-            let from = match (with_origins, value) {
-                (false, _) => String::new(),
-                (true, None) => "  # not set".into(),
-                (true, Some(_)) => format!("  # {origin}"),
-            };
-            text += &format!("# {}.\n{line}{from}\n", key.about);
-        }
-        text
+        self.settings.toml(with_origins)
     }
 
     fn setting(&self, name: &str) -> &Setting {
-        self.settings.iter().find(|setting| setting.key.name == name).expect("every key has a setting")
+        self.settings.get(name)
     }
 
     fn setting_mut(&mut self, name: &str) -> &mut Setting {
-        self.settings.iter_mut().find(|setting| setting.key.name == name).expect("every key has a setting")
+        self.settings.get_mut(name)
     }
 
     fn text(&self, name: &str) -> Option<&str> {
-        match &self.setting(name).value {
-            Some(Value::Text(text)) => Some(text),
-            _ => None,
-        }
+        self.settings.text(name)
     }
 
     fn number(&self, name: &str) -> usize {
-        match self.setting(name).value {
-            Some(Value::Count(n) | Value::Bytes(n)) => usize::try_from(n).unwrap_or(usize::MAX),
-            _ => unreachable!("`{name}` is a number with a default"),
-        }
+        self.settings.number(name)
     }
 
     fn time(&self, name: &str) -> Duration {
-        match self.setting(name).value {
-            Some(Value::Time(time)) => time,
-            _ => unreachable!("`{name}` is a time with a default"),
-        }
+        self.settings.time(name)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::from_file;
 
     const EXAMPLE: &str = include_str!("../../../../../docs/host.toml");
 
@@ -221,7 +172,7 @@ mod tests {
         let path = folder.path().join("host.toml");
         std::fs::write(&path, text).unwrap();
         let mut config = Config::defaults();
-        for given in from_file(&path).unwrap() {
+        for given in from_file(&TABLE, &path).unwrap() {
             config.set(given).unwrap();
         }
         config.check().unwrap();
@@ -229,7 +180,7 @@ mod tests {
     }
 
     fn values(config: &Config) -> Vec<(&str, Option<&Value>)> {
-        config.settings.iter().map(|setting| (setting.key.name, setting.value.as_ref())).collect()
+        config.settings.all.iter().map(|setting| (setting.key.name, setting.value.as_ref())).collect()
     }
 
     #[test]
@@ -249,7 +200,7 @@ mod tests {
         let all: String =
             EXAMPLE.lines().map(|line| format!("{}\n", if is_key(line) { &line[1..] } else { line })).collect();
         let all = read(&all);
-        assert!(all.settings.iter().all(|setting| setting.value.is_some()));
+        assert!(all.settings.all.iter().all(|setting| setting.value.is_some()));
         assert_eq!(all.text("tls.key"), Some("/etc/muster/key.pem"));
     }
 
@@ -266,7 +217,7 @@ mod tests {
     #[test]
     fn every_limit_reaches_the_host() {
         // Each key in turn is moved off its default; two sets of limits that are equal then would have missed it.
-        for key in KEYS.iter().filter(|key| matches!(key.section(), Some("limits" | "websocket"))) {
+        for key in TABLE.keys.iter().filter(|key| matches!(key.section(), Some("limits" | "websocket"))) {
             let mut config = Config::defaults();
             let moved = match key.default() {
                 Some(Value::Count(n)) => Value::Count(n + 1),

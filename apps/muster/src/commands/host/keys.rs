@@ -1,101 +1,52 @@
 //! Every key of a host's configuration, once: its name in `host.toml`, its flag, what it means, its default, its bounds.
 //!
 //! What always holds: the flags, the variables, the file, `--print-config`, the example `docs/host.toml` and the help
-//! texts all come from [`KEYS`]; the defaults are `muster-host`'s own.
+//! texts all come from [`TABLE`]; the defaults are `muster-host`'s own.
 
 use std::time::Duration;
 
 use muster_host::limits::HEADER_BYTES_MIN;
 use muster_host::{HostLimits, WebSocketLimits};
 
-use super::value::{Kind, Value};
+use crate::settings::{Initial, Key, Kind, Section, Table, Tabled};
 
-/// One key.
-#[derive(Debug)]
-pub(super) struct Key {
-    /// As it stands in `host.toml`, with its section.
-    pub(super) name: &'static str,
-    /// The flag, without its dashes.
-    pub(super) flag: &'static str,
-    /// What it means, in one sentence without a full stop.
-    pub(super) about: &'static str,
-    /// What it takes.
-    pub(super) kind: Kind,
-    /// What it is unless told otherwise.
-    pub(super) initial: Initial,
+/// Marks what belongs to a host.
+#[derive(Clone, Debug)]
+pub(super) struct OfHost;
+
+impl Tabled for OfHost {
+    const TABLE: &'static Table = &TABLE;
 }
 
-/// What a key is unless told otherwise.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Initial {
-    /// Nothing; a value could look like this.
-    Unset(&'static str),
-    /// False, or no entries.
-    Empty,
-    Text(&'static str),
-    Number(usize),
-    Time(Duration),
-}
-
-/// The variables that set keys begin like this.
-pub(super) const VARIABLE_PREFIX: &str = "MUSTER_HOST_";
-
-/// The variable that names the configuration file.
-pub(super) const CONFIG_VARIABLE: &str = "MUSTER_HOST_CONFIG";
-
-/// The variable that the filter of every command's log has.
-pub(super) const LOG_VARIABLE: &str = "MUSTER_LOG";
+/// What a host can be told.
+pub(super) static TABLE: Table = Table {
+    what: "the host's",
+    example: "docs/host.toml",
+    variable_prefix: "MUSTER_HOST_",
+    sections: &SECTIONS,
+    keys: KEYS,
+};
 
 /// The filter of a host's log, unless told otherwise.
-pub(super) const LOG_FILTER: &str = "warn,muster_host=info";
+const LOG_FILTER: &str = "warn,muster_host=info";
 
-impl Key {
-    /// The section it stands in; none is the top.
-    pub(super) fn section(&self) -> Option<&'static str> {
-        self.name.split_once('.').map(|(section, _)| section)
-    }
-
-    /// The name within its section.
-    pub(super) fn name_in_section(&self) -> &'static str {
-        self.name.split_once('.').map_or(self.name, |(_, name)| name)
-    }
-
-    /// The environment variable that sets it.
-    pub(super) fn variable(&self) -> String {
-        if self.name == "log.filter" {
-            return LOG_VARIABLE.into();
-        }
-        format!("{VARIABLE_PREFIX}{}", self.flag.to_ascii_uppercase().replace('-', "_"))
-    }
-
-    /// A value that it could have, where it has no default.
-    pub(super) fn example(&self) -> &'static str {
-        match self.initial {
-            Initial::Unset(example) => example,
-            _ => "",
-        }
-    }
-
-    /// What it is unless told otherwise.
-    pub(super) fn default(&self) -> Option<Value> {
-        match (self.initial, self.kind) {
-            (Initial::Unset(_), _) => None,
-            (Initial::Empty, Kind::Urls) => Some(Value::List(Vec::new())),
-            (Initial::Empty, _) => Some(Value::Switch(false)),
-            (Initial::Text(text), _) => Some(Value::Text(text.into())),
-            (Initial::Number(n), Kind::Bytes(..)) => Some(Value::Bytes(n as u64)),
-            (Initial::Number(n), _) => Some(Value::Count(n as u64)),
-            (Initial::Time(time), _) => Some(Value::Time(time)),
-        }
-    }
-}
-
-/// What stands above a section in the file.
-pub(super) const SECTIONS: [(&str, &str); 4] = [
-    ("tls", "With both files, the host speaks TLS (https, wss) and nothing else. They are read once, at the start"),
-    ("limits", "What connections and requests may take"),
-    ("websocket", "What one WebSocket session may take"),
-    ("log", "The log, on stderr"),
+const SECTIONS: [Section; 4] = [
+    Section {
+        name: "tls",
+        about: "With both files, the host speaks TLS (https, wss) and nothing else. They are read once, at the start",
+        heading: None,
+    },
+    Section {
+        name: "limits",
+        about: "What connections and requests may take",
+        heading: Some("Limits of connections and requests"),
+    },
+    Section {
+        name: "websocket",
+        about: "What one WebSocket session may take",
+        heading: Some("Limits of WebSocket sessions"),
+    },
+    Section { name: "log", about: "The log, on stderr", heading: None },
 ];
 
 const LIMITS: HostLimits = HostLimits::DEFAULT;
@@ -118,7 +69,7 @@ macro_rules! key {
 }
 
 /// Every key, in the order of the file.
-pub(super) const KEYS: &[Key] = &[
+const KEYS: &[Key] = &[
     key!(
         "listen",
         "listen",
@@ -297,34 +248,10 @@ pub(super) const KEYS: &[Key] = &[
     ),
 ];
 
-/// The key of this name.
-pub(super) fn find(name: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.name == name)
-}
-
-/// What belongs to the name that a misspelt one most resembles (Damerau-Levenshtein distance).
-///
-/// # Panics
-/// If there are no names.
-pub(super) fn nearest<T>(misspelt: &str, names: impl Iterator<Item = (String, T)>) -> T {
-    let nearest = names.min_by_key(|(name, _)| strsim::damerau_levenshtein(name, misspelt));
-    nearest.expect("there are keys, sections and variables").1
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn names_and_flags_are_unique_and_defaults_lie_within_their_bounds() {
-        for (index, key) in KEYS.iter().enumerate() {
-            let others = &KEYS[index + 1..];
-            assert!(others.iter().all(|other| other.name != key.name && other.flag != key.flag), "{}", key.name);
-            assert!(!key.about.ends_with('.'), "{}", key.name);
-            if let Some(value) = key.default().filter(|_| !matches!(key.kind, Kind::Urls)) {
-                assert_eq!(key.kind.read_text(&value.to_string()), Ok(value), "{}", key.name);
-            }
-            assert!(key.section().is_none_or(|section| SECTIONS.iter().any(|(name, _)| *name == section)));
-        }
+        crate::settings::check_table(&super::TABLE);
     }
 }

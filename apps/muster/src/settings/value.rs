@@ -1,4 +1,4 @@
-//! The values of a host's configuration: how they are written, read and held to their bounds.
+//! The values of a configuration: how they are written, read and held to their bounds.
 //!
 //! What always holds: what [`Value::toml`] writes, [`Kind::read_toml`] reads as the same value; a refusal says what to
 //! write in its place, and fits into one line.
@@ -10,7 +10,7 @@ use toml::de::DeValue;
 
 /// What kind of value a key takes, and within which bounds.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// `true` or `false`; as a flag, without a value.
     Switch,
     /// Host and port.
@@ -21,6 +21,8 @@ pub(super) enum Kind {
     Urls,
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// A text that is not empty; this stands for it in a help text.
+    Text(&'static str),
     /// A log filter, in the syntax of `tracing`'s `EnvFilter`.
     Filter,
     /// A whole number, from the first to the second.
@@ -33,7 +35,7 @@ pub(super) enum Kind {
 
 /// A value of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Switch(bool),
     Text(String),
     List(Vec<String>),
@@ -47,13 +49,14 @@ const TIME_UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("min", 60_000), ("s", 1
 
 impl Kind {
     /// What stands for the value in a help text.
-    pub(super) const fn placeholder(self) -> &'static str {
+    pub(crate) const fn placeholder(self) -> &'static str {
         match self {
             Kind::Switch => "",
             Kind::Address => "HOST:PORT",
             Kind::Path => "PATH",
             Kind::Urls => "URL",
             Kind::Choice(_) => "WORD",
+            Kind::Text(placeholder) => placeholder,
             Kind::Filter => "FILTER",
             Kind::Count(..) => "N",
             Kind::Bytes(..) => "SIZE",
@@ -65,23 +68,23 @@ impl Kind {
     ///
     /// # Errors
     /// What is wrong with it, and what to write.
-    pub(super) fn read_text(self, text: &str) -> Result<Value, String> {
+    pub(crate) fn read_text(self, text: &str) -> Result<Value, String> {
         let value = match self {
             Kind::Switch => Value::Switch(text.parse().map_err(|_| "write true or false".to_owned())?),
             Kind::Urls => Value::List(text.split_whitespace().map(str::to_owned).collect()),
             Kind::Count(..) => Value::Count(text.parse().map_err(|_| "write a whole number".to_owned())?),
             Kind::Bytes(..) => Value::Bytes(bytes(text)?),
             Kind::Time(..) => Value::Time(time(text)?),
-            Kind::Address | Kind::Path | Kind::Choice(_) | Kind::Filter => Value::Text(text.to_owned()),
+            Kind::Address | Kind::Path | Kind::Choice(_) | Kind::Text(_) | Kind::Filter => Value::Text(text.to_owned()),
         };
         self.check(value)
     }
 
-    /// Reads a value of `host.toml`.
+    /// Reads a value of the file.
     ///
     /// # Errors
     /// What is wrong with it, and what to write.
-    pub(super) fn read_toml(self, value: &DeValue<'_>) -> Result<Value, String> {
+    pub(crate) fn read_toml(self, value: &DeValue<'_>) -> Result<Value, String> {
         let number = |digits: &toml::de::DeInteger<'_>| {
             u64::from_str_radix(digits.as_str(), digits.radix()).map_err(|_| "a number from 0 on is wanted".to_owned())
         };
@@ -103,18 +106,23 @@ impl Kind {
         self.check(value)
     }
 
-    /// How such a value is written in `host.toml`.
+    /// How such a value is written in the file.
     const fn example(self) -> &'static str {
         match self {
             Kind::Switch => "true or false",
             Kind::Address => "\"127.0.0.1:3000\"",
             Kind::Path => "a path in quotes",
             Kind::Urls => "a list such as [\"https://issuer.example\"]",
-            Kind::Choice(_) | Kind::Filter => "a text in quotes",
+            Kind::Choice(_) | Kind::Text(_) | Kind::Filter => "a text in quotes",
             Kind::Count(..) => "a whole number",
             Kind::Bytes(..) => "a size such as \"64 KiB\", or a number of bytes",
             Kind::Time(..) => "a time such as \"30 s\" or \"250 ms\"",
         }
+    }
+
+    /// How an example of such a value stands in the file.
+    pub(crate) fn commented(self, example: &str) -> String {
+        self.read_text(example).unwrap_or_else(|_| Value::Text(example.into())).toml()
     }
 
     fn check(self, value: Value) -> Result<Value, String> {
@@ -129,6 +137,7 @@ impl Kind {
                 outside(t, &least, &most).then_some((Value::Time(least), Value::Time(most)))
             }
             (Kind::Path, Value::Text(path)) if path.is_empty() => return Err("the path is empty".into()),
+            (Kind::Text(_), Value::Text(text)) if text.is_empty() => return Err("the text is empty".into()),
             (Kind::Address, Value::Text(text)) => return address(text).map(|()| value),
             (Kind::Choice(words), Value::Text(word)) if !words.contains(&word.as_str()) => {
                 return Err(format!("write {}", words.join(" or ")));
@@ -153,8 +162,8 @@ fn outside<T: PartialOrd>(value: &T, least: &T, most: &T) -> bool {
 }
 
 impl Value {
-    /// The value as `host.toml` has it.
-    pub(super) fn toml(&self) -> String {
+    /// The value as the file has it.
+    pub(crate) fn toml(&self) -> String {
         match self {
             Value::Switch(on) => on.to_string(),
             Value::Count(n) => n.to_string(),

@@ -1,32 +1,33 @@
-//! Where the values of a host's configuration come from: the file, the environment, the flags.
+//! Where the values of a configuration come from: the file, the environment, the flags.
 //!
 //! What always holds: everything that is given is known, or the error names where it stands and the nearest known name;
 //! a relative path in the file is one from the file's own folder.
 
 use std::ffi::OsString;
 use std::fmt;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::keys::{CONFIG_VARIABLE, KEYS, Key, LOG_VARIABLE, SECTIONS, VARIABLE_PREFIX, find, nearest};
 use super::value::{Kind, Value};
+use super::{Key, LOG_VARIABLE, Section, Table, Tabled, nearest};
 use crate::limits::CONFIG_FILE_BYTES_MAX;
 use crate::outcome::{Failure, one_line};
 use crate::target::read_limited;
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct Given {
-    pub(super) key: &'static Key,
-    pub(super) value: Value,
-    pub(super) origin: Origin,
+pub(crate) struct Given {
+    pub(crate) key: &'static Key,
+    pub(crate) value: Value,
+    pub(crate) origin: Origin,
 }
 
 /// Where a value comes from. The later ones override the earlier.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(crate) enum Origin {
     Default,
     File { path: PathBuf, line: usize },
     Variable(String),
@@ -35,7 +36,7 @@ pub(super) enum Origin {
 
 impl Origin {
     /// Whether both are the same place: one file, the environment, the command line.
-    pub(super) fn is_beside(&self, other: &Origin) -> bool {
+    pub(crate) fn is_beside(&self, other: &Origin) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 }
@@ -56,40 +57,49 @@ fn wrong(origin: &Origin, why: impl fmt::Display) -> Failure {
 }
 
 /// The flags' values: clap has read them already.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Flags(Vec<(&'static Key, Value)>);
+#[derive(Clone, Debug)]
+pub(crate) struct Flags<T>(Vec<(&'static Key, Value)>, PhantomData<T>);
 
-impl Flags {
-    pub(super) fn given(&self) -> impl Iterator<Item = Given> {
+impl<T> Default for Flags<T> {
+    /// None are given.
+    fn default() -> Self {
+        Flags(Vec::new(), PhantomData)
+    }
+}
+
+impl<T> Flags<T> {
+    pub(crate) fn given(&self) -> impl Iterator<Item = Given> {
         self.0.iter().map(|(key, value)| Given { key, value: value.clone(), origin: Origin::Flag(key.flag) })
     }
 
     /// The value of one flag.
-    pub(super) fn of(&self, name: &str) -> Option<&Value> {
+    pub(crate) fn of(&self, name: &str) -> Option<&Value> {
         self.0.iter().find(|(key, _)| key.name == name).map(|(_, value)| value)
     }
 }
 
-/// What `variables` hold for a host.
+/// What `variables` hold for a table's server, and the file that they name.
 ///
 /// # Errors
 /// A variable with the prefix that is not known, or cannot be read.
-pub(super) fn from_environment(
+pub(crate) fn from_environment(
+    table: &'static Table,
     variables: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<(Vec<Given>, Option<PathBuf>), Failure> {
+    let config_variable = table.config_variable();
     let (mut found, mut file) = (Vec::new(), None);
     for (name, text) in variables {
         let Some(name) = name.to_str() else { continue };
-        if name == CONFIG_VARIABLE {
+        if name == config_variable {
             file = Some(PathBuf::from(text)).filter(|path| !path.as_os_str().is_empty());
             continue;
         }
-        if !name.starts_with(VARIABLE_PREFIX) && name != LOG_VARIABLE {
+        if !name.starts_with(table.variable_prefix) && name != LOG_VARIABLE {
             continue;
         }
         let origin = Origin::Variable(name.to_owned());
-        let Some(key) = KEYS.iter().find(|key| key.variable() == name) else {
-            let known = KEYS.iter().map(Key::variable).chain([CONFIG_VARIABLE.to_owned()]);
+        let Some(key) = table.keys.iter().find(|key| table.variable(key) == name) else {
+            let known = table.keys.iter().map(|key| table.variable(key)).chain([config_variable]);
             let near = nearest(name, known.map(|known| (known.clone(), known)));
             return Err(wrong(&origin, format!("no such variable; did you mean {near}?")));
         };
@@ -112,25 +122,26 @@ pub(super) fn from_environment(
 ///
 /// # Errors
 /// The file cannot be read, is no TOML, names an unknown key, or gives a key what it does not take; with the line.
-pub(super) fn from_file(path: &Path) -> Result<Vec<Given>, Failure> {
-    let bytes = read_limited("the host's configuration", path, CONFIG_FILE_BYTES_MAX)?;
+pub(crate) fn from_file(table: &'static Table, path: &Path) -> Result<Vec<Given>, Failure> {
+    let bytes = read_limited(&format!("{} configuration", table.what), path, CONFIG_FILE_BYTES_MAX)?;
     let at = |line| Origin::File { path: path.to_owned(), line };
     let text = String::from_utf8(bytes).map_err(|_| wrong(&at(1), "it is not UTF-8; write it anew"))?;
     let line_of = |offset: usize| 1 + text[..offset].matches('\n').count();
     let document = DeTable::parse(&text).map_err(|error| {
         let line = error.span().map_or(1, |span| line_of(span.start.min(text.len())));
-        wrong(&at(line), format!("{}; docs/host.toml is an example", one_line(error.message())))
+        wrong(&at(line), format!("{}; {} is an example", one_line(error.message()), table.example))
     })?;
     let mut found = Vec::new();
     for (name, value) in document.get_ref() {
-        let section = SECTIONS.iter().find(|(section, _)| *section == name.get_ref().as_ref());
+        let section = table.sections.iter().find(|section| section.name == name.get_ref().as_ref());
         match (section, value.get_ref()) {
-            (Some((section, _)), DeValue::Table(table)) => {
-                for (name, value) in table {
-                    found.push(entry(&format!("{section}.{}", name.get_ref()), name, value, path, &line_of)?);
+            (Some(Section { name: section, .. }), DeValue::Table(entries)) => {
+                for (name, value) in entries {
+                    let full_name = format!("{section}.{}", name.get_ref());
+                    found.push(entry(table, &full_name, name, value, path, &line_of)?);
                 }
             }
-            _ => found.push(entry(name.get_ref(), name, value, path, &line_of)?),
+            _ => found.push(entry(table, name.get_ref(), name, value, path, &line_of)?),
         }
     }
     // As they stand in the file, and not as the parser sorts them.
@@ -142,6 +153,7 @@ pub(super) fn from_file(path: &Path) -> Result<Vec<Given>, Failure> {
 }
 
 fn entry(
+    table: &'static Table,
     full_name: &str,
     name: &Spanned<DeString<'_>>,
     value: &Spanned<DeValue<'_>>,
@@ -149,8 +161,8 @@ fn entry(
     line_of: &impl Fn(usize) -> usize,
 ) -> Result<Given, Failure> {
     let origin = Origin::File { path: path.to_owned(), line: line_of(name.span().start) };
-    let Some(key) = find(full_name) else {
-        return Err(wrong(&origin, unknown(full_name, matches!(value.get_ref(), DeValue::Table(_)))));
+    let Some(key) = table.find(full_name) else {
+        return Err(wrong(&origin, unknown(table, full_name, matches!(value.get_ref(), DeValue::Table(_)))));
     };
     let read = key.kind.read_toml(value.get_ref()).map_err(|why| wrong(&origin, format!("`{full_name}`: {why}")))?;
     let value = match (key.kind, read) {
@@ -161,14 +173,14 @@ fn entry(
 }
 
 /// What is said of a name that is none.
-fn unknown(name: &str, is_section: bool) -> String {
+fn unknown(table: &'static Table, name: &str, is_section: bool) -> String {
     if is_section {
-        let near = nearest(name, SECTIONS.iter().map(|(section, _)| ((*section).to_owned(), *section)));
+        let near = nearest(name, table.sections.iter().map(|section| (section.name.to_owned(), section.name)));
         return format!("no such section: `[{name}]`; did you mean `[{near}]`?");
     }
     // Most are misspelt, some stand in the wrong section.
-    let spelt = KEYS.iter().map(|key| (key.name.to_owned(), key.name));
-    let placed = KEYS.iter().map(|key| (key.name_in_section().to_owned(), key.name));
+    let spelt = table.keys.iter().map(|key| (key.name.to_owned(), key.name));
+    let placed = table.keys.iter().map(|key| (key.name_in_section().to_owned(), key.name));
     format!("no such key: `{name}`; did you mean `{}`?", nearest(name, spelt.chain(placed)))
 }
 
@@ -178,10 +190,10 @@ fn beside(path: &Path, inner: &str) -> Result<String, &'static str> {
     joined.into_os_string().into_string().map_err(|_| "the file's folder has a name that is not Unicode; use another")
 }
 
-/// A flag for each key, made of [`KEYS`].
-impl clap::Args for Flags {
+/// A flag for each key of the table.
+impl<T: Tabled> clap::Args for Flags<T> {
     fn augment_args(command: clap::Command) -> clap::Command {
-        command.args(KEYS.iter().map(argument))
+        command.args(T::TABLE.keys.iter().map(|key| argument(T::TABLE, key)))
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
@@ -189,14 +201,11 @@ impl clap::Args for Flags {
     }
 }
 
-fn argument(key: &'static Key) -> clap::Arg {
+fn argument(table: &Table, key: &'static Key) -> clap::Arg {
     let default = key.default().filter(|value| !value.to_string().is_empty() && !matches!(value, Value::Switch(_)));
     let default = default.map(|value| format!(" [default: {value}]")).unwrap_or_default();
-    let heading = match key.section() {
-        Some("limits") => Some("Limits of connections and requests"),
-        Some("websocket") => Some("Limits of WebSocket sessions"),
-        _ => None,
-    };
+    let section = table.sections.iter().find(|section| Some(section.name) == key.section());
+    let heading = section.and_then(|section| section.heading);
     let argument =
         clap::Arg::new(key.flag).long(key.flag).help(format!("{}{default}", key.about)).help_heading(heading);
     let kind = key.kind;
@@ -209,7 +218,7 @@ fn argument(key: &'static Key) -> clap::Arg {
     }
 }
 
-impl clap::FromArgMatches for Flags {
+impl<T: Tabled> clap::FromArgMatches for Flags<T> {
     fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
         let mut flags = Flags::default();
         flags.update_from_arg_matches(matches)?;
@@ -217,7 +226,7 @@ impl clap::FromArgMatches for Flags {
     }
 
     fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
-        for key in KEYS {
+        for key in T::TABLE.keys {
             let value = match key.kind {
                 Kind::Switch => matches.get_flag(key.flag).then_some(Value::Switch(true)),
                 Kind::Urls => matches.get_many::<Value>(key.flag).map(|values| {

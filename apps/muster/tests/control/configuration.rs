@@ -1,0 +1,49 @@
+//! Where a service's settings come from.
+
+use crate::service::Place;
+
+#[test]
+fn a_flag_comes_before_a_variable_a_variable_before_the_file_and_each_says_where_it_is_from() {
+    let mut place = Place::new();
+    place
+        .sandbox
+        .file("etc/control.toml", "audience = 'file'\nstate_dir = 'here'\n[keys]\nannounce = '500 s'\nretire = '2h'\n");
+    place.sandbox = place.sandbox.with("MUSTER_CONTROL_KEYS_ANNOUNCE", "600 s").with("MUSTER_CONTROL_STATE_DIR", "");
+    let args = ["serve", "--config", "etc/control.toml", "--audience", "flag", "--print-config"];
+    let printed = place.control(&args).done();
+    for line in [
+        "audience = \"flag\"  # --audience",
+        "state_dir = \"etc/here\"  # etc/control.toml, line 2",
+        "announce = \"600 s\"  # MUSTER_CONTROL_KEYS_ANNOUNCE",
+        "retire = \"7200 s\"  # etc/control.toml, line 5",
+        "listen = \"127.0.0.1:3100\"  # default",
+    ] {
+        assert!(printed.contains(line), "{line} in {printed}");
+    }
+    assert!(!place.sandbox.path("etc/here").exists(), "nothing is started");
+}
+
+#[test]
+fn what_is_misspelt_names_what_is_known() {
+    let place = Place::new();
+    place.sandbox.file("control.toml", "audiense = 'x'\n");
+    let wrong = place.control(&["serve", "--config", "control.toml"]).error(2);
+    assert!(wrong.contains("control.toml, line 1") && wrong.contains("did you mean `audience`"), "{wrong}");
+    let other = Place::new().sandbox.with("MUSTER_CONTROL_ISSUR", "x");
+    let wrong = other.run(&["control", "serve", "--state-dir", "s"]).error(2);
+    assert!(wrong.contains("MUSTER_CONTROL_ISSUER"), "{wrong}");
+}
+
+#[test]
+fn what_would_be_dangerous_is_refused() {
+    let place = Place::new();
+    let refused = |more: &[&str]| {
+        let args = ["serve", "--listen", "127.0.0.1:0", "--audience", "lane"];
+        place.control(&[&args, more].concat()).error(2)
+    };
+    assert!(refused(&["--issuer", "http://control.example"]).contains("https://"));
+    assert!(refused(&["--issuer", "https://control.example", "--keys-announce", "10s"]).contains("420 s"));
+    assert!(refused(&["--keys-retire", "10s"]).contains("3660 s"));
+    assert!(refused(&["--revocations-server", "http://127.0.0.1:9"]).contains("--database"));
+    assert!(refused(&["--trusted-proxy", "proxy"]).contains("no address"));
+}
