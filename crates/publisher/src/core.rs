@@ -34,11 +34,13 @@ mod answers;
 mod link;
 mod sending;
 mod stream;
+mod successor;
 #[cfg(test)]
 mod tests;
 mod words;
 
 use stream::{Phase, Stream};
+use successor::Successor;
 pub use words::{
     Action, CallId, Counters, Event, HostEvent, HostState, Refusal, State, Status, StreamNo, StreamRecord, producer_of,
 };
@@ -121,8 +123,14 @@ pub struct Core {
     /// Failed attempts to connect since a host last answered a call.
     attempts: u32,
     last_error: Option<String>,
-    /// The number of the newest connection.
+    /// The number of the present connection, and of the one that was asked for last.
     session: u64,
+    sessions: u64,
+    /// The connection that is to take over.
+    successor: Successor,
+    /// For which connection another token was asked for last, and which one's token was seen to be good last.
+    renewed: u64,
+    taken: u64,
     streams: BTreeMap<StreamNo, Stream>,
     calls: BTreeMap<CallId, Call>,
     last_call: CallId,
@@ -162,6 +170,10 @@ impl Core {
             attempts: 0,
             last_error: None,
             session: 0,
+            sessions: 0,
+            successor: Successor::default(),
+            renewed: 0,
+            taken: 0,
             streams: BTreeMap::new(),
             calls: BTreeMap::new(),
             last_call: 0,
@@ -190,6 +202,7 @@ impl Core {
         match event {
             Event::Start => self.start(&mut actions),
             Event::Stop => self.stop(&mut actions),
+            Event::TokenRefreshDue => self.refresh(&mut actions),
             Event::RetryNow => self.retry_now(now, &mut actions),
             Event::Stored(record) => self.stored(now, record),
             Event::Reset(record) => self.reset(now, record),
@@ -208,6 +221,7 @@ impl Core {
             Event::Forgotten { ok } => self.forgotten(now, ok),
             Event::Tick => {}
         }
+        self.successor_time(now, &mut actions);
         self.time(now, &mut actions);
         self.ask(&mut actions);
         self.send(now, &mut actions);
@@ -224,7 +238,7 @@ impl Core {
         };
         let stream = self.timers.first().map(|(due, _)| *due);
         let forget = (self.forgetting.is_empty() && !self.to_forget.is_empty()).then_some(self.forget_not_before);
-        [reconnect, stream, forget].into_iter().flatten().min()
+        [reconnect, stream, forget, self.successor.deadline()].into_iter().flatten().min()
     }
 
     /// What the core is doing.

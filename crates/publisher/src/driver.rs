@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_wire::{ConnectOptions, Endpoint, Token};
+use muster_wire::{ConnectOptions, Endpoint, Keeper, Token};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -25,6 +25,9 @@ pub enum TokenSource {
     /// As somebody new at the first time, and from then on as the same one: the outbox keeps the host's token.
     #[default]
     Outbox,
+    /// With the keeper's tokens, one after the other: the next session is connected before the one before it is let go.
+    /// They must always be the same identity's.
+    Leased(Keeper),
     /// With this token. A producer belongs to the identity that used it first, so it must always be the same person's.
     Given(Token),
 }
@@ -55,6 +58,12 @@ impl ConnectConfig {
     /// The same with a token.
     pub fn token(mut self, token: Token) -> ConnectConfig {
         self.token = TokenSource::Given(token);
+        self
+    }
+
+    /// The same with a keeper's tokens.
+    pub fn tokens(mut self, keeper: Keeper) -> ConnectConfig {
+        self.token = TokenSource::Leased(keeper);
         self
     }
 }

@@ -116,6 +116,12 @@ pub const RETRY_AFTER_MS_MAX: u64 = 60_000;
 /// How much of a refusal's words is kept, in bytes.
 pub const WORDS_BYTES_MAX: usize = 1_024;
 
+/// How long the connection with the next token waits for the last answers on the one before, in milliseconds.
+pub const HAND_OVER_MS_MAX: u64 = 1_000;
+
+/// How long a connection waits for a token before it is tried again later, in milliseconds.
+pub const TOKEN_WAIT_MS_MAX: u64 = 10_000;
+
 /// Milliseconds as a duration.
 pub(crate) const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)

@@ -43,6 +43,7 @@ impl Core {
     pub(super) fn accepted(&mut self, now: Duration, random: u64, call: CallId, actions: &mut Vec<Action>) {
         let Some((no, first, count)) = self.end_append(call) else { return };
         self.proven();
+        self.token_taken(actions);
         self.counters.accepted_calls += 1;
         if let Some(count) = count {
             // A run is accepted only after all before it, and durable only after them.
@@ -72,6 +73,9 @@ impl Core {
     ) {
         self.counters.refused_calls += 1;
         self.proven();
+        if self.calls.contains_key(&call) {
+            self.token_may_be_over(&refusal.code, actions);
+        }
         if let Some(Call::Ask { .. }) = self.calls.get(&call) {
             return self.ask_refused(now, random, call, refusal, actions);
         }
@@ -126,6 +130,7 @@ impl Core {
     ) {
         let Some(streams) = self.end_ask(call) else { return };
         self.proven();
+        self.token_taken(actions);
         for (index, no) in streams.into_iter().enumerate() {
             let Some(stream) = self.streams.get_mut(&no).filter(|stream| stream.phase == Phase::Asking) else {
                 continue;

@@ -14,7 +14,7 @@ use crate::limits::{BLOCKED_RETRY_MS, ms};
 
 /// How long until it is looked whether what only a person can mend is mended: from three quarters of the time to five
 /// quarters, so that many publishers of one host do not come together.
-fn blocked_wait(random: u64) -> Duration {
+pub(super) fn blocked_wait(random: u64) -> Duration {
     ms(BLOCKED_RETRY_MS / 4 * 3 + random % (BLOCKED_RETRY_MS / 2 + 1))
 }
 
@@ -26,6 +26,7 @@ impl Core {
     }
 
     pub(super) fn stop(&mut self, actions: &mut Vec<Action>) {
+        self.drop_successor(actions);
         if matches!(self.link, Link::Connecting | Link::Up) {
             actions.push(Action::Disconnect { connection: self.session });
         }
@@ -54,12 +55,17 @@ impl Core {
     }
 
     pub(super) fn connect(&mut self, actions: &mut Vec<Action>) {
+        self.drop_successor(actions);
         self.link = Link::Connecting;
-        self.session += 1;
+        self.sessions += 1;
+        self.session = self.sessions;
         actions.push(Action::Connect { connection: self.session });
     }
 
     pub(super) fn connected(&mut self, now: Duration, connection: u64) {
+        if self.successor.session() == Some(connection) {
+            return self.successor_connected(now);
+        }
         if self.link != Link::Connecting || connection != self.session {
             return;
         }
@@ -79,7 +85,13 @@ impl Core {
         retryable: bool,
         message: String,
     ) {
+        if self.successor.session() == Some(connection) {
+            return self.successor_failed(now, random, retryable);
+        }
         if connection != self.session || !matches!(self.link, Link::Connecting | Link::Up) {
+            return;
+        }
+        if self.successor_steps_in(now) {
             return;
         }
         self.last_error = Some(message);
@@ -100,7 +112,7 @@ impl Core {
     }
 
     /// Forgets what was under way: what became of it will be asked. To be called once there is no connection any more.
-    fn drop_calls(&mut self) {
+    pub(super) fn drop_calls(&mut self) {
         self.calls.clear();
         self.asking = false;
         self.in_flight_events = 0;

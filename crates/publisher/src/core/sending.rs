@@ -20,7 +20,7 @@ impl Core {
 
     /// Asks about the streams that are due, in one question.
     pub(super) fn ask(&mut self, actions: &mut Vec<Action>) {
-        if self.link != Link::Up || self.asking || self.to_ask.is_empty() {
+        if self.link != Link::Up || self.successor.is_draining() || self.asking || self.to_ask.is_empty() {
             return;
         }
         let mut streams = Vec::new();
@@ -52,6 +52,7 @@ impl Core {
     /// Sends batches, stream by stream in turn, while there is room.
     pub(super) fn send(&mut self, now: Duration, actions: &mut Vec<Action>) {
         while self.link == Link::Up
+            && !self.successor.is_draining()
             && let Some(no) = self.next_to_send()
         {
             if !self.send_one(now, no, actions) {

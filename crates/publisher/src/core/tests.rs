@@ -7,6 +7,7 @@ use super::*;
 mod model;
 mod numbers;
 mod refusals;
+mod tokens;
 
 const NOW: Duration = Duration::from_secs(1);
 
@@ -17,6 +18,7 @@ const FRESH: u32 = u32::MAX;
 struct Talk {
     core: Core,
     now: Duration,
+    taken: Vec<Action>,
 }
 
 impl Talk {
@@ -30,7 +32,7 @@ impl Talk {
             linger: Duration::from_millis(5),
             ..CoreConfig::default()
         };
-        Talk { core: Core::new(config), now: NOW }
+        Talk { core: Core::new(config), now: NOW, taken: Vec::new() }
     }
 
     fn connected() -> Talk {
@@ -49,7 +51,10 @@ impl Talk {
     }
 
     fn on(&mut self, event: Event) -> Vec<Action> {
-        self.core.on(self.now, u64::MAX, event)
+        let mut actions = self.core.on(self.now, u64::MAX, event);
+        // Said once for each connection; `tokens.rs` is about it.
+        self.taken.extend(actions.extract_if(.., |action| matches!(action, Action::TokenTaken { .. })));
+        actions
     }
 
     fn after(&mut self, wait: Duration) -> Vec<Action> {
@@ -183,7 +188,7 @@ fn what_is_under_way_is_bounded_and_streams_take_turns() {
 #[test]
 fn events_under_way_are_bounded() {
     let config = CoreConfig { batch_events_max: 10, in_flight_events_max: 25, ..CoreConfig::default() };
-    let mut talk = Talk { core: Core::new(config), now: NOW };
+    let mut talk = Talk { core: Core::new(config), now: NOW, taken: Vec::new() };
     talk.on(Event::Start);
     talk.on(Event::Connected { connection: 1 });
     let call = asked(&talk.on(Event::Stored(record(0, 100))));
@@ -196,7 +201,7 @@ fn events_under_way_are_bounded() {
 #[test]
 fn bytes_under_way_are_bounded() {
     let config = CoreConfig { in_flight_bytes_max: 3 * 1_024 * 1_024, ..CoreConfig::default() };
-    let mut talk = Talk { core: Core::new(config), now: NOW };
+    let mut talk = Talk { core: Core::new(config), now: NOW, taken: Vec::new() };
     talk.on(Event::Start);
     talk.on(Event::Connected { connection: 1 });
     let call = asked(&talk.on(Event::Stored(record(0, 100_000))));
@@ -307,7 +312,7 @@ fn what_only_a_person_can_mend_is_looked_at_again_slowly_and_says_blocked_until_
 #[test]
 fn streams_with_nothing_to_do_are_let_go_of() {
     let config = CoreConfig { drained_streams_max: 2, ..CoreConfig::default() };
-    let mut talk = Talk { core: Core::new(config), now: NOW };
+    let mut talk = Talk { core: Core::new(config), now: NOW, taken: Vec::new() };
     talk.on(Event::Start);
     talk.on(Event::Connected { connection: 1 });
     for no in 1..=5 {

@@ -108,8 +108,10 @@ pub enum Event {
     Start,
     /// Nobody wants it to send any more.
     Stop,
-    /// A person, or a new token, asks to try again now, blocked or not.
+    /// A person asks to try again now, blocked or not.
     RetryNow,
+    /// There is another token, and whoever carries out [`Action::Connect`] uses it from now on.
+    TokenRefreshDue,
     /// Events of a stream are on disk. For a stream that the core knows, only `last` is taken from it.
     Stored(StreamRecord),
     /// A person changed a parked stream on disk: what the core knew of it is void.
@@ -191,6 +193,17 @@ pub enum Action {
     },
     /// Drop the connection, without an answer. Answers to its calls that still come are ignored.
     Disconnect {
+        /// The connection's number.
+        connection: u64,
+    },
+    /// The host does not take the token of this connection, or what it granted has ended: get another, if there is where
+    /// to get one, and answer with [`Event::TokenRefreshDue`] once it is there. Said once for a connection.
+    RenewToken {
+        /// The connection's number.
+        connection: u64,
+    },
+    /// The host has done what the token of this connection grants.
+    TokenTaken {
         /// The connection's number.
         connection: u64,
     },
@@ -295,6 +308,8 @@ pub struct Counters {
     pub refused_calls: u64,
     /// Connections that were made.
     pub connections: u64,
+    /// Connections that took over from an open one.
+    pub hand_overs: u64,
     /// Countings that began anew, because the stream did or a person said so.
     pub rebased: u64,
     /// Streams that were seen in another epoch than before.

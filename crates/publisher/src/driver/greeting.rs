@@ -3,23 +3,39 @@
 //! What always holds: no event goes out before the token under which it goes is kept; reads are confirmed, whatever the
 //! options say, because an event is forgotten on the host's word.
 
-use muster_wire::{ConnectError, ConnectOptions, Connection, Endpoint, Token, connect};
+use muster_wire::lease::LeaseError;
+use muster_wire::{ConnectError, ConnectOptions, Connection, Endpoint, Keeper, Token, connect};
 use tokio::sync::oneshot;
 
 use super::reading::Reader;
 use super::{TokenSource, Trouble};
+use crate::limits::{TOKEN_WAIT_MS_MAX, ms};
 use crate::outbox::{Control, Outbox};
+
+/// A connection, and the number of the keeper's token that it was made with.
+pub(super) struct Greeted {
+    pub(super) wire: Connection,
+    pub(super) serial: Option<u64>,
+}
 
 /// Why there is no connection.
 pub(super) struct Lost {
+    /// The keeper's token that the host does not take.
+    pub(super) denied: Option<u64>,
     pub(super) retryable: bool,
     pub(super) message: String,
     pub(super) trouble: Option<Trouble>,
 }
 
+impl Lost {
+    pub(super) fn new(retryable: bool, message: String) -> Lost {
+        Lost { denied: None, retryable, message, trouble: None }
+    }
+}
+
 impl From<ConnectError> for Lost {
     fn from(error: ConnectError) -> Self {
-        Lost { retryable: error.is_retryable(), message: error.to_string(), trouble: None }
+        Lost::new(error.is_retryable(), error.to_string())
     }
 }
 
@@ -37,7 +53,7 @@ fn kept_token_refused(error: ConnectError) -> Lost {
         "the host does not take the token that this outbox keeps for it ({error}); if the host was made anew, forget that \
          token (`Publisher::forget_token`), and the outbox begins there as somebody new"
     );
-    Lost { retryable: false, message, trouble: Some(Trouble::KeptTokenRefused) }
+    Lost { trouble: Some(Trouble::KeptTokenRefused), ..Lost::new(false, message) }
 }
 
 /// Connects as whom the outbox, or its owner, says.
@@ -46,10 +62,14 @@ pub(super) async fn greet(
     source: TokenSource,
     outbox: &Outbox,
     reader: Reader,
-) -> Result<Connection, Lost> {
-    let passing = |message: String| Lost { retryable: true, message, trouble: None };
+) -> Result<Greeted, Lost> {
+    let passing = |message: String| Lost::new(true, message);
+    if let TokenSource::Leased(keeper) = source {
+        return greet_as_leased(options, &keeper).await;
+    }
     let (token, host, is_kept) = match source {
         TokenSource::Given(token) => (Some(token), None, false),
+        TokenSource::Leased(_) => (None, None, false),
         TokenSource::Outbox => {
             let host = kept_for(&options.endpoint);
             let kept = reader.token(host.clone()).await.map_err(|error| passing(format!("{error:?}")))?;
@@ -73,7 +93,32 @@ pub(super) async fn greet(
             return Err(passing("the outbox could not keep the token that the host gave".into()));
         }
     }
-    Ok(wire)
+    Ok(Greeted { wire, serial: None })
+}
+
+/// Connects with the keeper's token, as soon as there is one.
+async fn greet_as_leased(options: ConnectOptions, keeper: &Keeper) -> Result<Greeted, Lost> {
+    let held = keeper.token(ms(TOKEN_WAIT_MS_MAX)).await.map_err(|error| {
+        let retryable = matches!(error, LeaseError::Timeout { .. });
+        Lost::new(retryable, error.to_string())
+    })?;
+    let serial = Some(held.serial);
+    let mut options = options.token(Some(held.token)).confirmed(true);
+    if let Some(database) = held.database {
+        options.endpoint = options.endpoint.with_database(&database).map_err(|error| {
+            Lost::new(false, format!("the token service names a database that cannot be one ({error})"))
+        })?;
+    }
+    match connect(options).await {
+        Ok((wire, _)) => Ok(Greeted { wire, serial }),
+        Err(error) => {
+            let is_denied = matches!(
+                error,
+                ConnectError::Unauthorized { .. } | ConnectError::Forbidden { .. } | ConnectError::Rejected { .. }
+            );
+            Err(Lost { denied: serial.filter(|_| is_denied), ..error.into() })
+        }
+    }
 }
 
 #[cfg(test)]

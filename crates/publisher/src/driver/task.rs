@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use muster_wire::lease::Tokens;
 use muster_wire::{ClosedReason, Connection, args};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::calls::{self, Ended};
-use super::greeting::{Lost, greet};
+use super::greeting::{Greeted, Lost, greet};
 use super::reading::Reader;
-use super::{Command, ConnectConfig, PublisherStatus, Sender, Trouble};
+use super::{Command, ConnectConfig, PublisherStatus, Sender, TokenSource, Trouble};
 use crate::core::{Action, CallId, Core, Event, Refusal, StreamNo, StreamRecord, producer_of};
 use crate::limits::{ASK_STREAMS_MAX, FORGET_RETRY_MS, PENDING_STREAMS_MAX, ms};
 use crate::outbox::reader::{Batch, ReadError, Wanted};
@@ -23,7 +24,7 @@ use crate::outbox::{Control, Outbox};
 
 /// Something under way has come to its end.
 enum Done {
-    Connected { connection: u64, result: Box<Result<Connection, Lost>> },
+    Connected { connection: u64, result: Box<Result<Greeted, Lost>> },
     Closed { connection: u64, reason: ClosedReason },
     Read { call: CallId, result: Result<Batch, ReadError> },
     Named { call: CallId, generation: u32, streams: Vec<StreamNo>, result: Result<Vec<String>, ReadError> },
@@ -46,6 +47,9 @@ struct Task {
     wanted: Option<u64>,
     /// The connection that the core knows as the present one.
     connection: Option<(u64, Connection)>,
+    /// The one that is to take over from it.
+    next: Option<(u64, Connection)>,
+    tokens: Tokens,
     /// Which connection a call that is being read is for.
     reading: BTreeMap<CallId, u64>,
     status: watch::Sender<PublisherStatus>,
@@ -70,6 +74,10 @@ pub(super) async fn run(
     let reader = reader.map_err(|error| format!("the sender cannot read its outbox ({error}); connect again"))?;
     outbox.feed().listen(true);
     let core = Core::new(config.core);
+    let tokens = Tokens::of(match &config.token {
+        TokenSource::Leased(keeper) => Some(keeper.clone()),
+        TokenSource::Outbox | TokenSource::Given(_) => None,
+    });
     let mut task = Task {
         outbox,
         config,
@@ -79,6 +87,8 @@ pub(super) async fn run(
         work: FuturesUnordered::new(),
         wanted: None,
         connection: None,
+        next: None,
+        tokens,
         reading: BTreeMap::new(),
         status,
         trouble: None,
@@ -87,7 +97,7 @@ pub(super) async fn run(
     task.feed(Event::Start).await;
     task.serve(&mut orders).await;
     task.outbox.feed().listen(false);
-    if let Some((_, connection)) = task.connection.take() {
+    for (_, connection) in [task.connection.take(), task.next.take()].into_iter().flatten() {
         connection.close().await;
     }
     task.status.send_replace(PublisherStatus::off());
@@ -111,7 +121,11 @@ impl Task {
                         self.feed(event).await;
                     }
                 }
+                () = self.tokens.changed() => {}
                 () = sleep_until(deadline) => self.feed(Event::Tick).await,
+            }
+            if self.tokens.is_another() {
+                self.feed(Event::TokenRefreshDue).await;
             }
             self.show();
         }
@@ -146,7 +160,7 @@ impl Task {
         match done {
             Done::Connected { connection, result } => self.connected(connection, *result).await,
             Done::Closed { connection, reason } => {
-                let lost = Lost { retryable: reason.is_retryable(), message: reason.to_string(), trouble: None };
+                let lost = Lost::new(reason.is_retryable(), reason.to_string());
                 self.lost(connection, lost).await;
             }
             Done::Read { call, result } => self.read(call, result).await,
@@ -176,27 +190,41 @@ impl Task {
         }
     }
 
-    async fn connected(&mut self, connection: u64, result: Result<Connection, Lost>) {
+    async fn connected(&mut self, connection: u64, result: Result<Greeted, Lost>) {
         match result {
-            Ok(wire) if self.wanted != Some(connection) => self.close(wire),
-            Ok(wire) => {
+            Ok(Greeted { wire, .. }) if self.wanted != Some(connection) => self.close(wire),
+            Ok(Greeted { wire, serial }) => {
                 let watched = wire.clone();
-                self.connection = Some((connection, wire));
+                self.tokens.connected(connection, serial);
+                let place = if self.connection.is_some() { &mut self.next } else { &mut self.connection };
+                *place = Some((connection, wire));
                 self.trouble = None;
                 self.work
                     .push(Box::pin(async move { Done::Closed { connection, reason: watched.wait_closed().await } }));
                 self.feed(Event::Connected { connection }).await;
             }
-            Err(lost) => self.lost(connection, lost).await,
+            Err(lost) => {
+                self.tokens.connected(connection, None);
+                self.tokens.refused(lost.denied);
+                self.lost(connection, lost).await;
+            }
         }
     }
 
-    async fn lost(&mut self, connection: u64, lost: Lost) {
-        if self.connection.as_ref().is_some_and(|(present, _)| *present == connection) {
-            self.connection = None;
+    /// Lets go of a connection; the next one, if there is one, takes its place.
+    fn take(&mut self, connection: u64) -> Option<Connection> {
+        let is_it = |open: &mut (u64, Connection)| open.0 == connection;
+        let taken = self.connection.take_if(is_it).or_else(|| self.next.take_if(is_it));
+        if self.connection.is_none() {
+            self.connection = self.next.take();
         }
+        taken.map(|(_, wire)| wire)
+    }
+
+    async fn lost(&mut self, connection: u64, lost: Lost) {
+        self.take(connection);
         self.outbox.meters().failed("network");
-        let Lost { retryable, message, trouble } = lost;
+        let Lost { retryable, message, trouble, .. } = lost;
         self.trouble = trouble;
         tracing::info!(retryable, message, "the publisher has no connection");
         self.feed(Event::Disconnected { connection, retryable, message }).await;
@@ -275,10 +303,10 @@ impl Task {
                 self.feed(event).await;
             }
             Ended::InSilence(message) => {
-                if let Some((_, wire)) = self.connection.take_if(|(present, _)| *present == connection) {
+                if let Some(wire) = self.take(connection) {
                     self.close(wire);
                 }
-                self.lost(connection, Lost { retryable: true, message, trouble: None }).await;
+                self.lost(connection, Lost::new(true, message)).await;
             }
             Ended::WithConnection => {}
         }
@@ -303,11 +331,15 @@ impl Task {
         match action {
             Action::Connect { connection } => self.connect(connection),
             Action::Disconnect { connection } => {
-                self.wanted = None;
-                if let Some((_, wire)) = self.connection.take_if(|(present, _)| *present == connection) {
+                if self.wanted.take_if(|wanted| *wanted == connection).is_some() {
+                    self.tokens.given_up();
+                }
+                if let Some(wire) = self.take(connection) {
                     self.close(wire);
                 }
             }
+            Action::RenewToken { connection } => self.tokens.denied(connection),
+            Action::TokenTaken { connection } => self.tokens.taken(connection),
             Action::Ask { call, generation, streams } => {
                 let reader = self.reader.clone();
                 self.note_reading(call);
@@ -376,6 +408,7 @@ impl Task {
 
     fn connect(&mut self, connection: u64) {
         self.wanted = Some(connection);
+        self.tokens.connecting();
         let (options, source) = (self.config.options.clone(), self.config.token.clone());
         let (outbox, reader) = (self.outbox.clone(), self.reader.clone());
         self.work.push(Box::pin(async move {

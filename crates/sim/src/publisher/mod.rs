@@ -377,6 +377,7 @@ impl Publisher {
                 let wait_ms = self.disk_rng.between(0, ctx.setting.disk_ms.1.min(20));
                 ctx.at(ctx.now_ms + wait_ms, Happening::Node(self.node, self.life, ToNode::Read));
             }
+            Action::RenewToken { .. } | Action::TokenTaken { .. } => {}
             Action::Save(record) => self.process_mut().jobs.push_back(Job::Tx(OutboxTx::Save(record))),
             Action::Park { stream, refusal } => {
                 ctx.say(&self.name, format_args!("parks stream {stream}: {}", refusal.code));

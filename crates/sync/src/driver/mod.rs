@@ -12,6 +12,7 @@ use std::time::SystemTime;
 
 use muster_contract::rows::{Row, Signal as RowSignal, SyncSignal};
 use muster_wire::clock::Clock;
+use muster_wire::lease::Tokens;
 use muster_wire::{ConnectOptions, Connection, Incoming, Keeper, Token, Transaction, Update};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -21,7 +22,6 @@ use crate::engine::{Action, Engine, Event, LinkNo, Reply, RequestNo, Signal, Tro
 use crate::limits::{LOOK_MS, SHUTDOWN_MS_MAX, ms};
 use board::{Board, Ending};
 use link::Opened;
-use tokens::Tokens;
 use worker::{Done, Job, Worker};
 
 pub(crate) mod board;
@@ -180,7 +180,7 @@ impl Running {
             }
             Wake::Opened(number, serial, Ok(opened)) => {
                 self.awaited = None;
-                self.tokens.connected(number, serial);
+                self.tokens.connected(number.0, serial);
                 if !self.tokens.are_kept() {
                     // The host made up an identity for somebody without a token: this subscriber stays that one.
                     self.task.options.token.get_or_insert_with(|| opened.connection.token().clone());
@@ -196,7 +196,7 @@ impl Running {
             }
             Wake::Opened(link, serial, Err(why)) => {
                 self.awaited = None;
-                self.tokens.connected(link, serial);
+                self.tokens.connected(link.0, serial);
                 self.feed(Event::Disconnected { link, why });
             }
             Wake::Heard(link, update) => self.heard(link, update),
@@ -313,8 +313,8 @@ impl Running {
             }
             Action::Apply { batch, what } => self.task.worker.give(Job::Apply(batch, Box::new(what))),
             Action::Establish { pattern, last_no } => self.task.worker.give(Job::Establish(pattern, last_no)),
-            Action::RenewToken(link) => self.tokens.denied(link),
-            Action::TokenTaken(link) => self.tokens.taken(link),
+            Action::RenewToken(link) => self.tokens.denied(link.0),
+            Action::TokenTaken(link) => self.tokens.taken(link.0),
             Action::Stream(mut status) => {
                 status.next_retry = status.next_retry.map(|at| self.clock.awake(at));
                 self.task.board.stream(status);

@@ -11,7 +11,9 @@ mod hints;
 mod keeper;
 pub mod machine;
 mod source;
+mod tokens;
 
 pub use keeper::{Held, Keeper, LeaseError, LeaseStatus};
 pub use machine::{LeaseState, Retry};
 pub use source::{Control, Credential, Granted, Refused, Secret, Source, SourceError, fetch};
+pub use tokens::Tokens;

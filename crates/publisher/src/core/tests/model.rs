@@ -25,6 +25,8 @@ enum Step {
     /// A batch is read.
     Read(u8),
     Cut,
+    /// There is another token: a second connection takes over from the first. What was sent over that one may still be done.
+    AnotherToken,
     /// The publisher's process is killed, and starts again from its disk.
     Kill,
     /// A stream is deleted.
@@ -48,6 +50,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => Just(Step::Disk),
         12 => (0u8..4).prop_map(Step::Read),
         2 => Just(Step::Cut),
+        2 => Just(Step::AnotherToken),
         1 => Just(Step::Kill),
         1 => (0u8..3).prop_map(Step::Delete),
         1 => Just(Step::Renew),
@@ -92,7 +95,7 @@ struct World {
     answers: VecDeque<Event>,
     disk: VecDeque<Action>,
     reads: Vec<Action>,
-    connection: Option<u64>,
+    connections: Vec<u64>,
     /// Whether the host was ever set back: only then a stream may be parked.
     set_back: bool,
 }
@@ -125,7 +128,7 @@ impl World {
             answers: VecDeque::new(),
             disk: VecDeque::new(),
             reads: Vec::new(),
-            connection: None,
+            connections: Vec::new(),
             set_back: false,
         };
         world.feed(Event::Start);
@@ -138,10 +141,18 @@ impl World {
         for action in self.core.on(self.now, self.bits, event) {
             match action {
                 Action::Connect { connection } => {
-                    self.connection = Some(connection);
+                    self.connections.push(connection);
                     self.answers.push_back(Event::Connected { connection });
                 }
-                Action::Disconnect { .. } => panic!("nobody stops"),
+                Action::Disconnect { connection } => {
+                    // What is still being read is for the connection that was made first; what was sent over it may be done.
+                    if self.connections.first() == Some(&connection) {
+                        self.reads.clear();
+                    }
+                    self.connections.retain(|open| *open != connection);
+                }
+                Action::TokenTaken { .. } => {}
+                Action::RenewToken { .. } => panic!("no token ends here"),
                 Action::Ask { call, generation, streams } => {
                     self.sent.push_back(Sent::Ask { call, generation, streams })
                 }
@@ -172,6 +183,7 @@ impl World {
             Step::Disk => self.disk_finishes_one(),
             Step::Read(which) => self.read(which),
             Step::Cut => self.cut(),
+            Step::AnotherToken => self.feed(Event::TokenRefreshDue),
             Step::Kill => self.kill(),
             Step::Delete(stream) => {
                 let no = u64::from(stream) + 1;
@@ -234,7 +246,10 @@ impl World {
     }
 
     fn cut(&mut self) {
-        let Some(connection) = self.connection.take() else { return };
+        let cut = std::mem::take(&mut self.connections);
+        if cut.is_empty() {
+            return;
+        }
         // Of the calls under way, the host takes some before it notices.
         for _ in 0..self.sent.len() / 2 {
             self.host_takes_one();
@@ -242,7 +257,9 @@ impl World {
         self.sent.clear();
         self.reads.clear();
         self.answers.clear();
-        self.feed(Event::Disconnected { connection, retryable: true, message: String::new() });
+        for connection in cut {
+            self.feed(Event::Disconnected { connection, retryable: true, message: String::new() });
+        }
     }
 
     fn kill(&mut self) {

@@ -83,11 +83,12 @@ fn passing_refusals_are_tried_again_ever_more_slowly_and_never_park() {
     let (mut talk, mut actions) = Talk::with(record(0, 10), host(5, 0));
     let mut waits = Vec::new();
     for code in
-        ["rate_limited", "forbidden_stream", "internal", "code_of_tomorrow", "unauthorized", "internal", "internal"]
+        ["rate_limited", "forbidden_stream", "internal", "code_of_tomorrow", "unauthorized", "internal", "unauthorized"]
     {
         let (call, _) = appends(&actions)[0];
         talk.taken(call, 10);
-        assert_eq!(talk.refused(call, code), []);
+        let actions_now = talk.refused(call, code);
+        assert!(actions_now.iter().all(|action| matches!(action, Action::RenewToken { .. })), "{actions_now:?}");
         let due = talk.core.next_deadline().expect("a wait");
         waits.push((due - talk.now).as_millis());
         talk.now = due;
