@@ -236,7 +236,9 @@ impl Settings {
 
     fn check(&self) -> Result<(), String> {
         if self.allows(Permission::Kill) && self.restart.is_empty() {
-            return Err("`may` has \"kill\", and `restart` does not say how: give the command that kills the host".into());
+            return Err(
+                "`may` has \"kill\", and `restart` does not say how: give the command that kills the host".into()
+            );
         }
         if let Some(tokens) = &self.tokens
             && tokens.secret_file.is_some() == tokens.private_key_file.is_some()
