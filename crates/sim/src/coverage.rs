@@ -113,6 +113,7 @@ pub const EXERCISED: &[&str] = &[
     "subscriber: late answer ignored",
     "subscriber: page of another history",
     "subscriber: stale cursor",
+    "subscriber: stream let go of",
     "subscriber: told epoch_changed",
     "subscriber: told head_behind_cursor",
     "subscriber: told history_diverged",

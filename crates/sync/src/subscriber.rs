@@ -207,12 +207,14 @@ impl Subscriber {
         self.board.watch()
     }
 
-    /// The status of one stream, as it changes; `None` as long as nothing is known of it.
+    /// The status of one stream, as it changes; `None` as long as nothing is known of it. Of a stream that is deleted, or not
+    /// granted any more, it says so (idle, `stream_closed`) for at least one listing of all streams, and then ends: the
+    /// sender is gone. Ask again for a stream that comes back.
     pub fn stream(&self, stream: &StreamId) -> Option<watch::Receiver<StreamStatus>> {
         self.board.watch_stream(stream)
     }
 
-    /// The status of every stream, in the order of their ids.
+    /// The status of every stream that the host shows, or did a short while ago, in the order of their ids.
     pub fn streams(&self) -> Vec<StreamStatus> {
         self.board.all()
     }

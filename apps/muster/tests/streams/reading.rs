@@ -1,9 +1,10 @@
 //! Pages and lists go out: bounded, from a cursor that holds, or not at all.
 
+use futures::StreamExt;
 use muster_contract::Code;
-use muster_contract::page::{NewEvent, mark};
+use muster_contract::page::{NewEvent, StreamList, mark};
 
-use crate::lane::{Append, Lane, event, hash_of, ok, payloads, refused, stale};
+use crate::lane::{ADA, Append, Lane, event, hash_of, ok, payloads, refused, stale};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_go_on_from_one_another_without_a_hole() {

@@ -369,6 +369,11 @@ impl Subscriber {
                     );
                 }
             }
+            Action::LetGo(id) => {
+                ctx.coverage.hit("subscriber: stream let go of");
+                ctx.say(&self.name, format_args!("lets {id} go"));
+                self.process_mut().told.remove(id.as_str());
+            }
             Action::TokenTaken(_) | Action::RenewToken(_) | Action::Status(_) => {}
         }
         Ok(())

@@ -72,6 +72,11 @@ impl Board {
         }
     }
 
+    /// Nothing is said of this stream any more; who watches it hears that nothing more comes.
+    pub(super) fn let_go(&self, stream: &StreamId) {
+        self.lock().remove(stream);
+    }
+
     /// Nothing goes on any more.
     pub(super) fn broken(&self, message: &str) {
         self.proven(None);

@@ -44,6 +44,14 @@ impl Desk {
         self.changed.notify_all();
     }
 
+    /// Waits until a batch is out. Whether one is, in that time.
+    #[cfg(test)]
+    pub(super) fn wait_until_offered(&self, limit: std::time::Duration) -> bool {
+        let waits = |state: &mut State| state.batch == Out::None;
+        let waited = self.changed.wait_timeout_while(self.lock(), limit, waits).unwrap_or_else(PoisonError::into_inner);
+        !waited.1.timed_out()
+    }
+
     fn put(&self, batch: Out) {
         self.lock().batch = batch;
         self.changed.notify_all();

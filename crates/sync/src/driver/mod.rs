@@ -319,6 +319,7 @@ impl Running {
                 status.next_retry = status.next_retry.map(|at| self.clock.awake(at));
                 self.task.board.stream(status);
             }
+            Action::LetGo(stream) => self.task.board.let_go(&stream),
             Action::Status(mut status) => {
                 status.next_retry = status.next_retry.map(|at| self.clock.awake(at));
                 self.task.board.overall(status);

@@ -135,8 +135,9 @@ async fn a_batch_that_nobody_asks_for_does_not_hold_up_the_end_of_the_store() {
     let (counter, mut batches) = Desk::open();
     let mut worker = Worker::start(store, Taker::Hand(counter)).expect("a thread");
     worker.give(Job::Apply(BatchNo(1), Box::new(batch)));
-    // Until it is offered.
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    let desk = worker.desk.clone().expect("a desk");
+    let offered = tokio::task::spawn_blocking(move || desk.wait_until_offered(PATIENCE));
+    assert!(offered.await.expect("no panic"), "it is never offered");
     worker.close();
     let end = async { while worker.done.recv().await.is_some() {} };
     timeout(PATIENCE, end).await.expect("the thread ends");

@@ -37,7 +37,7 @@ pub(crate) enum Done {
 pub(crate) struct Worker {
     jobs: Option<mpsc::Sender<Job>>,
     /// Where batches are handed out, if they are.
-    desk: Option<Arc<Desk>>,
+    pub(super) desk: Option<Arc<Desk>>,
     pub(crate) done: mpsc::Receiver<Done>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! What always holds: a pattern is followed before it is listed, so that no stream can come between the two unseen. At
 //! most one listing of a pattern is under way. A pass over all of a pattern's streams goes from number 0 to the end; a
-//! stream that a whole pass did not show is gone. After the first pass one listing every [`super::Tuning::poll`] goes on, as the
+//! stream that a whole pass did not show is gone, and after another such pass it is let go of. After the first pass one listing every [`super::Tuning::poll`] goes on, as the
 //! proof that the host is there and as the net below lost signals; with more streams than one answer holds, the polls
 //! take turns over them.
 
@@ -276,8 +276,8 @@ impl Engine {
         let pass = self.slots[slot].pass;
         for key in self.keys() {
             let stream = &self.streams[key.0];
-            if stream.slot == slot && stream.pass != pass && stream.no.is_some() {
-                self.gone(key);
+            if stream.slot == slot && stream.pass != pass {
+                self.missed(key);
             }
         }
         let it = &mut self.slots[slot];
@@ -324,6 +324,7 @@ impl Engine {
         }
         let stream = &mut self.streams[key.0];
         stream.pass = self.slots[slot].pass;
+        stream.is_missed = false;
         if stream.no != Some(info.no) {
             if let Some(old) = stream.no.replace(info.no) {
                 self.by_no.remove(&old);
@@ -331,6 +332,20 @@ impl Engine {
             self.by_no.insert(info.no, key);
         }
         self.holds(key, &info);
+    }
+
+    /// A whole pass did not show this stream. The second one is the last: until then it is told of as closed.
+    fn missed(&mut self, key: Key) {
+        let stream = &mut self.streams[key.0];
+        let was_missed = std::mem::replace(&mut stream.is_missed, true);
+        if stream.no.is_some() {
+            self.gone(key);
+        } else if was_missed && stream.applying.is_none() {
+            self.drop_ready(key);
+            self.let_go_of(key);
+        } else {
+            self.mark(key);
+        }
     }
 
     /// The host has this stream no more.

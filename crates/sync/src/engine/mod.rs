@@ -29,6 +29,7 @@ use muster_contract::pattern::StreamPattern;
 use muster_contract::state::LeaveReason;
 use muster_contract::stream::StreamId;
 
+use crate::batch::Place;
 use crate::limits::{self, ms};
 
 mod commit;
@@ -119,6 +120,8 @@ pub struct Counters {
     pub resets: u64,
     /// Those of them with a snapshot.
     pub snapshots: u64,
+    /// Streams let go of, because the host does not show them any more.
+    pub let_go: u64,
     /// Batches that the store did not commit.
     pub failed_batches: u64,
     /// Connections asked for.
@@ -163,6 +166,10 @@ pub struct Engine {
     successor: Successor,
     slots: Vec<Slot>,
     streams: Vec<Stream>,
+    /// Places in that list that are nobody's.
+    vacant: Vec<Key>,
+    /// Where the store has streams that are let go of: what the host has no more, or shows no more.
+    left: BTreeMap<StreamId, Place>,
     by_id: BTreeMap<StreamId, Key>,
     /// By the host's number, for those listed on this connection.
     by_no: BTreeMap<u64, Key>,
@@ -210,6 +217,8 @@ impl Engine {
             successor: Successor::default(),
             slots,
             streams: Vec::new(),
+            vacant: Vec::new(),
+            left: BTreeMap::new(),
             by_id: BTreeMap::new(),
             by_no: BTreeMap::new(),
             requests: Requests::default(),
@@ -246,6 +255,12 @@ impl Engine {
     /// engine is given; `None` while there is none that is younger than [`Tuning::liveness`].
     pub fn proof(&self) -> Option<Duration> {
         (self.phase == Phase::Running).then(|| self.link.proof()).flatten()
+    }
+
+    /// How many streams there is room for in memory.
+    #[cfg(test)]
+    fn places_of_streams(&self) -> usize {
+        self.streams.len()
     }
 
     /// How often each rule was applied.
@@ -287,7 +302,7 @@ impl Engine {
         }
     }
 
-    fn opened(&mut self, places: Vec<(StreamId, crate::batch::Place)>, established: &[(StreamPattern, u64)]) {
+    fn opened(&mut self, places: Vec<(StreamId, Place)>, established: &[(StreamPattern, u64)]) {
         if self.phase != Phase::Closed {
             return;
         }
@@ -382,11 +397,36 @@ impl Engine {
     }
 
     fn add_stream(&mut self, id: StreamId, slot: usize) -> Key {
-        let key = Key(self.streams.len());
-        self.by_id.insert(id.clone(), key);
-        self.streams.push(Stream::new(id, slot));
+        let mut stream = Stream::new(id.clone(), slot);
+        stream.place = self.left.remove(&id);
+        let key = match self.vacant.pop() {
+            Some(key) => {
+                self.streams[key.0] = stream;
+                key
+            }
+            None => {
+                self.streams.push(stream);
+                Key(self.streams.len() - 1)
+            }
+        };
+        self.by_id.insert(id, key);
         self.overall.counts.add(self.streams[key.0].told);
         self.mark(key);
         key
+    }
+
+    /// Forgets a stream but for where the store has it: nothing is under way for it, and nobody is told of it any more
+    /// before it is listed again.
+    fn let_go_of(&mut self, key: Key) {
+        let id = self.streams[key.0].id.clone();
+        let gone = std::mem::replace(&mut self.streams[key.0], Stream::vacant(id.clone()));
+        self.overall.forget(gone.told, gone.told_lag);
+        self.by_id.remove(&id);
+        if let Some(place) = gone.place {
+            self.left.insert(id.clone(), place);
+        }
+        self.vacant.push(key);
+        self.counters.let_go += 1;
+        self.out.push(Action::LetGo(id));
     }
 }

@@ -23,10 +23,18 @@ pub(super) struct Overall {
     told: Option<Status>,
 }
 
+impl Overall {
+    /// A stream that was told of so counts no more.
+    pub(super) fn forget(&mut self, told: ConnectionState, lag: u64) {
+        self.counts.remove(told);
+        self.lag -= u128::from(lag);
+    }
+}
+
 impl Engine {
     pub(super) fn mark(&mut self, key: Key) {
         let stream = &mut self.streams[key.0];
-        if !std::mem::replace(&mut stream.is_dirty, true) {
+        if !stream.is_vacant && !std::mem::replace(&mut stream.is_dirty, true) {
             self.dirty.push(key);
         }
     }
@@ -61,6 +69,9 @@ impl Engine {
     }
 
     fn report_stream(&mut self, key: Key) {
+        if self.streams[key.0].is_vacant {
+            return;
+        }
         let status = self.stream_status(key);
         let stream = &mut self.streams[key.0];
         stream.is_dirty = false;

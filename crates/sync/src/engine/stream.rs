@@ -31,6 +31,10 @@ pub(super) struct Stream {
     pub(super) begins_at: Option<Position>,
     /// What the store has committed.
     pub(super) place: Option<Place>,
+    /// A whole pass has not shown it.
+    pub(super) is_missed: bool,
+    /// Nobody's any more, until another stream takes the place.
+    pub(super) is_vacant: bool,
     /// What the host said it holds, when it was last asked.
     pub(super) bounds: Option<StreamBounds>,
     /// The highest number that the host is known to have given.
@@ -108,6 +112,8 @@ impl Stream {
             pass: 0,
             begins_at: None,
             place: None,
+            is_missed: false,
+            is_vacant: false,
             bounds: None,
             head: 0,
             step: Step::Await,
@@ -134,6 +140,12 @@ impl Stream {
             told: ConnectionState::Idle,
             told_lag: 0,
         }
+    }
+
+    /// A place that is nobody's. Timers, turns and requests of the stream that had it find nothing to do here, nor with
+    /// the next one.
+    pub(super) fn vacant(id: StreamId) -> Stream {
+        Stream { is_vacant: true, ..Stream::new(id, usize::MAX) }
     }
 
     /// Where the stream will stand once everything that was taken is committed.

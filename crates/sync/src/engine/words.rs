@@ -262,6 +262,9 @@ pub enum Action {
     TokenTaken(LinkNo),
     /// A stream's status has changed.
     Stream(StreamStatus),
+    /// The host has not shown a stream for longer than a listing of them all: it is deleted, or not granted any more.
+    /// Nothing is said of it before it is listed again; what the store has of it stays.
+    LetGo(StreamId),
     /// The overall status has changed.
     Status(Status),
 }

@@ -212,3 +212,89 @@ fn a_listing_of_a_follow_that_has_ended_says_nothing_of_the_next() {
     world.settle();
     assert_eq!(world.overall().streams.of(ConnectionState::Live), 2);
 }
+
+#[test]
+fn a_stream_that_is_gone_is_said_to_be_closed_and_then_let_go_of_but_for_its_place() {
+    let mut world = applied(2);
+    world.append("b", &["1"]);
+    world.settle();
+    let log = world.host.remove(&id("a")).expect("a stream");
+    let pass = |world: &mut World| {
+        world.pass(limits::ms(limits::POLL_MS));
+        world.settle();
+    };
+    pass(&mut world);
+    assert_eq!(world.streams[&id("a")].reason, Some(LeaveReason::StreamClosed));
+    assert_eq!(world.overall().streams.total(), 2);
+    pass(&mut world);
+    assert_eq!((world.overall().streams.total(), world.streams.contains_key(&id("a"))), (1, false));
+    assert_eq!(world.overall().state, ConnectionState::Live);
+    assert_eq!(world.engine.counters().let_go, 1);
+    // Others take its place in the engine's list, and not its cursor.
+    world.append("c", &["1", "2"]);
+    world.settle();
+    assert_eq!(world.kept("c").payloads, ["1", "2"]);
+    // Granted again, it goes on where the store has it.
+    world.host.insert(id("a"), log);
+    world.append("a", &["3"]);
+    pass(&mut world);
+    assert_eq!((world.kept("a").payloads.len(), world.kept("a").resets), (3, vec![]));
+    assert_eq!(world.state("a"), ConnectionState::Live);
+    // Made anew, the application is told before its first event, as if it had never been let go of.
+    world.host.remove(&id("a"));
+    (0..3).for_each(|_| pass(&mut world));
+    assert!(!world.streams.contains_key(&id("a")));
+    world.append("a", &["new"]);
+    world.settle();
+    assert_eq!((world.kept("a").payloads, world.kept("a").resets.len()), (vec!["new".to_owned()], 1));
+}
+
+#[test]
+fn streams_that_come_and_go_leave_nothing_behind_but_their_places() {
+    let mut world = World::new();
+    for round in 0..40 {
+        for stream in 0..5 {
+            world.append(&format!("s{round}.{stream}"), &["1"]);
+        }
+        world.settle();
+        world.host.clear();
+        (0..3).for_each(|_| {
+            world.pass(limits::ms(limits::POLL_MS));
+            world.settle();
+        });
+    }
+    assert_eq!((world.overall().streams.total(), world.streams.len()), (0, 0));
+    assert_eq!(world.engine.counters().let_go, 200);
+    assert_eq!(world.engine.places_of_streams(), 5, "each round takes the places of the one before");
+}
+
+#[test]
+fn a_stream_of_the_store_that_the_host_never_shows_is_let_go_of_as_well() {
+    let mut world = applied(1);
+    world.restart();
+    world.host.clear();
+    world.settle();
+    assert_eq!(world.state("a"), ConnectionState::Idle);
+    assert_eq!(world.overall().streams.total(), 1);
+    world.pass(limits::ms(limits::POLL_MS));
+    world.settle();
+    assert_eq!(world.overall().streams.total(), 0);
+}
+
+#[test]
+fn ten_thousand_streams_over_all_slots_become_live_and_each_event_asks_once() {
+    let follows: Vec<String> = (0..limits::FOLLOWS_MAX).map(|slot| format!("p{slot}.*")).collect();
+    let follows: Vec<_> = follows.iter().map(|pattern| (pattern.as_str(), StartAt::Start)).collect();
+    let mut world = World::with(options(&follows));
+    for stream in 0..10_000 {
+        world.append_in_silence(&format!("p{}.s{stream}", stream % limits::FOLLOWS_MAX), &["1"]);
+    }
+    world.settle();
+    assert_eq!(world.overall().streams.of(ConnectionState::Live), 10_000);
+    assert_eq!(world.overall().state, ConnectionState::Live);
+    // What one event costs does not depend on how many others there are.
+    world.append("p7.s7", &["2"]);
+    assert_eq!(world.asked.len(), 1, "{:?}", world.asked);
+    world.settle();
+    assert_eq!(world.kept("p7.s7").payloads.len(), 2);
+}

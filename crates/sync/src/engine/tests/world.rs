@@ -202,6 +202,9 @@ impl World {
                 Action::Stream(status) => {
                     self.streams.insert(status.stream.clone(), status);
                 }
+                Action::LetGo(id) => {
+                    self.streams.remove(&id).expect("it was told of");
+                }
                 Action::RenewToken(link) => self.renewals.push(link),
                 Action::TokenTaken(link) => self.taken.push(link),
                 Action::Status(status) => self.status = Some(status),
