@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::promote::Plan;
 use crate::report::Sha256;
 
 /// What was decided or done.
@@ -76,6 +77,23 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// A decision about a promotion of this plan.
+    pub fn of(plan: &Plan, act: Act, reasons: Vec<String>, at: Timestamp) -> Decision {
+        Decision {
+            act,
+            promotion: plan.id.clone(),
+            from: plan.from.clone(),
+            to: plan.to.clone(),
+            server: plan.server.clone(),
+            database: plan.candidate.clone(),
+            module_sha256: plan.module_sha256,
+            policy_sha256: plan.policy_sha256,
+            inputs: plan.inputs.clone(),
+            reasons,
+            at,
+        }
+    }
+
     /// The fields of the verification summary's predicate.
     pub(super) fn to_predicate(&self) -> Map<String, Value> {
         let input = |it: &Input| json!({ "uri": format!("file:{}", it.file), "digest": { "sha256": it.sha256 } });

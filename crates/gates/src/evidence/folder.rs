@@ -13,7 +13,7 @@ use super::decision::Decision;
 use super::dsse::{Envelope, EnvelopeFault};
 use super::keys::Signer;
 use super::statement::{Body, Link, Previous, Statement};
-use super::verify::File as Named;
+use super::verify::{File as Named, Trust, verify};
 use crate::limits::{ENVELOPE_BYTES_MAX, FILES_MAX, FOLDER_LOCK_MS, PAYLOAD_BYTES_MAX};
 use crate::report::{GateReport, Sha256};
 
@@ -123,6 +123,21 @@ impl EvidenceDir {
     /// If the folder cannot be written to, or its end is damaged.
     pub fn write_decision(&self, decision: &Decision, signer: &Signer) -> Result<Written, FolderError> {
         self.add(Body::Decision(Box::new(decision.clone())), signer)
+    }
+
+    /// Adds a promotion's decision, unless one of this promotion with this act is there under this very key: a writer that
+    /// was killed after it wrote does not write again. Nothing is returned then.
+    ///
+    /// # Errors
+    /// If the folder cannot be read or written to, or its end is damaged.
+    pub fn write_decision_once(&self, decision: &Decision, signer: &Signer) -> Result<Option<Written>, FolderError> {
+        let trust = Trust::new(vec![signer.public()], decision.at);
+        let verdict = verify(&self.files()?, &trust);
+        let is_it = |body: &Body| matches!(body, Body::Decision(it) if it.promotion == decision.promotion && it.act == decision.act);
+        if verdict.entries.iter().any(|it| is_it(&it.statement.body)) {
+            return Ok(None);
+        }
+        self.write_decision(decision, signer).map(Some)
     }
 
     fn add(&self, body: Body, signer: &Signer) -> Result<Written, FolderError> {
