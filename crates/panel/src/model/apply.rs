@@ -137,19 +137,23 @@ impl Model {
                     lane.module = module.or(lane.module.take());
                 }
             }
+            // This session's own row is there, unless none is for it to see.
+            PresenceWord::Rows(rows) if rows.is_empty() => {
+                self.hide_rows(
+                    "this token may not read who is connected (scope presence.read); these are the host's counts",
+                );
+            }
             PresenceWord::Rows(rows) => {
                 self.book.begin(&mut self.facts.sessions, now, rows);
                 self.complete();
             }
             PresenceWord::RowsRefused(said) => {
-                let sessions = &mut self.facts.sessions;
-                (sessions.rows, sessions.rows_refused) = (Arc::default(), Some(said.into()));
-                self.complete();
+                self.hide_rows(&said);
             }
             PresenceWord::Changed { came, went } => self.book.change(&mut self.facts.sessions, now, came, &went),
             PresenceWord::Summary { total, by_role } => {
                 let sessions = &mut self.facts.sessions;
-                if sessions.rows_refused.is_none() {
+                if sessions.rows_refused.is_none() || sessions.total == Some(total) {
                     return false;
                 }
                 (sessions.total, sessions.by_role) = (Some(total), Arc::new(by_role));
@@ -183,6 +187,12 @@ impl Model {
             }
         }
         true
+    }
+
+    fn hide_rows(&mut self, why: &str) {
+        let sessions = &mut self.facts.sessions;
+        (sessions.rows, sessions.rows_refused) = (Arc::default(), Some(why.into()));
+        self.complete();
     }
 
     /// Everything that there is has come.

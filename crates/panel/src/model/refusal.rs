@@ -85,6 +85,12 @@ impl Refusal {
         }
     }
 
+    /// For what a token service says. The line ends with its remedy, behind a semicolon.
+    pub fn permission(title: &'static str, line: &str) -> Refusal {
+        let refusal = Refusal::elsewhere(line);
+        Refusal { kind: Kind::Permission, title, ..refusal }
+    }
+
     /// For what is wrong on this machine. The line ends with its remedy, behind a semicolon.
     pub fn local(title: &'static str, line: &str) -> Refusal {
         let (detail, remedy) = line.rsplit_once("; ").unwrap_or((line, "mend that, and open it again"));

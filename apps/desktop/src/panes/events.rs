@@ -1,0 +1,161 @@
+//! The newest applied events of a stream.
+
+use eframe::egui::{ComboBox, Label, Panel, RichText, ScrollArea, Sense, TextEdit, TextStyle, Ui};
+use egui_extras::Column;
+use muster_panel::Facts;
+use muster_panel::limits::{EVENTS_MAX, SEARCH_EVENTS_MAX};
+use muster_panel::model::EventRow;
+
+use crate::panes::table;
+use crate::theme::{GAP, Palette, ROW};
+use crate::view::Intent;
+use crate::widgets::{bytes, empty, number, quiet};
+
+/// The most streams that the list offers. The sync pane has them all.
+const OFFERED_MAX: usize = 200;
+
+/// What was typed and chosen.
+#[derive(Debug, Default)]
+pub struct State {
+    /// What is searched for.
+    pub search: String,
+    /// Which event is shown whole; `None`: the newest.
+    pub chosen: Option<u64>,
+    pretty: Option<(String, u64, String)>,
+}
+
+pub(crate) fn ui(ui: &mut Ui, state: &mut State, facts: &Facts, intents: &mut Vec<Intent>, focus: bool) {
+    let events = &facts.events;
+    let Some(stream) = &events.stream else {
+        return empty(ui, "No events", "They are shown here as soon as one of the lane's streams has any.");
+    };
+    ui.horizontal(|ui| {
+        choice(ui, facts, stream, intents);
+        let label = ui.label(quiet(ui, "Search"));
+        let edit = TextEdit::singleline(&mut state.search).hint_text("in kinds and payloads").desired_width(220.0);
+        let edit = ui.add(edit).labelled_by(label.id);
+        if focus {
+            edit.request_focus();
+        }
+        if edit.changed() {
+            intents.push(Intent::Search(state.search.clone()));
+        }
+        let said = match (events.rows.len(), events.search.trim().is_empty()) {
+            (shown, true) if shown >= EVENTS_MAX => format!("the newest {}", number(shown as u64)),
+            (shown, true) => number(shown as u64),
+            (shown, false) => {
+                format!(
+                    "{} found in the newest {}",
+                    number(shown as u64),
+                    number(events.through.min(SEARCH_EVENTS_MAX))
+                )
+            }
+        };
+        ui.label(quiet(ui, &said));
+    });
+    ui.add_space(GAP);
+    if events.rows.is_empty() {
+        return match events.search.trim().is_empty() {
+            true => empty(ui, "No events yet", "Nothing of this stream has been applied here."),
+            false => empty(ui, "Nothing found", "Kinds and payloads are searched, whatever the case of letters."),
+        };
+    }
+    let chosen = state.chosen.and_then(|seq| events.rows.iter().find(|row| row.seq == seq)).or(events.rows.first());
+    if let Some(event) = chosen {
+        let height = (ui.available_height() * 0.45).max(120.0);
+        Panel::bottom("event")
+            .resizable(false)
+            .show_separator_line(false)
+            .exact_size(height)
+            .frame(eframe::egui::Frame::new())
+            .show(ui, |ui| whole(ui, state, stream, event));
+    }
+    let shown = chosen.map(|event| event.seq);
+    if let Some(seq) = rows(ui, &events.rows, shown) {
+        state.chosen = Some(seq);
+    }
+}
+
+fn choice(ui: &mut Ui, facts: &Facts, stream: &str, intents: &mut Vec<Intent>) {
+    ComboBox::from_id_salt("stream")
+        .width(ui.available_width().min(520.0) * 0.6)
+        .truncate()
+        .selected_text(stream)
+        .show_ui(ui, |ui| {
+            if ui.selectable_label(!facts.events.is_chosen, "the one with the newest event").clicked() {
+                intents.push(Intent::Choose(None));
+            }
+            for row in facts.sync.streams.iter().take(OFFERED_MAX) {
+                if ui.selectable_label(&*row.stream == stream, &*row.stream).clicked() {
+                    intents.push(Intent::Choose(Some(row.stream.to_string())));
+                }
+            }
+        });
+}
+
+fn rows(ui: &mut Ui, rows: &[EventRow], shown: Option<u64>) -> Option<u64> {
+    let wide = ui.available_width();
+    let mut chosen = None;
+    table(ui, "events")
+        .sense(Sense::click())
+        .column(Column::exact((wide * 0.10).max(70.0)))
+        .column(Column::exact((wide * 0.13).max(86.0)))
+        .column(Column::exact((wide * 0.22).max(120.0)))
+        .column(Column::remainder())
+        .header(ROW, |mut header| {
+            for name in ["Number", "Time", "Kind", "Payload"] {
+                header.col(|ui| {
+                    ui.label(quiet(ui, name).text_style(TextStyle::Small));
+                });
+            }
+        })
+        .body(|body| {
+            body.rows(ROW, rows.len(), |mut row| {
+                let Some(event) = rows.get(row.index()) else { return };
+                row.set_selected(shown == Some(event.seq));
+                row.col(|ui| plain(ui, number(event.seq).into()));
+                row.col(|ui| plain(ui, event.at.time_of_day().into()));
+                row.col(|ui| plain(ui, event.kind.as_str().into()));
+                row.col(|ui| {
+                    let line: String = event.payload.chars().take(160).collect();
+                    plain(ui, RichText::new(line).text_style(TextStyle::Monospace).color(Palette::shown(ui).quiet));
+                });
+                if row.response().clicked() {
+                    chosen = Some(event.seq);
+                }
+            });
+        });
+    chosen
+}
+
+/// A cell that leaves clicks to its row.
+fn plain(ui: &mut Ui, text: RichText) {
+    ui.add(Label::new(text).selectable(false).truncate());
+}
+
+/// One event, its payload indented.
+fn whole(ui: &mut Ui, state: &mut State, stream: &str, event: &EventRow) {
+    ui.add_space(GAP);
+    let is_made = state.pretty.as_ref().is_some_and(|(of, seq, _)| of == stream && *seq == event.seq);
+    if !is_made {
+        state.pretty = Some((stream.into(), event.seq, event.pretty()));
+    }
+    let Some((_, _, pretty)) = &state.pretty else { return };
+    ui.horizontal_wrapped(|ui| {
+        ui.label(RichText::new(format!("{} · {}", number(event.seq), event.kind)).heading());
+        ui.label(quiet(ui, &format!("{} · {}", event.at.date_and_time(), bytes(event.payload_bytes as u64))));
+        if ui.button("Copy payload").clicked() {
+            ui.ctx().copy_text(event.payload.clone());
+        }
+        if event.is_cut() {
+            ui.label(quiet(ui, "cut for the screen; `muster tail` prints all of it"));
+        }
+    });
+    ui.label(quiet(ui, &event.hash).text_style(TextStyle::Small));
+    let palette = Palette::shown(ui);
+    eframe::egui::Frame::new().fill(palette.stripe).corner_radius(6).inner_margin(12).show(ui, |ui| {
+        ScrollArea::both().id_salt("payload").auto_shrink([false, false]).show(ui, |ui| {
+            ui.add(Label::new(RichText::new(pretty).text_style(TextStyle::Monospace)).extend());
+        });
+    });
+}

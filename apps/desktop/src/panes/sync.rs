@@ -1,0 +1,219 @@
+//! How the sync is doing: overall, latencies, and every stream.
+
+use eframe::egui::{Button, Label, ProgressBar, RichText, TextStyle, Ui};
+use egui_extras::Column;
+use egui_plot::{Bar, BarChart, GridMark, Plot};
+use muster_contract::state::ConnectionState;
+use muster_panel::badge::age;
+use muster_panel::model::histogram::{Histogram, upper};
+use muster_panel::model::{StreamRow, SyncFacts};
+use muster_panel::{At, Facts};
+
+use crate::panes::table;
+use crate::theme::{GAP, GROUP_GAP, Palette, ROW};
+use crate::widgets::{card, empty, fact, number, quiet, rate, state, state_color};
+
+/// Draws, and returns the stream whose events are asked for.
+pub(crate) fn ui(ui: &mut Ui, facts: &Facts, now: At) -> Option<String> {
+    let sync = &facts.sync;
+    if facts.lane.is_none() {
+        empty(ui, "Nothing is followed", "Open a lane with Ctrl+L. Its streams are listed here, with how far each is.");
+        return None;
+    }
+    overall(ui, sync, now);
+    ui.add_space(GAP);
+    latency(ui, &sync.latency);
+    ui.add_space(GAP);
+    if sync.streams.is_empty() {
+        empty(ui, "No streams", "The lane has none that this session may follow, or nothing of them is known yet.");
+        return None;
+    }
+    streams(ui, sync, now)
+}
+
+fn overall(ui: &mut Ui, sync: &SyncFacts, now: At) {
+    card(ui, |ui| {
+        ui.set_width(ui.available_width());
+        ui.horizontal_wrapped(|ui| {
+            ui.spacing_mut().item_spacing.x = GROUP_GAP * 1.4;
+            let palette = Palette::shown(ui);
+            let color = state_color(&palette, sync.state);
+            fact(ui, "State", RichText::new(sync.state.as_str()).heading().color(color));
+            if let Some(reason) = sync.reason {
+                fact(ui, "Reason", RichText::new(reason.as_str()).heading());
+            }
+            fact(ui, "Behind", RichText::new(events(sync.lag)).heading());
+            fact(ui, "Rate", RichText::new(format!("{} events/s", rate(sync.rate))).heading());
+            fact(ui, "Streams", RichText::new(streams_said(sync)).heading());
+            if sync.attempts > 0 {
+                fact(ui, "Attempts", RichText::new(number(sync.attempts.into())).heading());
+            }
+            if let Some(at) = sync.next_retry {
+                let text = format!("in {} s", now.until(at).as_millis().div_ceil(1_000));
+                fact(ui, "Next attempt", RichText::new(text).heading());
+            }
+        });
+        if let Some(error) = &sync.last_error {
+            ui.add_space(2.0);
+            ui.add(Label::new(quiet(ui, error)).wrap());
+        }
+    });
+}
+
+fn events(count: u64) -> String {
+    if count == 1 { "1 event".into() } else { format!("{} events", number(count)) }
+}
+
+fn streams_said(sync: &SyncFacts) -> String {
+    let live = sync.count(ConnectionState::Live);
+    match sync.streams.len() {
+        all if all == live => number(all as u64),
+        all => format!("{} live of {}", number(live as u64), number(all as u64)),
+    }
+}
+
+/// From the producer's time to the apply.
+fn latency(ui: &mut Ui, histogram: &Histogram) {
+    let palette = Palette::shown(ui);
+    let counts = histogram.counts();
+    card(ui, |ui| {
+        ui.set_width(ui.available_width());
+        ui.horizontal_wrapped(|ui| {
+            ui.label("From append to apply");
+            let said = match (histogram.quantile(0.5), histogram.quantile(0.99)) {
+                (Some(half), Some(most)) => {
+                    format!("half within {} ms, 99 % within {} ms, over the last minute", half.as_millis(), most.as_millis())
+                }
+                _ => "no events in the last minute".into(),
+            };
+            ui.label(quiet(ui, &said));
+            if histogram.left_out > 0 {
+                let hint = "Their producer's time is more than ten minutes from this machine's clock: they were written \
+                            for another day, or replayed from long ago.";
+                ui.label(quiet(ui, &format!("· {} not counted", number(histogram.left_out)))).on_hover_text(hint);
+            }
+        });
+        let shown = 16;
+        let bars = counts
+            .iter()
+            .take(shown)
+            .enumerate()
+            .map(|(index, count)| Bar::new(index as f64, *count as f64).width(0.82));
+        let chart = BarChart::new("events", bars.collect()).color(palette.quiet);
+        let highest = counts.iter().max().copied().unwrap_or(0).max(1) as f64;
+        Plot::new("latency")
+            .height(92.0)
+            .show_background(false)
+            .allow_zoom(false)
+            .allow_drag(false)
+            .allow_scroll(false)
+            .allow_boxed_zoom(false)
+            .allow_double_click_reset(false)
+            .show_x(false)
+            .show_y(false)
+            .show_grid([false, true])
+            .default_x_bounds(-0.7, shown as f64 - 0.3)
+            .default_y_bounds(0.0, highest * 1.1)
+            .x_grid_spacer(|_| {
+                (0..16).step_by(2).map(|value| GridMark { value: f64::from(value), step_size: 2.0 }).collect()
+            })
+            .y_grid_spacer(move |_| [0.0, highest].map(|value| GridMark { value, step_size: highest }).into())
+            .x_axis_formatter(|mark, _| bound(mark.value))
+            .y_axis_formatter(|mark, _| number(mark.value.max(0.0) as u64))
+            .show(ui, |plot| {
+                plot.set_plot_bounds_y(0.0..=highest * 1.1);
+                plot.bar_chart(chart);
+            });
+    });
+}
+
+/// The upper bound of a bucket, as an axis has it.
+fn bound(value: f64) -> String {
+    let ms = upper(value.max(0.0) as usize).as_millis();
+    if ms < 1_000 { format!("{ms} ms") } else { format!("{} s", ms / 1_000) }
+}
+
+fn streams(ui: &mut Ui, sync: &SyncFacts, now: At) -> Option<String> {
+    let wide = ui.available_width();
+    let mut chosen = None;
+    table(ui, "streams")
+        .column(Column::exact((wide * 0.30).max(170.0)))
+        .column(Column::exact((wide * 0.14).max(86.0)))
+        .column(Column::exact((wide * 0.10).max(64.0)))
+        .column(Column::exact((wide * 0.10).max(64.0)))
+        .column(Column::exact((wide * 0.08).max(52.0)))
+        .column(Column::exact((wide * 0.08).max(52.0)))
+        .column(Column::remainder())
+        .header(ROW, |mut header| {
+            for name in ["Stream", "State", "Cursor", "Head", "Lag", "Rate/s", "Last event"] {
+                header.col(|ui| {
+                    ui.label(quiet(ui, name).text_style(TextStyle::Small));
+                });
+            }
+        })
+        .body(|body| {
+            body.rows(ROW, sync.streams.len(), |mut row| {
+                let Some(stream) = sync.streams.get(row.index()) else { return };
+                row.col(|ui| {
+                    if name(ui, stream) {
+                        chosen = Some(stream.stream.to_string());
+                    }
+                });
+                row.col(|ui| progress(ui, stream, now));
+                let figures =
+                    [stream.cursor.map_or("–".into(), number), head(stream), number(stream.lag), rate(stream.rate)];
+                for text in figures {
+                    row.col(|ui| {
+                        ui.add(Label::new(text).truncate());
+                    });
+                }
+                row.col(|ui| last_event(ui, stream));
+            });
+        });
+    chosen
+}
+
+fn name(ui: &mut Ui, stream: &StreamRow) -> bool {
+    let button = Button::new(RichText::new(&*stream.stream)).frame(false).truncate();
+    ui.add(button).on_hover_text(format!("{}\nshow its events", stream.stream)).clicked()
+}
+
+fn head(stream: &StreamRow) -> String {
+    if stream.head == 0 { "–".into() } else { number(stream.head) }
+}
+
+/// The state, or how far a replay is, or why it does not go on.
+fn progress(ui: &mut Ui, stream: &StreamRow, now: At) {
+    if let Some(done) = stream.progress.filter(|_| stream.lag > 0) {
+        let palette = Palette::shown(ui);
+        let text = RichText::new(format!("{:.0} %", done * 100.0)).text_style(TextStyle::Small).color(palette.text);
+        ui.add(ProgressBar::new(done as f32).fill(palette.chosen).text(text).desired_height(16.0));
+        return;
+    }
+    let hover = match (&stream.refusal, stream.reason) {
+        (Some(refusal), _) => Some(format!("{}. {} {}", refusal.title, refusal.detail, refusal.remedy)),
+        (None, Some(reason)) => {
+            let error = stream.last_error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+            let retry =
+                stream.next_retry.map(|at| format!("; next attempt in {}", age(now.until(at)))).unwrap_or_default();
+            Some(format!("{reason}{error}{retry}"))
+        }
+        _ => None,
+    };
+    let shown = ui.scope(|ui| state(ui, stream.state)).response;
+    if let Some(hover) = hover {
+        shown.on_hover_text(hover);
+    }
+}
+
+fn last_event(ui: &mut Ui, stream: &StreamRow) {
+    match &stream.last_event {
+        Some(event) => {
+            let text = format!("{}  {}", event.at.time_of_day(), event.kind);
+            ui.add(Label::new(text).truncate()).on_hover_text(event.at.date_and_time());
+        }
+        None => {
+            ui.label(quiet(ui, "–"));
+        }
+    }
+}
