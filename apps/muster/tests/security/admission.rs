@@ -87,3 +87,16 @@ async fn closing_a_lane_ends_what_sessions_had_and_opening_it_gives_it_back() {
     owner.call("configure_auth", &opened).await.expect("opened");
     session.read("a.x", 0).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_that_takes_other_tokens_ends_what_the_old_ones_granted() {
+    let plane = Plane::closed().await;
+    let owner = plane.filled().await;
+    let epoch = owner.streams("a.x").await.streams[0].epoch;
+    let mut session = plane.join("ada", &["sync.read", "sync.write", "sync.snapshot"], &["*"]).await;
+    session.follow(0, "a.*").await;
+    let other = (plane.issuer.url(), "another-lane", true, false, None::<muster_wire::Identity>);
+    owner.call("configure_auth", &other).await.expect("configured");
+    assert_eq!(session.next_signal().await, (0, 0, muster_contract::rows::Signal::FollowEnded));
+    crate::doors::all_refuse(&session, "a.x", epoch, Code::Unauthorized).await;
+}
