@@ -9,7 +9,7 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 #[cfg(feature = "control")]
 use crate::commands::control;
 use crate::commands::{
-    bench, call, completions, delete, demo, describe, emit, handshake, host, lane, logs, outbox, publish, sql, streams,
+    bench, call, completions, delete, demo, describe, emit, gate, handshake, host, lane, logs, outbox, publish, sql, streams,
     subscribe, tail,
 };
 use crate::outcome::{Failure, one_line};
@@ -89,6 +89,8 @@ pub(crate) enum Command {
     Delete(delete::DeleteArgs),
     /// Let N clients meet, and count them: does this database work?
     Handshake(handshake::HandshakeArgs),
+    /// Ask a lane whether it holds: gates and drills, with evidence
+    Gate(Box<gate::GateArgs>),
     /// Start a host, let clients meet, then break things while events flow, all in one
     Demo(demo::DemoArgs),
     /// Run the token service of a lane, and manage it

@@ -10,7 +10,6 @@ mod confirm;
 #[cfg(feature = "host")]
 mod demo;
 mod emit;
-mod handshake;
 mod limits;
 mod logging;
 mod module_file;

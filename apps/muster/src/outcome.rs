@@ -24,7 +24,6 @@ pub(crate) enum Exit {
     No,
     /// A signal ended it before it was done, and it has put away what it had made: this exit code, 128 and the signal's
     /// number.
-    #[cfg_attr(not(feature = "host"), expect(dead_code, reason = "the demonstration's"))]
     Interrupted(u8),
 }
 

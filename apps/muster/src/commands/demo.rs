@@ -60,15 +60,15 @@ mod embedded {
     use std::path::Path;
     use std::time::Duration;
 
+    use muster_gates::gates::handshake::{self, Plan};
     use muster_wire::Endpoint;
     use muster_wire::http::{HttpClient, PublishOptions};
     use tempfile::TempDir;
     use tokio::time::sleep;
 
     use super::DemoArgs;
-    use crate::commands::handshake::{progress, summary};
+    use crate::commands::handshake::{progress, summary, write_to};
     use crate::demo::{Drill, Events, HostProcess};
-    use crate::handshake::{self, Plan};
     use crate::limits::{DEMO_REMOVAL_PAUSE_MS, DEMO_REMOVALS_MAX, HANDSHAKE_PATIENCE_MS};
     use crate::module_file::ModuleFile;
     use crate::outcome::{Exit, Failure, Outcome};
@@ -152,12 +152,13 @@ mod embedded {
             lane: None,
             endpoint,
             token: Some(owner.token),
+            clients_token: None,
             clients: args.clients.get().into(),
             patience: Duration::from_millis(HANDSHAKE_PATIENCE_MS),
         };
         let evidence =
             handshake::meet(&plan, progress(ui)).await.map_err(|error| Failure::CouldNot(error.to_string()))?;
-        let path = handshake::write_to(&args.evidence_dir, &evidence)?;
+        let path = write_to(&args.evidence_dir, &evidence)?;
 
         let host_name = evidence.host.as_deref().unwrap_or("a SpacetimeDB host that does not say its version");
         let lines = [

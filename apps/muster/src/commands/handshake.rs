@@ -1,13 +1,14 @@
-//! `muster handshake`: arguments, and what a person or a script sees. What it does stands in [`crate::handshake`].
+//! `muster handshake`: arguments, and what a person or a script sees. What it does stands in
+//! [`muster_gates::gates::handshake`].
 
 use std::num::{NonZeroU16, NonZeroU32};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use muster_gates::gates::handshake::{self, CouldNotRun, Evidence, Plan, Stage};
 use muster_wire::http::HttpError;
 use muster_wire::{CallError, ConnectError, NetworkError};
 
-use crate::handshake::{self, CouldNotRun, Evidence, Plan, Stage};
 use crate::limits::HANDSHAKE_PATIENCE_MS;
 use crate::outcome::{Exit, Failure, Outcome};
 use crate::target::{Target, TargetArgs};
@@ -60,12 +61,13 @@ fn whole_seconds(text: &str) -> Result<NonZeroU32, String> {
 /// Runs.
 pub(crate) async fn run(ui: &Ui, args: HandshakeArgs) -> Outcome {
     // Before any client connects: a handshake whose evidence has no place is not worth the while.
-    args.evidence_dir.as_deref().map(handshake::prepare).transpose()?;
+    args.evidence_dir.as_deref().map(prepare).transpose()?;
     let target = args.target.resolve(ui).await?;
     let plan = Plan {
         lane: target.place.lane.as_ref().map(|lane| lane.name.to_string()),
         endpoint: target.place.endpoint.clone(),
         token: target.token.clone(),
+        clients_token: None,
         clients: args.clients.get().into(),
         patience: Duration::from_secs(args.patience.get().into()),
     };
@@ -82,7 +84,7 @@ pub(crate) async fn run(ui: &Ui, args: HandshakeArgs) -> Outcome {
         }
         other => Failure::CouldNot(other.to_string()),
     })?;
-    let written = args.evidence_dir.as_deref().map(|folder| handshake::write_to(folder, &evidence)).transpose();
+    let written = args.evidence_dir.as_deref().map(|folder| write_to(folder, &evidence)).transpose();
     // Whether anybody reads it changes nothing about what was counted.
     or_unread(if args.json { ui.print_json(&evidence.report) } else { ui.print(summary(&evidence)) })?;
     for problem in &evidence.problems {
@@ -93,6 +95,23 @@ pub(crate) async fn run(ui: &Ui, args: HandshakeArgs) -> Outcome {
         ui.say(format!("evidence   {}", path.display()));
     }
     Ok(if evidence.report.passed { Exit::Done } else { Exit::No })
+}
+
+/// Makes the folder for the evidence, if missing, and sees that a file can be written there.
+fn prepare(folder: &Path) -> Result<(), Failure> {
+    handshake::prepare(folder).map_err(|error| no_place(folder, &error))
+}
+
+/// Writes the evidence into `folder`, made if missing, and returns the file's path.
+pub(crate) fn write_to(folder: &Path, evidence: &Evidence) -> Result<PathBuf, Failure> {
+    handshake::write_to(folder, evidence).map_err(|error| no_place(folder, &error))
+}
+
+fn no_place(folder: &Path, error: &std::io::Error) -> Failure {
+    Failure::could_not(
+        format!("cannot write the evidence to {} ({error})", folder.display()),
+        "name a folder that can be written, with space left, as --evidence-dir",
+    )
 }
 
 /// The host did not answer in time: who, what was waited for, and how to wait longer.

@@ -12,6 +12,7 @@ pub(crate) mod delete;
 pub(crate) mod demo;
 pub(crate) mod describe;
 pub(crate) mod emit;
+pub(crate) mod gate;
 pub(crate) mod handshake;
 pub(crate) mod host;
 pub(crate) mod lane;
@@ -45,6 +46,7 @@ pub(crate) async fn run(ui: &Ui, command: Command) -> Outcome {
         Command::Outbox(args) => outbox::run(ui, *args).await,
         Command::Delete(args) => delete::run(ui, args).await,
         Command::Handshake(args) => handshake::run(ui, args).await,
+        Command::Gate(args) => gate::run(ui, *args).await,
         Command::Demo(args) => demo::run(ui, args).await,
         #[cfg(feature = "control")]
         Command::Control(command) => control::run(ui, command).await,
