@@ -41,7 +41,11 @@ pub(crate) struct Program(pub(crate) PathBuf);
 impl Program {
     /// A host on a new, empty data folder.
     pub(crate) async fn host(&self) -> Result<Server, BenchError> {
-        let data = data_folder()?;
+        self.host_on(data_folder()?).await
+    }
+
+    /// A host on this data folder, which is its from now on.
+    pub(crate) async fn host_on(&self, data: TempDir) -> Result<Server, BenchError> {
         let mut command = Command::new(&self.0);
         command.args(["--quiet", "host", "--json", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path());
         self.start(command, Some(data)).await
@@ -95,14 +99,22 @@ impl Server {
         let _ = self.child.kill().await;
     }
 
-    fn pid(&self) -> Result<u32, BenchError> {
+    /// Kills it, waits until it is gone, and gives back what it had.
+    #[cfg_attr(not(feature = "peers"), allow(dead_code, reason = "only peers are started again on their data"))]
+    pub(crate) async fn end_keeping(mut self) -> Option<TempDir> {
+        // As above.
+        let _ = self.child.kill().await;
+        self.data.take()
+    }
+
+    pub(crate) fn pid(&self) -> Result<u32, BenchError> {
         let gone = || BenchError::Child { command: self.url.clone(), reason: "it has ended".into() };
         self.child.id().ok_or_else(gone)
     }
 }
 
 /// Bytes that files below a folder take on the disk. Files that vanish meanwhile count as nothing.
-fn bytes_below(folder: &Path) -> std::io::Result<u64> {
+pub(crate) fn bytes_below(folder: &Path) -> std::io::Result<u64> {
     use std::os::unix::fs::MetadataExt;
     let mut bytes = 0;
     for entry in std::fs::read_dir(folder)? {

@@ -17,6 +17,7 @@
 //! | memory per idle session | `idle.rs` |
 //! | events a second, from outbox to subscriber; latency | `streams.rs`, `streams/` |
 //! | cost of an event as streams get longer and more | `growth.rs` |
+//! | beside Redis, NATS and PostgreSQL | `peers/`, a program of its own |
 //! | percentiles, medians, the table | `stats.rs`, `report.rs` |
 //! | the yardstick of the transport | `echo.rs` |
 //! | processes, memory, processor time | `child.rs`, `proc.rs` |
@@ -32,6 +33,8 @@ pub mod growth;
 mod idle;
 pub mod limits;
 mod machine;
+#[cfg(feature = "peers")]
+pub mod peers;
 mod plan;
 mod proc;
 pub mod report;

@@ -46,6 +46,9 @@ pub const GROWTH_BATCH: u64 = 10;
 /// How often is looked whether they have: the error of the figure.
 pub const STREAMS_LOOK: Duration = Duration::from_millis(2);
 
+/// How often is looked whether a server is up, or a subscriber of many streams further, beside the peers.
+pub const PEERS_LOOK: Duration = Duration::from_millis(1);
+
 /// How long calls go on before they are counted.
 pub const WARM_UP: Duration = Duration::from_millis(500);
 

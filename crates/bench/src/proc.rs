@@ -25,6 +25,52 @@ pub(crate) fn cpu_time(pid: u32) -> Result<Duration, BenchError> {
     read(&format!("/proc/{pid}/stat"), cpu_of_stat)
 }
 
+/// A process and its children, and theirs.
+#[cfg(feature = "peers")]
+pub(crate) fn tree(root: u32) -> Vec<u32> {
+    let mut parents = Vec::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        // Processes may end meanwhile.
+        if let Ok(parent) = read(&format!("/proc/{pid}/stat"), |text| stat_field(text, 1)) {
+            parents.push((pid, parent));
+        }
+    }
+    let mut tree = vec![root];
+    let mut at = 0;
+    while let Some(&one) = tree.get(at) {
+        tree.extend(parents.iter().filter(|(_, parent)| *parent == u64::from(one)).map(|(pid, _)| *pid));
+        at += 1;
+    }
+    tree
+}
+
+/// The processor time of a process, of the children that it has waited for, and of those that live.
+#[cfg(feature = "peers")]
+pub(crate) fn tree_cpu_time(root: u32) -> Result<Duration, BenchError> {
+    let waited = read(&format!("/proc/{root}/stat"), |text| Some(stat_field(text, 13)? + stat_field(text, 14)?))?;
+    let mut time = Duration::from_secs_f64(waited as f64 / TICKS_PER_SECOND);
+    for pid in tree(root) {
+        time += cpu_time(pid).unwrap_or_default();
+    }
+    Ok(time)
+}
+
+/// The memory of a process and its children in KiB, each shared page in equal parts (`Pss`).
+#[cfg(feature = "peers")]
+pub(crate) fn tree_memory_kib(root: u32) -> Result<u64, BenchError> {
+    let of = |pid| read(&format!("/proc/{pid}/smaps_rollup"), |text| status_kib(text, "Pss"));
+    let own = of(root)?;
+    Ok(own + tree(root).into_iter().skip(1).map(|pid| of(pid).unwrap_or_default()).sum::<u64>())
+}
+
+/// A number of `stat`, counted from the state, field 3, as 0.
+#[cfg(feature = "peers")]
+fn stat_field(text: &str, index: usize) -> Option<u64> {
+    let (_, behind_name) = text.rsplit_once(')')?;
+    behind_name.split_ascii_whitespace().nth(index)?.parse().ok()
+}
+
 /// Reads a file of `/proc` and what it says.
 pub(crate) fn read<T>(path: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, BenchError> {
     let text = std::fs::read_to_string(path).map_err(BenchError::io(path))?;

@@ -33,6 +33,9 @@ use words::Publish;
 /// The name of the document's format.
 pub const SCHEMA: &str = "muster.bench.streams.v1";
 
+/// The kind of every event.
+const KIND: &str = "bench";
+
 /// The engine in this process.
 const ENGINE: &str = "engine in-process";
 
@@ -90,26 +93,43 @@ pub struct StreamsPlan {
 struct Load {
     prefix: String,
     streams: Vec<StreamId>,
+    /// Of each stream.
     batches: usize,
+    /// Events in each batch.
+    per_batch: usize,
     payload_bytes: usize,
 }
 
 impl Load {
     /// Names that no earlier measurement had, so that each begins with streams that are not there.
     fn new(size: &StreamsSize, streams: usize, round: usize) -> Result<Load, BenchError> {
-        let batches = size.events / APPEND_EVENTS / streams;
-        if batches == 0 || batches * APPEND_EVENTS * streams != size.events {
-            let (events, of) = (size.events, APPEND_EVENTS * streams);
+        // What does not fit into one append goes in halves.
+        let mut per_batch = APPEND_EVENTS;
+        while per_batch * (size.payload_bytes + KIND.len()) > muster_contract::limits::BATCH_BYTES_MAX {
+            per_batch /= 2;
+        }
+        let batches = size.events / per_batch / streams;
+        if batches == 0 || batches * per_batch * streams != size.events {
+            let (events, of) = (size.events, per_batch * streams);
             return Err(BenchError::Plan(format!("{events} events over {streams} streams: take a multiple of {of}")));
         }
         let prefix = format!("bench.{streams}.{round}");
         let streams = (0..streams).map(|index| words::stream(&prefix, index)).collect();
-        Ok(Load { prefix, streams, batches, payload_bytes: size.payload_bytes })
+        Ok(Load { prefix, streams, batches, per_batch, payload_bytes: size.payload_bytes })
+    }
+
+    /// The same events as an order has.
+    #[cfg(feature = "host")]
+    fn of(order: &Publish) -> Result<Load, BenchError> {
+        let events = usize::try_from(order.events()).map_err(|error| BenchError::Plan(error.to_string()))?;
+        let size = StreamsSize { events, payload_bytes: order.payload_bytes, ..StreamsSize::quick() };
+        let load = Load::new(&size, order.streams, 0)?;
+        Ok(Load { streams: (0..order.streams).map(|index| order.stream(index)).collect(), ..load })
     }
 
     /// Events of each stream.
     fn each(&self) -> u64 {
-        (self.batches * APPEND_EVENTS) as u64
+        (self.batches * self.per_batch) as u64
     }
 
     fn events(&self) -> u64 {
@@ -130,7 +150,7 @@ impl Load {
 }
 
 /// The n-th payload: canonical JSON of so many bytes, none like another.
-fn payload(n: u64, bytes: usize) -> String {
+pub(crate) fn payload(n: u64, bytes: usize) -> String {
     let head = format!(r#"{{"n":{n},"text":""#);
     let filler = bytes.saturating_sub(head.len() + 2);
     format!("{head}{}\"}}", "x".repeat(filler))

@@ -17,17 +17,40 @@ pub(crate) enum BenchCommand {
     Connect(ConnectArgs),
     /// Events a second, from a publisher's outbox to a subscriber's database
     Streams(StreamsArgs),
+    /// Tokens a second, and what enforcing them costs on the stream path
+    #[cfg(feature = "control")]
+    Tokens(TokensArgs),
     /// What an event costs as streams get longer and more
     Growth(GrowthArgs),
+    /// Beside Redis Streams, NATS JetStream and PostgreSQL: `muster bench peers --help`
+    #[command(disable_help_flag = true)]
+    Peers(PeersArgs),
     /// Echo WebSocket messages, as a yardstick: started by the others
     #[command(hide = true)]
     Echo,
+    /// Append what stdin says, with the engine in this process: started by the others
+    #[command(hide = true)]
+    Engine(EngineArgs),
     /// Publish what stdin says: started by the others
     #[command(hide = true)]
     Publisher(RoleArgs),
     /// Apply until stdin ends: started by the others
     #[command(hide = true)]
     Subscriber(RoleArgs),
+}
+
+/// What is handed on to `muster-bench-peers`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PeersArgs {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    arguments: Vec<std::ffi::OsString>,
+}
+
+/// The engine's module.
+#[derive(Debug, clap::Args)]
+pub(crate) struct EngineArgs {
+    #[arg(long)]
+    module: Option<PathBuf>,
 }
 
 /// Where one of the measured processes works.
@@ -126,6 +149,37 @@ pub(crate) struct GrowthArgs {
     json: bool,
 }
 
+/// The arguments.
+#[cfg(feature = "control")]
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Starts a token service and a host, each a process of its own. Mints tokens, over connections that
+stay. Then 1, 100 and 1,000 sessions follow a stream and read every event of it, in turn on a database
+that is open and on one that takes only what tokens grant: `times muster` of `muster, enforced` is
+what enforcement costs. Takes some minutes; leave the machine alone meanwhile. Runs on Linux.
+
+Examples:
+  muster bench tokens
+  muster bench tokens --repeats 3 --json
+  muster bench tokens --quick")]
+pub(crate) struct TokensArgs {
+    /// The module to publish; without it, the one of the checkout this is run in is built
+    #[arg(long, value_name = "FILE.wasm")]
+    module: Option<PathBuf>,
+    /// How many times each figure is taken; the median is reported
+    #[arg(long, value_name = "N")]
+    repeats: Option<NonZeroU16>,
+    /// Only these numbers of subscribers, with commas between them
+    #[arg(long, value_name = "N,N", value_delimiter = ',')]
+    subscribers: Vec<NonZeroU16>,
+    /// See in some seconds that everything works; the figures are not worth quoting
+    #[arg(long)]
+    quick: bool,
+    /// Print one JSON document (muster.bench.tokens.v1)
+    #[arg(long)]
+    json: bool,
+}
+
 /// This build has no host.
 #[cfg(not(feature = "host"))]
 pub(crate) async fn run(_ui: &Ui, _command: BenchCommand) -> Outcome {
@@ -142,6 +196,10 @@ pub(crate) async fn run(ui: &Ui, command: BenchCommand) -> Outcome {
         BenchCommand::Connect(args) => embedded::connect(ui, args).await,
         BenchCommand::Streams(args) => embedded::streams(ui, args).await,
         BenchCommand::Growth(args) => embedded::growth(ui, args).await,
+        #[cfg(feature = "control")]
+        BenchCommand::Tokens(args) => embedded::tokens(ui, args).await,
+        BenchCommand::Peers(args) => embedded::peers(ui, args).await,
+        BenchCommand::Engine(args) => embedded::engine(ui, args).await,
         BenchCommand::Echo => embedded::echo(ui).await,
         BenchCommand::Publisher(args) => embedded::publisher(args).await,
         BenchCommand::Subscriber(args) => embedded::subscriber(args).await,
@@ -159,12 +217,17 @@ mod embedded {
     use serde_json::json;
     use tokio::net::TcpListener;
 
-    use super::{ConnectArgs, GrowthArgs, RoleArgs, StreamsArgs};
+    use super::{ConnectArgs, EngineArgs, GrowthArgs, PeersArgs, RoleArgs, StreamsArgs};
     use crate::module_file::ModuleFile;
     use crate::outcome::{Exit, Failure, Outcome};
     use crate::signals::Stop;
     use crate::table;
     use crate::ui::Ui;
+
+    /// The program of the peers, and what it is told through its environment.
+    const PEERS: &str = "muster-bench-peers";
+    const PEERS_MUSTER: &str = "MUSTER_BENCH_PROGRAM";
+    const MODULE: &str = "MUSTER_MODULE_WASM";
 
     pub(super) async fn connect(ui: &Ui, args: ConnectArgs) -> Outcome {
         let module = ModuleFile::find(ui, args.module.as_deref()).await?;
@@ -219,6 +282,23 @@ mod embedded {
         Ok(Exit::Done)
     }
 
+    #[cfg(feature = "control")]
+    pub(super) async fn tokens(ui: &Ui, args: super::TokensArgs) -> Outcome {
+        use muster_bench::tokens::{self, TokensPlan, TokensSize};
+        let module = ModuleFile::find(ui, args.module.as_deref()).await?;
+        let mut size = if args.quick { TokensSize::quick() } else { TokensSize::full() };
+        if let Some(repeats) = args.repeats {
+            size.repeats = usize::from(repeats.get());
+        }
+        if !args.subscribers.is_empty() {
+            size.subscribers = args.subscribers.iter().map(|number| usize::from(number.get())).collect();
+        }
+        let plan = TokensPlan { program: this_program()?, module: module.bytes.into(), size };
+        let progress = Progress::new(ui);
+        let measured = tokens::run(&plan, |step| progress.step(step)).await;
+        progress.report(measured, args.json, args.quick)
+    }
+
     fn memory(report: &GrowthReport) -> String {
         let mib = |kib: f64| report::figure(kib / 1_024.0);
         let backlog = &report.backlog;
@@ -231,6 +311,42 @@ mod embedded {
             mib(report.host_kib_per_million),
             report::figure(report.host_disk_bytes_per_event),
         )
+    }
+
+    /// Hands on to the program of the peers, which lies beside this one.
+    pub(super) async fn peers(ui: &Ui, args: PeersArgs) -> Outcome {
+        let this = this_program()?;
+        let program = this.with_file_name(PEERS);
+        let missing = |error: std::io::Error| {
+            Failure::could_not(
+                format!("cannot start {} ({error})", program.display()),
+                "build it: scripts/cargo build -p muster-bench --features peers --bin muster-bench-peers, and the same \
+                 --profile as muster",
+            )
+        };
+        if !program.is_file() {
+            return Err(missing(std::io::ErrorKind::NotFound.into()));
+        }
+        let module = tempfile::NamedTempFile::new().map_err(missing)?;
+        let mut command = tokio::process::Command::new(&program);
+        command.env(PEERS_MUSTER, &this).args(&args.arguments);
+        let shows = args.arguments.iter().any(|argument| ["show", "--help", "-h"].iter().any(|word| argument == word));
+        let names_module = args.arguments.iter().any(|argument| argument == "--module");
+        if !shows && !names_module && std::env::var_os(MODULE).is_none() {
+            let found = ModuleFile::find(ui, None).await?;
+            std::fs::write(module.path(), &found.bytes).map_err(missing)?;
+            command.env(MODULE, module.path());
+        }
+        let status = command.status().await.map_err(missing)?;
+        if status.success() {
+            return Ok(Exit::Done);
+        }
+        Err(Failure::could_not("the measurement did not complete", "what it wrote above says why"))
+    }
+
+    pub(super) async fn engine(ui: &Ui, args: EngineArgs) -> Outcome {
+        let module = ModuleFile::find(ui, args.module.as_deref()).await?;
+        done(roles::engine(module.bytes.into()).await)
     }
 
     pub(super) async fn publisher(args: RoleArgs) -> Outcome {

@@ -23,7 +23,7 @@ use crate::proc;
 
 /// A process that answers.
 pub(crate) struct Actor {
-    what: &'static str,
+    what: String,
     child: Child,
     stdin: ChildStdin,
     stdout: Lines<BufReader<ChildStdout>>,
@@ -31,9 +31,14 @@ pub(crate) struct Actor {
 
 impl Actor {
     async fn start(program: &Program, what: &'static str, args: &[&str]) -> Result<Actor, BenchError> {
-        let failed = |reason: String| BenchError::Child { command: format!("muster bench {what}"), reason };
         let mut command = Command::new(&program.0);
         command.args(["--quiet", "bench", what]).args(args);
+        Actor::spawn(command, format!("muster bench {what}")).await
+    }
+
+    /// Starts any program that answers so, and waits until it is ready.
+    pub(crate) async fn spawn(mut command: Command, what: String) -> Result<Actor, BenchError> {
+        let failed = |reason: String| BenchError::Child { command: what.clone(), reason };
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
         let stdin = child.stdin.take().expect("stdin was asked to be a pipe");
@@ -59,7 +64,8 @@ impl Actor {
         Actor::start(program, "subscriber", &args.into_iter().chain(latency_of).collect::<Vec<_>>()).await
     }
 
-    async fn ask<T: DeserializeOwned>(&mut self, order: &impl Serialize) -> Result<T, BenchError> {
+    /// Asks, and waits for the answer.
+    pub(crate) async fn ask<T: DeserializeOwned>(&mut self, order: &impl Serialize) -> Result<T, BenchError> {
         let mut line = serde_json::to_string(order).map_err(|error| self.failed(error.to_string()))?;
         line.push('\n');
         self.stdin.write_all(line.as_bytes()).await.map_err(|error| self.failed(error.to_string()))?;
@@ -94,8 +100,20 @@ impl Actor {
         proc::peak_kib(self.pid()?)
     }
 
-    fn cpu_time(&self) -> Result<Duration, BenchError> {
+    /// The processor time that it has used.
+    pub(crate) fn cpu_time(&self) -> Result<Duration, BenchError> {
         proc::cpu_time(self.pid()?)
+    }
+
+    /// Lets it end by itself, and waits until it has.
+    #[cfg_attr(not(feature = "peers"), allow(dead_code, reason = "only peers' subscribers come back"))]
+    pub(crate) async fn finish(mut self) -> Result<(), BenchError> {
+        drop(self.stdin);
+        match timeout(PATIENCE, self.child.wait()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(BenchError::Child { command: self.what, reason: error.to_string() }),
+            Err(_) => Err(BenchError::Child { command: self.what, reason: "it does not end".into() }),
+        }
     }
 
     fn pid(&self) -> Result<u32, BenchError> {
@@ -103,7 +121,7 @@ impl Actor {
     }
 
     fn failed(&self, reason: String) -> BenchError {
-        BenchError::Child { command: format!("muster bench {}", self.what), reason }
+        BenchError::Child { command: self.what.clone(), reason }
     }
 }
 

@@ -13,7 +13,7 @@ use muster_wire::{Timestamp, args};
 use super::{Load, payload};
 use crate::child;
 use crate::error::BenchError;
-use crate::limits::{APPEND_EVENTS, APPENDS_IN_FLIGHT};
+use crate::limits::APPENDS_IN_FLIGHT;
 use crate::systems::publish;
 
 /// A host in this process, with its data on disk as the other's, and its database to be called directly.
@@ -65,7 +65,7 @@ fn calls(load: &Load, caller: usize) -> Vec<Bytes> {
         for batch in 0..load.batches {
             if (batch + index) % APPENDS_IN_FLIGHT == caller {
                 calls.push(call(load, stream, caller, first, batch));
-                first += APPEND_EVENTS as u64;
+                first += load.per_batch as u64;
             }
         }
     }
@@ -73,11 +73,11 @@ fn calls(load: &Load, caller: usize) -> Vec<Bytes> {
 }
 
 fn call(load: &Load, stream: &StreamId, caller: usize, first: u64, batch: usize) -> Bytes {
-    let numbers = (batch * APPEND_EVENTS..(batch + 1) * APPEND_EVENTS).map(|n| n as u64);
+    let numbers = (batch * load.per_batch..(batch + 1) * load.per_batch).map(|n| n as u64);
     let event = |n| {
         let payload = payload(n, load.payload_bytes);
         let hash = PayloadHash::of(payload.as_bytes()).into();
-        NewEvent { kind: "bench".into(), payload, hash, at: Timestamp::UNIX_EPOCH }
+        NewEvent { kind: super::KIND.into(), payload, hash, at: Timestamp::UNIX_EPOCH }
     };
     let events: Vec<NewEvent> = numbers.map(event).collect();
     args(&(stream.as_str(), 0u64, format!("{caller:032x}"), first, 0u64, events))

@@ -2,6 +2,7 @@
 //!
 //! What always holds: they use the crates as an application would; each ends when nobody is left to ask it anything.
 
+use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +15,6 @@ use muster_sync::{ApplicationError, Apply, Batch, Change, EventLog, Reader, Star
 use muster_wire::Endpoint;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
 
@@ -30,20 +30,35 @@ fn text(error: impl std::fmt::Display) -> String {
 }
 
 /// Answers one line of JSON for another, until there are no more.
-async fn serve<Order: DeserializeOwned, Answer: Serialize>(
+pub(crate) async fn serve<Order: DeserializeOwned, Answer: Serialize>(
     mut answer: impl AsyncFnMut(Order) -> Outcome<Answer>,
 ) -> Outcome {
-    let mut stdout = tokio::io::stdout();
-    let mut orders = BufReader::new(tokio::io::stdin()).lines();
     let mut line = "{}".to_owned();
     loop {
         line.push('\n');
-        stdout.write_all(line.as_bytes()).await.map_err(text)?;
-        stdout.flush().await.map_err(text)?;
-        let Some(order) = orders.next_line().await.map_err(text)? else { return Ok(()) };
+        let mut stdout = std::io::stdout().lock();
+        stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()).map_err(text)?;
+        drop(stdout);
+        let order = tokio::task::spawn_blocking(|| std::io::stdin().lines().next()).await.map_err(text)?;
+        let Some(order) = order.transpose().map_err(text)? else { return Ok(()) };
         let order = serde_json::from_str(&order).map_err(text)?;
         line = serde_json::to_string(&answer(order).await?).map_err(text)?;
     }
+}
+
+/// Appends what it is told with the engine in this process, and answers how many microseconds it took.
+///
+/// # Errors
+/// Words about whatever went wrong; a measurement is then void.
+#[cfg(feature = "host")]
+pub async fn engine(module: bytes::Bytes) -> Outcome {
+    let engine = super::engine::Engine::start(&module).await.map_err(text)?;
+    serve(async |order: Publish| {
+        let load = super::Load::of(&order).map_err(text)?;
+        let took = engine.run(&load).await.map_err(text)?;
+        u64::try_from(took.as_micros()).map_err(text)
+    })
+    .await
 }
 
 /// Publishes what it is told, from an outbox in `folder`.

@@ -1,0 +1,174 @@
+//! `muster-bench-peers`: what `muster bench peers` starts. See `muster_bench::peers`.
+//!
+//! What always holds: the document goes to stdout or into the file that is named, talk to stderr; how fast anything is never
+//! decides the exit code.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use muster_bench::peers::results::Results;
+use muster_bench::peers::run::{Plan, Size, Workload, run};
+use muster_bench::peers::system::System;
+use muster_bench::peers::{draw, role};
+
+/// Measure Muster beside Redis Streams, NATS JetStream and PostgreSQL.
+#[derive(Debug, Parser)]
+#[command(name = "muster bench peers", args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    measure: Measure,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Publish or apply: started by the others
+    #[command(hide = true)]
+    Role { role: String, place: String },
+    /// Print the table of a document and draw its plots beside it
+    Show { results: PathBuf },
+}
+
+#[derive(Debug, clap::Args)]
+struct Measure {
+    /// What to measure; everything if nothing is named
+    workloads: Vec<Workload>,
+    /// The program muster
+    #[arg(long, value_name = "FILE", env = "MUSTER_BENCH_PROGRAM", default_value = "muster")]
+    muster: PathBuf,
+    /// The module to publish
+    #[arg(long, value_name = "FILE.wasm", env = "MUSTER_MODULE_WASM", default_value = "muster_module.wasm")]
+    module: PathBuf,
+    /// Only these systems
+    #[arg(long, value_name = "SYSTEM")]
+    system: Vec<System>,
+    /// Only events of this size
+    #[arg(long, value_name = "BYTES")]
+    bytes: Option<usize>,
+    /// Only so many streams
+    #[arg(long, value_name = "N")]
+    streams: Option<usize>,
+    /// Only this rate
+    #[arg(long, value_name = "EVENTS/S")]
+    rate: Option<u64>,
+    /// Only so many subscribers
+    #[arg(long, value_name = "N")]
+    readers: Option<usize>,
+    /// How many times each figure is taken; the median is reported
+    #[arg(long, value_name = "N")]
+    repeats: Option<usize>,
+    /// So many events in a throughput measurement
+    #[arg(long, value_name = "N")]
+    events: Option<u64>,
+    /// Leave out the peers without an outbox, which promise less
+    #[arg(long)]
+    outbox_only: bool,
+    /// See in a minute that everything works; the figures are not worth quoting
+    #[arg(long)]
+    quick: bool,
+    /// Merge the rows into this document instead of printing them
+    #[arg(long, value_name = "FILE.json")]
+    into: Option<PathBuf>,
+    /// Print one JSON document (muster.bench.peers.v1)
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.to_string()),
+    };
+    let done = match arguments.command {
+        Some(Command::Role { role: name, place }) => {
+            let done = runtime.block_on(role(&name, &place));
+            // Whatever is still under way is of no interest.
+            runtime.shutdown_background();
+            return done.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS);
+        }
+        Some(Command::Show { results }) => show(&results),
+        None => runtime.block_on(measure(arguments.measure)),
+    };
+    done.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
+}
+
+fn failed(error: &str) -> ExitCode {
+    eprintln!("muster-bench-peers: {error}");
+    ExitCode::from(2)
+}
+
+async fn measure(measure: Measure) -> Result<(), String> {
+    let module = std::fs::read(&measure.module).map_err(|error| {
+        format!(
+            "cannot read {} ({error}); name a module: --module \"$(scripts/build-module)\"",
+            measure.module.display()
+        )
+    })?;
+    let plan = Plan {
+        muster: measure.muster.clone(),
+        module: module.into(),
+        workloads: match measure.workloads.is_empty() {
+            true => vec![Workload::Floor, Workload::Throughput, Workload::Latency, Workload::Fanout, Workload::Backlog],
+            false => measure.workloads.clone(),
+        },
+        systems: if measure.system.is_empty() { System::ALL.to_vec() } else { measure.system.clone() },
+        without_outbox: !measure.outbox_only,
+        size: size(&measure),
+    };
+    let began = std::time::Instant::now();
+    let tell = |step: &str| eprintln!("{:>5} s  {step}", began.elapsed().as_secs());
+    let results = run(&plan, tell).await.map_err(|error| error.to_string())?;
+    match &measure.into {
+        Some(file) => {
+            let mut all = read(file).unwrap_or_default();
+            all.merge(results);
+            write(file, &all)
+        }
+        None if measure.json => {
+            println!("{}", serde_json::to_string_pretty(&results).map_err(|error| error.to_string())?);
+            Ok(())
+        }
+        None => {
+            print!("{}", results.markdown());
+            Ok(())
+        }
+    }
+}
+
+fn size(measure: &Measure) -> Size {
+    let mut size = if measure.quick { Size::quick() } else { Size::full() };
+    size.repeats = measure.repeats.unwrap_or(size.repeats).max(1);
+    if let Some(bytes) = measure.bytes {
+        let events = size.events.iter().find(|(known, _)| *known == bytes).map_or(40_000, |(_, events)| *events);
+        size.events = vec![(bytes, events)];
+    }
+    if let Some(events) = measure.events {
+        size.events.iter_mut().for_each(|(_, known)| *known = events);
+    }
+    measure.streams.into_iter().for_each(|streams| size.streams = vec![streams.max(1)]);
+    measure.rate.into_iter().for_each(|rate| size.rates = vec![rate.max(1)]);
+    measure.readers.into_iter().for_each(|readers| size.readers = vec![readers.max(1)]);
+    size
+}
+
+fn read(file: &std::path::Path) -> Result<Results, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+    serde_json::from_str(&text).map_err(|error| error.to_string())
+}
+
+fn write(file: &std::path::Path, results: &Results) -> Result<(), String> {
+    let text = serde_json::to_string_pretty(results).map_err(|error| error.to_string())?;
+    std::fs::write(file, text + "\n").map_err(|error| error.to_string())
+}
+
+fn show(file: &std::path::Path) -> Result<(), String> {
+    let results = read(file)?;
+    print!("{}", results.markdown());
+    for (name, svg) in draw(&results) {
+        std::fs::write(file.with_file_name(name), svg).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}

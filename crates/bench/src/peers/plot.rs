@@ -1,0 +1,129 @@
+//! Plots of the results: bars, as SVG, one file for each group of workloads.
+//!
+//! What always holds: pure; every bar has its figure written beside it, so nothing is read off a scale; what a reader's
+//! theme is does not matter (mid-tone colours, text in the colour of the page through `currentColor`).
+
+use std::collections::BTreeMap;
+
+use super::results::{Results, Row};
+use crate::report::figure;
+
+const WIDTH: usize = 760;
+const LABEL: usize = 210;
+const BAR: usize = 16;
+const GAP: usize = 4;
+const HEAD: usize = 22;
+
+/// Which workloads stand in which plot: a file's name, its heading, what the workloads' names begin with.
+const PLOTS: &[(&str, &str, &str)] = &[
+    ("throughput", "Events a second, publish to applied: more is better", "throughput,"),
+    ("latency", "Milliseconds from due to applied: less is better", "latency at"),
+    ("fanout", "Events applied a second, by all subscribers together: more is better", "fan-out to"),
+    ("replay", "Replay and catch-up, events a second: more is better", "replay of"),
+    (
+        "processor",
+        "Processor time of an event, all processes, in microseconds: less is better",
+        "processor time of an event,",
+    ),
+];
+
+/// The colour of a system.
+fn colour(system: &str) -> &'static str {
+    match system.split([' ', ',']).next() {
+        Some("muster") => "#d9730d",
+        Some("redis") => "#c0392b",
+        Some("nats") => "#2e86c1",
+        Some("postgresql") => "#5b6fb5",
+        _ => "#8a8a8a",
+    }
+}
+
+/// Draws; a file's name and its content for each plot that has anything in it.
+#[must_use]
+pub fn draw(results: &Results) -> BTreeMap<String, String> {
+    let mut files = BTreeMap::new();
+    for (name, heading, prefix) in PLOTS {
+        let rows: Vec<&Row> = results
+            .rows
+            .iter()
+            .filter(|row| row.workload.starts_with(prefix) && !row.workload.contains("server's processor"))
+            .collect();
+        if !rows.is_empty() {
+            files.insert(format!("{name}.svg"), bars(heading, &rows));
+        }
+    }
+    files
+}
+
+fn bars(heading: &str, rows: &[&Row]) -> String {
+    let mut groups: Vec<(&str, Vec<&Row>)> = Vec::new();
+    for row in rows {
+        match groups.iter_mut().find(|(name, _)| *name == row.workload) {
+            Some((_, of)) => of.push(row),
+            None => groups.push((&row.workload, vec![row])),
+        }
+    }
+    let mut body = String::new();
+    let mut y = HEAD + 10;
+    for (name, of) in groups {
+        y += HEAD;
+        body += &format!("<text x=\"0\" y=\"{}\" font-weight=\"600\">{}</text>\n", y - 7, escape(name));
+        let most = of.iter().map(|row| row.median).fold(f64::MIN_POSITIVE, f64::max);
+        for row in of {
+            let width = (row.median / most * (WIDTH - LABEL - 150) as f64).max(1.0);
+            let ratio = row.ratio_to_best_peer.map_or_else(String::new, |ratio| format!(" ({}×)", figure(ratio)));
+            body += &format!(
+                "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text><rect x=\"{LABEL}\" y=\"{y}\" width=\"{width:.1}\" \
+                 height=\"{BAR}\" fill=\"{}\"/><text x=\"{:.1}\" y=\"{}\">{} {}{}</text>\n",
+                LABEL - 8,
+                y + 12,
+                escape(&row.system),
+                colour(&row.system),
+                LABEL as f64 + width + 6.0,
+                y + 12,
+                figure(row.median),
+                escape(&row.unit),
+                ratio,
+            );
+            y += BAR + GAP;
+        }
+    }
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {}\" font-family=\"system-ui, sans-serif\" \
+         font-size=\"12\" fill=\"currentColor\" color=\"#777\">\n<text x=\"0\" y=\"16\" font-size=\"14\" \
+         font-weight=\"600\">{}</text>\n{body}</svg>\n",
+        y + 10,
+        escape(heading),
+    )
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_figure_of_a_plot_is_written_beside_its_bar() {
+        let row = |system: &str, median, ratio| Row {
+            workload: "throughput, 256 bytes, 1 stream".into(),
+            system: system.into(),
+            durability: "synced".into(),
+            median,
+            unit: "events/s".into(),
+            spread: 0.0,
+            repeats: 1,
+            ratio_to_best_peer: ratio,
+            load_average: "0".into(),
+            command: "c".into(),
+        };
+        let rows = vec![row("muster", 100_000.0, Some(2.0)), row("redis streams", 50_000.0, None)];
+        let files = draw(&Results { rows, ..Results::default() });
+        let [(name, svg)] = files.iter().collect::<Vec<_>>()[..] else { panic!("one plot") };
+        assert_eq!(name, "throughput.svg");
+        assert!(svg.contains("100,000 events/s (2.00×)") && svg.contains("50,000 events/s<"), "{svg}");
+        assert_eq!(svg.matches("<rect").count(), 2);
+    }
+}

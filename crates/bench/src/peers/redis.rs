@@ -1,0 +1,137 @@
+//! Redis Streams, as its documentation drives them: `XADD` in pipelines, several on their way; a consumer group, read in
+//! blocks that wait (`XREADGROUP … BLOCK`), acknowledged (`XACK`, in pipelines) after the commit.
+//!
+//! What always holds: one stream of Redis for each stream; the consumer's name and group are its store's, so it goes on
+//! where it was.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, Value, cmd, pipe};
+
+use super::outbox::Batch;
+use super::store::{Progress, Run, Store, Taken};
+use super::{Outcome, text};
+
+/// How long a reader waits for something new, in milliseconds; then it asks again.
+const BLOCK_MS: u64 = 1_000;
+
+/// Entries of all streams in one answer, about.
+const ENTRIES: usize = 2_000;
+
+async fn connection(address: &str) -> Outcome<MultiplexedConnection> {
+    let client = Client::open(format!("redis://{address}/")).map_err(text)?;
+    // Answers come when they come: a reader blocks, and a pipeline waits for the disk.
+    let config = AsyncConnectionConfig::new().set_response_timeout(None);
+    client.get_multiplexed_async_connection_with_config(&config).await.map_err(text)
+}
+
+/// Who sends.
+#[derive(Clone)]
+pub(crate) struct Sender(MultiplexedConnection);
+
+impl Sender {
+    pub(crate) async fn connect(address: &str) -> Outcome<Sender> {
+        connection(address).await.map(Sender)
+    }
+
+    /// Sends; over once the server has synced all of it.
+    pub(crate) async fn send(mut self, batches: Vec<Batch>) -> Outcome {
+        let mut all = pipe();
+        for batch in &batches {
+            for payload in &batch.payloads {
+                all.cmd("XADD").arg(&*batch.stream).arg("*").arg("p").arg(payload.as_bytes()).ignore();
+            }
+        }
+        all.query_async::<()>(&mut self.0).await.map_err(text)
+    }
+}
+
+type Ack = Vec<(Arc<str>, Vec<Vec<u8>>)>;
+
+/// Follows; returns how it gets on.
+pub(crate) async fn follow(address: &str, store: &Path, group: &str, streams: &[String]) -> Outcome<Arc<Progress>> {
+    let mut acking = connection(address).await?;
+    for stream in streams {
+        let mut create = cmd("XGROUP");
+        create.arg("CREATE").arg(stream).arg(group).arg("0").arg("MKSTREAM");
+        match create.query_async::<()>(&mut acking).await {
+            Err(error) if !error.to_string().contains("BUSYGROUP") => return Err(text(error)),
+            _ => {}
+        }
+    }
+    let store = Store::<Ack>::open(store)?;
+    let (inbox, mut acks, progress, _thread) = store.split();
+    let mut reading = connection(address).await?;
+    let names: BTreeMap<Vec<u8>, Arc<str>> =
+        streams.iter().map(|name| (name.as_bytes().to_vec(), Arc::from(name.as_str()))).collect();
+    let mut read = cmd("XREADGROUP");
+    read.arg("GROUP").arg(group).arg("c").arg("COUNT").arg((ENTRIES / streams.len()).max(50));
+    read.arg("BLOCK").arg(BLOCK_MS).arg("STREAMS").arg(streams).arg(vec![">"; streams.len()]);
+    tokio::spawn(async move {
+        loop {
+            let answer: Value = match read.query_async(&mut reading).await {
+                Ok(answer) => answer,
+                Err(error) => return eprintln!("redis: {error}"),
+            };
+            match taken(answer, &names) {
+                Some(taken) if taken.runs.is_empty() => {}
+                Some(taken) => {
+                    if inbox.send(taken).await.is_err() {
+                        return;
+                    }
+                }
+                None => return eprintln!("redis: an answer that is no stream's"),
+            }
+        }
+    });
+    let group = group.to_owned();
+    tokio::spawn(async move {
+        while let Some(done) = acks.recv().await {
+            let mut all = pipe();
+            for (stream, ids) in done.iter().flatten() {
+                all.cmd("XACK").arg(&**stream).arg(&group).arg(ids).ignore();
+            }
+            if let Err(error) = all.query_async::<()>(&mut acking).await {
+                return eprintln!("redis: {error}");
+            }
+        }
+    });
+    Ok(progress)
+}
+
+/// `[[stream, [[id, [field, value]], …]], …]`, or nil when nothing came.
+fn taken(answer: Value, names: &BTreeMap<Vec<u8>, Arc<str>>) -> Option<Taken<Ack>> {
+    let mut taken = Taken { runs: Vec::new(), ack: Vec::new() };
+    let streams = match answer {
+        Value::Nil => return Some(taken),
+        Value::Array(streams) => streams,
+        _ => return None,
+    };
+    for stream in streams {
+        let [Value::BulkString(name), Value::Array(entries)] = <[Value; 2]>::try_from(array(stream)?).ok()? else {
+            return None;
+        };
+        let name = names.get(&name)?;
+        let (mut ids, mut payloads) = (Vec::with_capacity(entries.len()), Vec::with_capacity(entries.len()));
+        for entry in entries {
+            let [Value::BulkString(id), fields] = <[Value; 2]>::try_from(array(entry)?).ok()? else { return None };
+            let Value::BulkString(payload) = array(fields)?.pop()? else { return None };
+            ids.push(id);
+            payloads.push(payload);
+        }
+        let token = ids.last().map(|id| String::from_utf8_lossy(id).into_owned()).unwrap_or_default();
+        taken.runs.push(Run { stream: name.clone(), payloads, token });
+        taken.ack.push((name.clone(), ids));
+    }
+    Some(taken)
+}
+
+fn array(value: Value) -> Option<Vec<Value>> {
+    match value {
+        Value::Array(values) => Some(values),
+        _ => None,
+    }
+}

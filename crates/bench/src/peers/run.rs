@@ -1,0 +1,315 @@
+//! What is measured beside the peers, in which order and how often.
+//!
+//! What always holds: within a repeat the systems take turns, workload by workload.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+
+use super::results::{Results, SCHEMA, Samples};
+use super::scene::{Scene, Took, Way, verify};
+use super::servers::{POSTGRES, REDIS, Servers, versions};
+use super::system::System;
+use super::words::Load;
+use super::{backlog, floor};
+use crate::child;
+use crate::error::BenchError;
+use crate::limits::APPEND_EVENTS;
+use crate::machine::Machine;
+use crate::stats::percentile;
+
+/// A kind of measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Workload {
+    /// Events a second, and the processor time of each.
+    Throughput,
+    /// From when an event is due until it is applied.
+    Latency,
+    /// Events a second to many subscribers.
+    Fanout,
+    /// Replay, catching up, starting cold; memory and disk.
+    Backlog,
+    /// The yardsticks: `fdatasync`, WebSocket echo.
+    Floor,
+}
+
+/// How much is measured.
+#[derive(Clone, Debug)]
+pub struct Size {
+    /// How many times each figure is taken.
+    pub repeats: usize,
+    /// Events of a throughput measurement, by their size in bytes.
+    pub events: Vec<(usize, u64)>,
+    /// Numbers of streams.
+    pub streams: Vec<usize>,
+    /// Events a second.
+    pub rates: Vec<u64>,
+    /// How long each rate goes on, in seconds.
+    pub latency_s: u64,
+    /// Numbers of subscribers.
+    pub readers: Vec<usize>,
+    /// Deliveries of a fan-out measurement, about.
+    pub deliveries: u64,
+    /// Events of a replay.
+    pub replay: u64,
+    /// Events of an hour away.
+    pub away: u64,
+}
+
+impl Size {
+    /// What is worth quoting.
+    #[must_use]
+    pub fn full() -> Size {
+        Size {
+            repeats: 5,
+            events: vec![(64, 200_000), (256, 200_000), (4_096, 40_000)],
+            streams: vec![1, 64],
+            rates: vec![100, 1_000, 10_000],
+            latency_s: 10,
+            readers: vec![1, 16, 64, 256],
+            deliveries: 400_000,
+            replay: 1_000_000,
+            away: 360_000,
+        }
+    }
+
+    /// Enough to see that everything works, and nothing to be quoted.
+    #[must_use]
+    pub fn quick() -> Size {
+        Size {
+            repeats: 1,
+            events: vec![(256, 6_400)],
+            streams: vec![1, 64],
+            rates: vec![100],
+            latency_s: 1,
+            readers: vec![4],
+            deliveries: 4_000,
+            replay: 6_000,
+            away: 3_000,
+        }
+    }
+}
+
+/// A measurement to be made.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The program `muster`, whose `host` is started.
+    pub muster: PathBuf,
+    /// Muster's module.
+    pub module: Bytes,
+    /// What.
+    pub workloads: Vec<Workload>,
+    /// Who.
+    pub systems: Vec<System>,
+    /// Whether peers are also measured without an outbox.
+    pub without_outbox: bool,
+    /// How much.
+    pub size: Size,
+}
+
+/// Measures. `on_step` hears of each step before it begins.
+///
+/// # Errors
+/// [`BenchError`]: nothing is reported of a run that did not complete.
+pub async fn run(plan: &Plan, on_step: impl Fn(&str)) -> Result<Results, BenchError> {
+    child::allow_open_files(8_192)?;
+    let machine = Machine::here(&child::data_parent())?;
+    let servers = Servers { muster: plan.muster.clone(), module: plan.module.clone() };
+    let mut run = Run { plan, servers, samples: Samples::default(), on_step };
+    for repeat in 0..plan.size.repeats {
+        for workload in &plan.workloads {
+            match workload {
+                Workload::Throughput => run.throughput(repeat).await?,
+                Workload::Latency => run.latency(repeat).await?,
+                Workload::Fanout => run.fanout(repeat).await?,
+                // Long, and the same each time: three are enough.
+                Workload::Backlog if repeat >= 3 => {}
+                Workload::Backlog => {
+                    for way in run.ways(false) {
+                        (run.on_step)(&format!("{repeat}: backlog, {}", way.name()));
+                        backlog::measure(&run.servers, way, &plan.size, &mut run.samples).await?;
+                    }
+                }
+                Workload::Floor => {
+                    (run.on_step)("floor");
+                    floor::measure(&plan.muster, &mut run.samples).await?;
+                }
+            }
+        }
+    }
+    let machine = machine.after()?;
+    let [before, after] = &machine.load_average;
+    Ok(Results {
+        schema: SCHEMA.into(),
+        rows: run.samples.rows(&format!("{before} to {after}")),
+        machine: describe(&machine),
+        versions: versions(&plan.muster).await,
+        settings: settings(),
+    })
+}
+
+fn describe(machine: &Machine) -> String {
+    let Machine { processor, cores, memory_mib, kernel, file_system, build, .. } = machine;
+    format!("{cores} cores ({processor}), {memory_mib} MiB, Linux {kernel}, {file_system}; built {build}")
+}
+
+fn settings() -> Vec<String> {
+    vec![
+        "muster: defaults".into(),
+        format!("redis-server {}", REDIS.join(" ")),
+        "nats-server: jetstream, file storage, defaults; acknowledged before it is synced, synced every 2 minutes".into(),
+        format!("postgres -c {}", POSTGRES.join(" -c ")),
+        "publisher: 500 events handed over at a time; peers: up to 1,000 events in a pipeline or statement, 8 on their way".into(),
+        "outbox of peers: SQLite, WAL, synchronous=FULL, one row for a batch".into(),
+        "subscriber: SQLite, WAL, synchronous=FULL, events and cursor in one transaction".into(),
+    ]
+}
+
+struct Run<'a, F> {
+    plan: &'a Plan,
+    servers: Servers,
+    samples: Samples,
+    on_step: F,
+}
+
+/// How each row of a workload is repeated.
+fn command(workload: &str, options: &str) -> String {
+    format!("muster bench peers {workload} {options}").trim_end().to_owned()
+}
+
+impl<F: Fn(&str)> Run<'_, F> {
+    /// Who is measured: with an outbox each, and without where asked.
+    fn ways(&self, without_outbox: bool) -> Vec<Way> {
+        let with = |outbox| {
+            let systems = self.plan.systems.iter().copied();
+            systems.filter(move |system| outbox || *system != System::Muster).map(move |system| Way { system, outbox })
+        };
+        let also = (without_outbox && self.plan.without_outbox).then(|| with(false));
+        with(true).chain(also.into_iter().flatten()).collect()
+    }
+
+    async fn throughput(&mut self, repeat: usize) -> Result<(), BenchError> {
+        for &(bytes, events) in &self.plan.size.events {
+            for &streams in &self.plan.size.streams {
+                let each = events / streams as u64;
+                let prefix = format!("bench.{streams}");
+                let batch = (APPEND_EVENTS as u64).min(each);
+                let load = Load { prefix, streams, first: 0, each, batch, bytes, rate: 0 };
+                let noun = if streams == 1 { "stream" } else { "streams" };
+                let kind = format!("{bytes} bytes, {streams} {noun}");
+                let repeated = command("throughput", &format!("--bytes {bytes} --streams {streams}"));
+                for way in self.ways(true) {
+                    (self.on_step)(&format!("{repeat}: {kind}, {}", way.name()));
+                    let took = self.once(way, &load, 1).await?;
+                    self.note(&kind, &repeated, way, &load, &took);
+                }
+                if self.plan.systems.contains(&System::Muster) {
+                    (self.on_step)(&format!("{repeat}: {kind}, {}", floor::ENGINE));
+                    let rate = floor::ceiling(&self.plan.muster, &load).await?;
+                    let who = (floor::ENGINE, "synced: commit log");
+                    self.samples.add(&format!("throughput, {kind}"), &repeated, who, "events/s", rate);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, kind: &str, repeated: &str, way: Way, load: &Load, took: &Took) {
+        let who = (way.name(), way.system.durability(way.outbox));
+        let per_second = |until: u64| rate(load.events(), took.published.began_us, until);
+        let mut add = |workload: String, unit, value| self.samples.add(&workload, repeated, who, unit, value);
+        add(format!("throughput, {kind}"), "events/s", per_second(took.applied.at_us));
+        add(format!("of it, confirmed by the server, {kind}"), "events/s", per_second(took.published.confirmed_us));
+        let us = |time: std::time::Duration| time.as_secs_f64() * 1e6 / load.events() as f64;
+        let all = took.cpu.server + took.cpu.publisher + took.cpu.subscriber;
+        add(format!("processor time of an event, {kind}"), "us", us(all));
+        if load.bytes == 256 {
+            add(format!("of it, the server, {kind}"), "us", us(took.cpu.server));
+            add(format!("of it, the publisher, {kind}"), "us", us(took.cpu.publisher));
+            add(format!("of it, the subscriber, {kind}"), "us", us(took.cpu.subscriber));
+        }
+    }
+
+    async fn latency(&mut self, repeat: usize) -> Result<(), BenchError> {
+        for &rate in &self.plan.size.rates {
+            let each = rate * self.plan.size.latency_s;
+            let load = Load { prefix: "late".into(), streams: 1, first: 0, each, batch: 1, bytes: 256, rate };
+            let repeated = command("latency", &format!("--rate {rate}"));
+            for way in self.ways(false) {
+                (self.on_step)(&format!("{repeat}: latency at {rate}/s, {}", way.name()));
+                let took = self.once(way, &load, 1).await?;
+                let late = late_ms(&load, took.published.began_us, &took.applied.commits);
+                for percent in [50.0, 99.0, 99.9] {
+                    let workload = format!("latency at {rate} events/s, p{percent}");
+                    let who = (way.name(), way.system.durability(true));
+                    self.samples.add(&workload, &repeated, who, "ms", percentile(&late, percent));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn fanout(&mut self, repeat: usize) -> Result<(), BenchError> {
+        for &readers in &self.plan.size.readers {
+            let each = (self.plan.size.deliveries / readers as u64).max(2 * APPEND_EVENTS as u64);
+            let batch = APPEND_EVENTS as u64;
+            let load = Load { prefix: "fan".into(), streams: 1, first: 0, each, batch, bytes: 256, rate: 0 };
+            let repeated = command("fanout", &format!("--readers {readers}"));
+            for way in self.ways(false) {
+                (self.on_step)(&format!("{repeat}: {readers} subscribers, {}", way.name()));
+                let took = self.once(way, &load, readers).await?;
+                let who = (way.name(), way.system.durability(true));
+                let deliveries = load.events() * readers as u64;
+                let value = rate(deliveries, took.published.began_us, took.applied.at_us);
+                let workload = format!("fan-out to {readers}, events applied in all");
+                self.samples.add(&workload, &repeated, who, "events/s", value);
+                let all = took.cpu.server.as_secs_f64() * 1e6 / deliveries as f64;
+                self.samples.add(&format!("fan-out to {readers}, server's processor time"), &repeated, who, "us", all);
+            }
+        }
+        Ok(())
+    }
+
+    /// New processes, one load, compared.
+    async fn once(&self, way: Way, load: &Load, readers: usize) -> Result<Took, BenchError> {
+        let scene = Scene::set(&self.servers, way, load, readers).await?;
+        let mut subscriber = scene.subscriber(scene.folders[1].path(), "reader").await?;
+        let mut publisher = scene.publisher().await?;
+        let took = scene.send(&mut publisher, &mut subscriber, load).await?;
+        for reader in [0, readers - 1] {
+            verify(scene.folders[1].path(), reader, load)?;
+        }
+        drop((publisher, subscriber));
+        scene.server.end().await?;
+        Ok(took)
+    }
+}
+
+/// So many, from then until then, a second.
+pub(crate) fn rate(events: u64, began_us: u64, until_us: u64) -> f64 {
+    events as f64 * 1e6 / until_us.saturating_sub(began_us).max(1) as f64
+}
+
+/// How long after it was due each event was committed at the subscriber, in milliseconds.
+fn late_ms(load: &Load, began_us: u64, commits: &[(u64, u64)]) -> Vec<f64> {
+    let mut commits = commits.iter().peekable();
+    let of = |n: u64| {
+        while commits.next_if(|(count, _)| *count <= n).is_some() {}
+        let at_us = commits.peek()?.1;
+        Some(at_us.saturating_sub(began_us + load.due_us(n)) as f64 / 1e3)
+    };
+    (0..load.each).map_while(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_late_by_the_first_commit_that_has_it() {
+        let load = Load { prefix: "p".into(), streams: 1, first: 0, each: 4, batch: 1, bytes: 64, rate: 1_000 };
+        let late = late_ms(&load, 10_000, &[(1, 10_500), (3, 14_000), (4, 14_100)]);
+        assert_eq!(late, [0.5, 3.0, 2.0, 1.1]);
+        assert_eq!(rate(100, 0, 1_000_000), 100.0);
+    }
+}

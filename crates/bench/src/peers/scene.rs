@@ -1,0 +1,178 @@
+//! One measurement's processes: a server, a publisher, a subscriber.
+//!
+//! What always holds: folders are new unless a measurement is about coming back; what a store has in the end is compared
+//! byte for byte with what was published.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use super::roles::store_of;
+use super::servers::{Server, Servers};
+use super::system::System;
+use super::words::{Applied, Load, Place, Published, Wait, payload};
+use crate::child::data_folder;
+use crate::error::BenchError;
+use crate::streams::actors::Actor;
+
+/// Who is measured, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Way {
+    pub(crate) system: System,
+    pub(crate) outbox: bool,
+}
+
+impl Way {
+    pub(crate) fn name(self) -> &'static str {
+        self.system.name(self.outbox)
+    }
+}
+
+/// Processor time of each process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cpu {
+    pub(crate) server: Duration,
+    pub(crate) publisher: Duration,
+    pub(crate) subscriber: Duration,
+}
+
+/// What sending a load through everything gave.
+pub(crate) struct Took {
+    pub(crate) published: Published,
+    pub(crate) applied: Applied,
+    pub(crate) cpu: Cpu,
+}
+
+/// The processes.
+pub(crate) struct Scene {
+    pub(crate) way: Way,
+    pub(crate) server: Server,
+    /// The publisher's, the subscriber's.
+    pub(crate) folders: [TempDir; 2],
+    prefix: String,
+    streams: usize,
+    readers: usize,
+}
+
+impl Scene {
+    /// A server with nothing in it.
+    pub(crate) async fn set(servers: &Servers, way: Way, load: &Load, readers: usize) -> Result<Scene, BenchError> {
+        let server = servers.start(way.system).await?;
+        let folders = [data_folder()?, data_folder()?];
+        Ok(Scene { way, server, folders, prefix: load.prefix.clone(), streams: load.streams, readers })
+    }
+
+    fn place(&self, folder: &Path, group: &str) -> Place {
+        Place {
+            system: self.way.system,
+            address: self.server.address.clone(),
+            folder: folder.to_string_lossy().into_owned(),
+            prefix: self.prefix.clone(),
+            streams: self.streams,
+            group: group.into(),
+            readers: self.readers,
+            outbox: self.way.outbox,
+        }
+    }
+
+    /// Starts its publisher.
+    pub(crate) async fn publisher(&self) -> Result<Actor, BenchError> {
+        actor("publisher", &self.place(self.folders[0].path(), "")).await
+    }
+
+    /// Starts its subscriber on the folder that it has, or on another one.
+    pub(crate) async fn subscriber(&self, folder: &Path, group: &str) -> Result<Actor, BenchError> {
+        actor("subscriber", &self.place(folder, group)).await
+    }
+
+    /// Sends a load all the way.
+    pub(crate) async fn send(
+        &self,
+        publisher: &mut Actor,
+        subscriber: &mut Actor,
+        load: &Load,
+    ) -> Result<Took, BenchError> {
+        let before = self.cpu(publisher, subscriber)?;
+        let goal = load.events() + load.first * load.streams as u64;
+        let wait = Wait { goal };
+        let (published, applied) = tokio::try_join!(publisher.ask(load), subscriber.ask(&wait))?;
+        let after = self.cpu(publisher, subscriber)?;
+        let cpu = Cpu {
+            server: after.server.saturating_sub(before.server),
+            publisher: after.publisher.saturating_sub(before.publisher),
+            subscriber: after.subscriber.saturating_sub(before.subscriber),
+        };
+        Ok(Took { published, applied, cpu })
+    }
+
+    fn cpu(&self, publisher: &Actor, subscriber: &Actor) -> Result<Cpu, BenchError> {
+        let server = self.server.cpu_time()?;
+        Ok(Cpu { server, publisher: publisher.cpu_time()?, subscriber: subscriber.cpu_time()? })
+    }
+}
+
+async fn actor(role: &str, place: &Place) -> Result<Actor, BenchError> {
+    let what = format!("muster-bench-peers {role}");
+    let failed = |reason: String| BenchError::Child { command: what.clone(), reason };
+    let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
+    let place = serde_json::to_string(place).map_err(|error| failed(error.to_string()))?;
+    let mut command = Command::new(program);
+    command.args(["role", role, &place]);
+    Actor::spawn(command, what).await
+}
+
+/// Compares a reader's store with the first `each` events of every stream.
+///
+/// # Errors
+/// [`BenchError::Wrong`] where they differ: then the figures are worth nothing.
+pub(crate) fn verify(folder: &Path, reader: usize, load: &Load) -> Result<(), BenchError> {
+    let unreadable = |error: rusqlite::Error| BenchError::Wrong(error.to_string());
+    let connection = rusqlite::Connection::open(store_of(folder, reader)).map_err(unreadable)?;
+    let mut select =
+        connection.prepare("SELECT seq, payload FROM event WHERE stream = ?1 ORDER BY seq").map_err(unreadable)?;
+    for name in load.names() {
+        let mut rows = select.query((&name,)).map_err(unreadable)?;
+        let mut expected = 0..load.first + load.each;
+        while let Some(row) = rows.next().map_err(unreadable)? {
+            let n = expected.next();
+            let seq = row.get::<_, i64>(0).map_err(unreadable)?.cast_unsigned();
+            let stored = row.get_ref(1).map_err(unreadable)?;
+            let same = n.is_some_and(|n| seq == n + 1 && stored.as_str() == Ok(&payload(n, load.bytes)));
+            if !same {
+                return Err(BenchError::Wrong(format!("event {seq} of {name} is not the one that was published")));
+            }
+        }
+        if !expected.is_empty() {
+            return Err(BenchError::Wrong(format!("{name} ends at {} of {}", expected.start, expected.end)));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_lacks_repeats_or_changes_an_event_is_found_out() {
+        let folder = TempDir::new().expect("a folder");
+        let load = Load { prefix: "p".into(), streams: 1, first: 0, each: 3, batch: 1, bytes: 64, rate: 0 };
+        let connection = rusqlite::Connection::open(store_of(folder.path(), 0)).expect("a store");
+        connection.execute_batch(super::super::store::TABLES).expect("made");
+        let put = |seq: i64, n: u64| {
+            let row = ("p.s0", seq, payload(n, 64));
+            connection.execute("INSERT OR REPLACE INTO event VALUES (?1, ?2, ?3)", row).expect("written");
+        };
+        (0..2).for_each(|n| put(n + 1, n.cast_unsigned()));
+        assert!(verify(folder.path(), 0, &load).is_err(), "one is missing");
+        put(3, 2);
+        verify(folder.path(), 0, &load).expect("all are there");
+        put(2, 7);
+        assert!(verify(folder.path(), 0, &load).is_err(), "one is another");
+        put(2, 1);
+        put(4, 3);
+        assert!(verify(folder.path(), 0, &load).is_err(), "one is too many");
+    }
+}
