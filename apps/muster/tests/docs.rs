@@ -128,6 +128,7 @@ fn every_page_for_operators_is_run_here() {
     assert_eq!(
         pages,
         [
+            "CONTROL_RUN.md",
             "HOST_BACKUP.md",
             "HOST_RUN.md",
             "SPACETIME_MAINCLOUD_HANDSHAKE_SMOKE_TEST.md",
@@ -145,6 +146,11 @@ fn the_pages_that_have_nothing_to_run_have_nothing_to_run() {
         let text = fs::read_to_string(checkout().join("docs/sync").join(page)).expect("the page");
         assert_eq!(runnable(&text), Ok(Vec::new()), "{page} has something to run: give it a test of its own");
     }
+}
+
+#[test]
+fn the_token_services_page_holds() {
+    run("CONTROL_RUN.md");
 }
 
 #[test]

@@ -94,7 +94,21 @@ impl Control {
     /// # Errors
     /// [`ControlError::AlreadyServing`] where another process serves this state directory; a disk that fails.
     pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ControlError> {
-        serve::serve(self.inner.clone(), listener, shutdown).await
+        self.serve_and_say(listener, || {}, shutdown).await
+    }
+
+    /// The same, and calls `began` once it is certain that this process serves: before that, another one may turn out to
+    /// serve this state directory.
+    ///
+    /// # Errors
+    /// As [`Control::serve`].
+    pub async fn serve_and_say(
+        &self,
+        listener: TcpListener,
+        began: impl FnOnce(),
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ControlError> {
+        serve::serve(self.inner.clone(), listener, began, shutdown).await
     }
 
     /// The configuration it was opened with.

@@ -34,14 +34,16 @@ use crate::metrics::Counter;
 use crate::store::facts::{self, ServiceFacts};
 use crate::store::{PRIVATE_FILE, sessions};
 
-/// Serves until `shutdown` ends.
+/// Serves until `shutdown` ends. `began` is called once it is certain that this process serves.
 pub(crate) async fn serve(
     inner: Arc<Inner>,
     listener: TcpListener,
+    began: impl FnOnce(),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ControlError> {
     let _lock = lock(&inner).await?;
     inner.begin_serving()?;
+    began();
     let (stop, stopped) = watch::channel(false);
     let timers = tokio::spawn(timers(inner.clone(), stopped.clone()));
     let mut connections = JoinSet::new();

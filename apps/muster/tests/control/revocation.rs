@@ -37,7 +37,7 @@ impl Lane {
             "\"muster-test\"".into(),
             "false".into(),
             "false".into(),
-            format!("{{\"some\":\"0x{revoker}\"}}"),
+            format!("{{\"some\":{{\"__identity__\":\"0x{revoker}\"}}}}"),
         ];
         let call = ["call", "--server", &self.host.url, "--database", database, "configure_auth"];
         let all: Vec<&str> = call.into_iter().chain(arguments.iter().map(String::as_str)).collect();

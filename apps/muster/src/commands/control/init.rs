@@ -54,7 +54,7 @@ pub(super) fn run(ui: &Ui, args: &InitArgs) -> Outcome {
         "state in {}, signing with key {active}\n\
          issuer   {issuer}\naudience {audience}\nrevoker  {revoker}\n\
          a host must trust it:     muster host --trust-issuer {issuer} …\n\
-         its module must know it:  muster call configure_auth '\"{issuer}\"' '\"{audience}\"' false false '{{\"some\":\"0x{revoker}\"}}'",
+         its module must know it:  muster call configure_auth '\"{issuer}\"' '\"{audience}\"' false false '{{\"some\":{{\"__identity__\":\"0x{revoker}\"}}}}'",
         config.state_dir.display(),
     ))?;
     Ok(Exit::Done)

@@ -58,19 +58,26 @@ pub(super) async fn run(ui: &Ui, args: ServeArgs) -> Outcome {
     let bound = listener.local_addr().map_err(|error| cannot_listen(listen, &error))?;
     let control = Control::open(config::service(&settings, Some(bound))?)?;
     let (ended, until) = oneshot::channel::<()>();
+    let (begun, mut began) = oneshot::channel::<()>();
     let mut serving = {
         let control = control.clone();
-        tokio::spawn(async move { control.serve(listener, async { drop(until.await) }).await })
+        let say = move || drop(begun.send(()));
+        tokio::spawn(async move { control.serve_and_say(listener, say, async { drop(until.await) }).await })
     };
-    let telling = told.map(|told| tokio::spawn(sink::tell(control.clone(), told)));
-    announce(ui, &control, bound, args.json);
-    tokio::select! {
-        // It ends by itself only when it cannot serve.
-        served = &mut serving => {
-            return served.map_err(|error| Failure::could_not(error.to_string(), "please report this"))?
-                .map(|()| Exit::Done).map_err(Failure::from);
+    let mut telling = None;
+    loop {
+        tokio::select! {
+            // It ends by itself only when it cannot serve.
+            served = &mut serving => {
+                served.map_err(|error| Failure::could_not(error.to_string(), "please report this"))??;
+                return Ok(Exit::Done);
+            }
+            Ok(()) = &mut began, if !began.is_terminated() => {
+                announce(ui, &control, bound, args.json);
+                telling = told.clone().map(|told| tokio::spawn(sink::tell(control.clone(), told)));
+            }
+            () = stop.wait() => break,
         }
-        () = stop.wait() => {}
     }
     ui.say("waiting for open requests; stop me again to exit at once");
     drop(ended);
