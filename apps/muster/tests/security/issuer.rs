@@ -117,11 +117,11 @@ impl Issuer {
         Answer { status, json: serde_json::from_str(body).unwrap_or_default() }
     }
 
-    /// Claims as the service writes them, of a token that is good for five minutes.
+    /// Claims as the service writes them, of a token that is good for longer than a slow machine takes.
     pub(crate) fn claims(&self, sub: &str, scopes: &[&str], streams: &[&str]) -> Value {
         let id = format!("{sub}-{:x}", rand_id());
         json!({
-            "iss": self.url(), "sub": sub, "aud": AUDIENCE, "iat": now_s(), "nbf": now_s(), "exp": now_s() + 300,
+            "iss": self.url(), "sub": sub, "aud": AUDIENCE, "iat": now_s(), "nbf": now_s(), "exp": now_s() + 3_000,
             "jti": format!("jti-{id}"), "sid": format!("sid-{id}"), "client_id": format!("client-{sub}"),
             "oa_sync_scopes": scopes, "oa_sync_streams": streams,
         })
@@ -163,8 +163,8 @@ impl Issuer {
             // Hosts take a token for another minute.
             ("expired 5 s ago", with("exp", json!(now_s() - 5))),
             ("expired 500 s ago", with("exp", json!(now_s() - 500))),
-            ("not yet valid (`nbf`)", with("nbf", json!(now_s() + 120))),
-            ("not yet valid (`iat`)", with("iat", json!(now_s() + 120))),
+            ("not yet valid (`nbf`)", with("nbf", json!(now_s() + 1_000))),
+            ("not yet valid (`iat`)", with("iat", json!(now_s() + 1_000))),
             ("wrong audience", with("aud", json!("muster-test2"))),
             ("the audience in capitals", with("aud", json!("MUSTER-TEST"))),
             ("no audience", with("aud", json!([]))),

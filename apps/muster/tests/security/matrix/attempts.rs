@@ -7,7 +7,7 @@ use muster_control::Permission;
 use muster_wire::{Protocol, Token};
 use serde_json::json;
 
-use super::doors::{Door, Kind, Needs, Way};
+use super::doors::{Door, Needs, Way};
 use super::knock::Visitor;
 use crate::issuer::now_s;
 use crate::lane::PATIENCE;
@@ -198,8 +198,8 @@ async fn spellings(plane: &Plane) -> Vec<Attempt> {
     ];
     let mut attempts = Vec::new();
     for stream in others {
-        // The sixteenth begins with a Cyrillic letter.
-        let name = format!("`{}`", stream.escape_default());
+        // The last begins with a Cyrillic letter.
+        let name = if stream.is_empty() { "no name".into() } else { format!("`{}`", stream.escape_default()) };
         attempts.push(Attempt {
             group: SPELLINGS,
             name,
@@ -214,7 +214,7 @@ async fn spellings(plane: &Plane) -> Vec<Attempt> {
 
 fn a_statement(door: &Door) -> bool {
     // One of each way that takes statements.
-    door.name() == "contract_info" && door.kind != Kind::Query
+    door.name() == "contract_info"
 }
 
 async fn statements(plane: &Plane) -> Vec<Attempt> {

@@ -104,7 +104,7 @@ impl Visitor {
         }
     }
 
-    /// Says a statement: as a subscription by WebSocket and, where it has answers, as a query too; as SQL over HTTP.
+    /// Says a statement: as a subscription by WebSocket, as SQL over HTTP.
     pub(super) async fn state(&self, plane: &Plane, way: Way, sql: &str) -> Found {
         let session = match way {
             Way::V1 => return old_protocol::subscribe(plane, self.token.as_ref(), sql).await,

@@ -13,7 +13,7 @@ const END: &str = "<!-- end of matrix -->\n";
 
 /// What came of one attempt.
 pub(super) struct Row {
-    group: &'static str,
+    pub(super) group: &'static str,
     name: String,
     closed: BTreeMap<Kind, usize>,
 }
