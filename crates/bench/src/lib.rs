@@ -18,6 +18,7 @@
 //! | events a second, from outbox to subscriber; latency | `streams.rs`, `streams/` |
 //! | cost of an event as streams get longer and more | `growth.rs` |
 //! | beside Redis, NATS and PostgreSQL | `peers/`, a program of its own |
+//! | tokens a second; what enforcement costs | `tokens.rs`, `tokens/` |
 //! | percentiles, medians, the table | `stats.rs`, `report.rs` |
 //! | the yardstick of the transport | `echo.rs` |
 //! | processes, memory, processor time | `child.rs`, `proc.rs` |
@@ -42,6 +43,7 @@ pub mod stats;
 pub mod streams;
 mod syncing;
 mod systems;
+pub mod tokens;
 
 pub use error::BenchError;
 pub use machine::Machine;
