@@ -16,9 +16,15 @@ pub(crate) struct Host {
 impl Host {
     /// One that keeps its data in `folder`, on a free port.
     pub(crate) fn on(folder: &Path) -> Host {
+        Host::trusting(folder, None)
+    }
+
+    /// The same, which also takes tokens of an issuer.
+    pub(crate) fn trusting(folder: &Path, issuer: Option<&str>) -> Host {
         let mut process = Command::new(MUSTER)
             .args(["--quiet", "host", "--listen", "127.0.0.1:0", "--json", "--data-dir"])
             .arg(folder)
+            .args(issuer.into_iter().flat_map(|issuer| ["--trust-issuer", issuer]))
             .env("HOME", folder.parent().expect("a folder"))
             .env_remove("XDG_CONFIG_HOME")
             .stdin(Stdio::null())
