@@ -46,10 +46,12 @@ fn us(seconds: u64) -> i64 {
 /// Looks at the clock; whether it may be believed about ages.
 pub(super) fn is_believed(ctx: &ReducerContext, config: &LaneConfig) -> bool {
     let now_us = ctx.timestamp.to_micros_since_unix_epoch();
-    let before = ctx.db.retention_clock().id().find(0).map(|row| Known {
-        seen_us: row.seen_at.to_micros_since_unix_epoch(),
-        held_until_us: row.held_until.to_micros_since_unix_epoch(),
-    });
+    let before = ctx
+        .db
+        .retention_clock()
+        .id()
+        .find(0)
+        .map(|row| Known { seen_us: row.seen_us, held_until_us: row.held_until_us });
     let known = before.unwrap_or(Known { seen_us: now_us, held_until_us: 0 }).after(now_us, config.sweep_every_s);
     if before.is_none_or(Known::is_believed) && !known.is_believed() {
         log::warn!(
@@ -58,18 +60,15 @@ pub(super) fn is_believed(ctx: &ReducerContext, config: &LaneConfig) -> bool {
             Timestamp::from_micros_since_unix_epoch(known.held_until_us)
         );
     }
-    ctx.db.retention_clock().id().insert_or_update(RetentionClock {
-        id: 0,
-        seen_at: ctx.timestamp,
-        held_until: Timestamp::from_micros_since_unix_epoch(known.held_until_us),
-    });
+    let Known { seen_us, held_until_us } = known;
+    ctx.db.retention_clock().id().insert_or_update(RetentionClock { id: 0, seen_us, held_until_us });
     known.is_believed()
 }
 
 /// The owner has just said how long events are kept, by what the clock says now.
 pub(super) fn believe(ctx: &ReducerContext) {
-    let row = RetentionClock { id: 0, seen_at: ctx.timestamp, held_until: Timestamp::UNIX_EPOCH };
-    ctx.db.retention_clock().id().insert_or_update(row);
+    let seen_us = ctx.timestamp.to_micros_since_unix_epoch();
+    ctx.db.retention_clock().id().insert_or_update(RetentionClock { id: 0, seen_us, held_until_us: 0 });
 }
 
 #[cfg(test)]

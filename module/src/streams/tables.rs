@@ -254,10 +254,10 @@ pub struct RetentionClock {
     /// Always 0.
     #[primary_key]
     pub id: u8,
-    /// What it said when retention last looked.
-    pub seen_at: Timestamp,
-    /// Until when it is not believed about the age of events; the beginning of 1970 if it is.
-    pub held_until: Timestamp,
+    /// What it said when retention last looked, in microseconds since the beginning of 1970.
+    pub seen_us: i64,
+    /// Until when it is not believed about the age of events, in the same; 0 if it is.
+    pub held_until_us: i64,
 }
 
 /// A deleted stream whose events are not all gone yet: nobody can reach them, and sweeps remove them bit by bit.
