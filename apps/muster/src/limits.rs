@@ -1,5 +1,11 @@
 //! Every size and wait of the command line, named with its unit.
 
+/// How long a command waits for the token service's first token, in milliseconds.
+pub(crate) const TOKEN_MS_MAX: u64 = 15_000;
+
+/// How long `tail` waits, with a token that the service has just given, for the host to let it go on, in milliseconds.
+pub(crate) const STUCK_MS_MAX: u64 = 10_000;
+
 /// The largest module file that is read, in bytes. Hosts take less; this only keeps a wrong path (a disk image) from
 /// filling the memory before a host can say so.
 pub(crate) const MODULE_BYTES_MAX: u64 = 256 * MIB;

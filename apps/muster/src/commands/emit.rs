@@ -113,6 +113,9 @@ fn connection(target: &TargetArgs) -> Result<ConnectConfig, Failure> {
     let endpoint = target.place()?.endpoint;
     check_new_name(endpoint.database())?;
     let config = ConnectConfig::new(endpoint);
+    if let Some(keeper) = target.keeper()? {
+        return Ok(config.tokens(keeper));
+    }
     Ok(match target.token_said_outright()? {
         Some(token) => config.token(token),
         None => config,

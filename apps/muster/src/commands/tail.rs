@@ -10,10 +10,12 @@ use muster_contract::pattern::StreamPattern;
 use muster_contract::state::ConnectionState;
 use muster_contract::stream::StreamId;
 use muster_sync::{StartAt, StartError, Status, StoreError, Subscriber};
+use muster_wire::Keeper;
+use muster_wire::lease::LeaseState;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::limits::STREAMS_LOOK_MS;
+use crate::limits::{STREAMS_LOOK_MS, STUCK_MS_MAX};
 use crate::outcome::{Exit, Failure, Outcome};
 use crate::signals::Stop;
 use crate::tail::database::{self, Binding, Database};
@@ -98,6 +100,8 @@ pub(crate) async fn run(ui: &Ui, args: TailArgs) -> Outcome {
 
 struct Started {
     subscriber: Subscriber,
+    /// Who has its tokens, where a token service gives them.
+    keeper: Option<Keeper>,
     progress: watch::Receiver<Progress>,
     /// Which database this is, where that matters.
     database: Option<(PathBuf, Database)>,
@@ -106,7 +110,7 @@ struct Started {
 }
 
 async fn start(ui: &Ui, args: &TailArgs) -> Result<Started, Failure> {
-    let target = args.target.resolve(ui).await?;
+    let target = args.target.resolve_lasting(ui).await?;
     let (store, folder) = match &args.store {
         Some(path) => {
             check_folder(path)?;
@@ -133,6 +137,9 @@ async fn start(ui: &Ui, args: &TailArgs) -> Result<Started, Failure> {
     if let Some(token) = target.token {
         builder = builder.token(token);
     }
+    if let Some(keeper) = &target.keeper {
+        builder = builder.tokens(keeper.clone());
+    }
     for pattern in args.streams.iter().flat_map(Word::patterns) {
         builder = builder.follow(pattern, args.from);
     }
@@ -145,7 +152,7 @@ async fn start(ui: &Ui, args: &TailArgs) -> Result<Started, Failure> {
         }
         error @ (StartError::Follows { .. } | StartError::Thread(_)) => Failure::CouldNot(error.to_string()),
     })?;
-    Ok(Started { subscriber, progress, database, _folder: folder })
+    Ok(Started { subscriber, keeper: target.keeper, progress, database, _folder: folder })
 }
 
 /// Says what SQLite has no word for.
@@ -197,6 +204,24 @@ impl Started {
     }
 }
 
+/// Since when nothing goes on. A token that is over is followed by another, as soon as the token service gives one.
+#[derive(Default)]
+struct Stuck(Option<Instant>);
+
+impl Stuck {
+    /// Whether another token may still mend it.
+    fn may_pass(&mut self, keeper: Option<&Keeper>) -> bool {
+        let Some(keeper) = keeper else { return false };
+        let since = *self.0.get_or_insert_with(Instant::now);
+        match keeper.status().borrow().state {
+            LeaseState::Waiting | LeaseState::Refreshing | LeaseState::Ended => true,
+            // What the token lets it do has to be seen first.
+            LeaseState::Held => since.elapsed() < Duration::from_millis(STUCK_MS_MAX),
+            LeaseState::Blocked => false,
+        }
+    }
+}
+
 /// Until when what is to be waited for.
 struct Waits {
     /// Since when nothing has come while live; `None` while not live.
@@ -211,13 +236,17 @@ async fn follow(ui: &Ui, args: &TailArgs, started: &Started) -> Outcome {
     let mut ambiguous: Vec<&Word> = args.streams.iter().filter(|word| word.topic.is_some()).collect();
     let mut refused = std::pin::pin!(started.refused());
     let mut waits = Waits { idle_since: None, away_since: Some(Instant::now()) };
+    let mut stuck = Stuck::default();
     let mut look = tokio::time::interval(Duration::from_millis(STREAMS_LOOK_MS));
     loop {
         let now = status.borrow_and_update().clone();
         tell(ui, &mut states, &now, &started.subscriber);
         tell_choice(ui, &mut ambiguous, &now, &started.subscriber);
         waits.see(&now);
-        if now.is_stuck() {
+        if !now.is_stuck() {
+            stuck = Stuck::default();
+        }
+        if now.is_stuck() && !stuck.may_pass(started.keeper.as_ref()) {
             let why = now.last_error.unwrap_or_else(|| "nothing more is known".into());
             return Err(Failure::could_not(format!("cannot follow: {why}"), "mend that, and run this again"));
         }

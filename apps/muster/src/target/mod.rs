@@ -4,6 +4,7 @@
 //! goes only to a host that it was meant for (see [`tokens`]).
 
 mod cli_toml;
+mod control;
 mod files;
 mod lanes;
 mod names;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use muster_lane::{Lane, LaneName};
 use muster_wire::http::{HttpClient, HttpError};
-use muster_wire::{ConnectOptions, Endpoint, Token};
+use muster_wire::{ConnectOptions, Endpoint, Keeper, Source, Token};
 
 use crate::limits::CHECK_MS_MAX;
 use crate::outcome::Failure;
@@ -52,6 +53,8 @@ pub(crate) struct TargetArgs {
     /// Use no token, whatever there is
     #[arg(long, conflicts_with = "token_file")]
     anonymous: bool,
+    #[command(flatten)]
+    control: control::ControlArgs,
 }
 
 /// A database on a host.
@@ -72,6 +75,8 @@ pub(crate) struct Target {
     pub(crate) token: Option<Token>,
     /// Where the token is from.
     pub(crate) origin: TokenOrigin,
+    /// Who has the next tokens, where a token service gives them. [`Target::token`] is the first of them.
+    pub(crate) keeper: Option<Keeper>,
 }
 
 impl TargetArgs {
@@ -102,10 +107,58 @@ impl TargetArgs {
     /// # Errors
     /// As [`TargetArgs::place`]; or a token that cannot be read.
     pub(crate) async fn resolve(&self, ui: &Ui) -> Result<Target, Failure> {
+        let mut target = self.resolve_lasting(ui).await?;
+        if let Some(keeper) = &target.keeper {
+            let held = control::first(keeper).await?;
+            target.token = Some(held.token);
+            if let Some(database) = held.database {
+                ui.detail(format!("the token service sends this client to the database {database}"));
+                target.place.endpoint = target.place.endpoint.with_database(&database)?;
+            }
+        }
+        Ok(target)
+    }
+
+    /// The same for what lasts: a token service that is away is waited for by whoever takes [`Target::keeper`], and
+    /// there is no first token.
+    ///
+    /// # Errors
+    /// As [`TargetArgs::resolve`].
+    pub(crate) async fn resolve_lasting(&self, ui: &Ui) -> Result<Target, Failure> {
         let place = self.place()?;
-        let (token, origin) = self.find_token(&place.endpoint, ui).await?;
-        ui.detail(format!("{} on {}, {origin}", place.endpoint.database(), place.endpoint.base()));
-        Ok(Target { place, token, origin })
+        let target = match self.source()? {
+            Some((source, issuer)) => {
+                let origin = TokenPlace::Control(issuer).into();
+                Target { place, token: None, origin, keeper: Some(Keeper::start(source)) }
+            }
+            None => {
+                let (token, origin) = self.find_token(&place.endpoint, ui).await?;
+                Target { place, token, origin, keeper: None }
+            }
+        };
+        let (endpoint, origin) = (&target.place.endpoint, &target.origin);
+        ui.detail(format!("{} on {}, {origin}", endpoint.database(), endpoint.base()));
+        Ok(target)
+    }
+
+    /// The token service, where one is to be asked: a flag comes before `MUSTER_TOKEN`, and that before the variables.
+    ///
+    /// # Errors
+    /// [`Failure::CouldNot`] if it is named by halves, or cannot be used.
+    fn source(&self) -> Result<Option<(Source, String)>, Failure> {
+        let is_said_otherwise = self.anonymous || self.token_file.is_some();
+        if !self.control.is_named() && (is_said_otherwise || variable_said("MUSTER_TOKEN")?.is_some()) {
+            return Ok(None);
+        }
+        self.control.source()
+    }
+
+    /// Who has tokens of a token service, where one is named; it asks at once.
+    ///
+    /// # Errors
+    /// [`Failure::CouldNot`] if it is named by halves, or cannot be used.
+    pub(crate) fn keeper(&self) -> Result<Option<Keeper>, Failure> {
+        Ok(self.source()?.map(|(source, _)| Keeper::start(source)))
     }
 
     /// As whom, where a person says it outright: `--token-file`, or `MUSTER_TOKEN`. Sends nothing.
@@ -287,7 +340,7 @@ fn said(name: &str, value: Option<OsString>) -> Result<Option<String>, Failure> 
 #[cfg(test)]
 pub(crate) fn target_for_tests(server: &str, database: &str) -> Target {
     let endpoint = Endpoint::new(server, database).expect("an endpoint");
-    Target { place: Place { lane: None, endpoint }, token: None, origin: TokenPlace::Nowhere.into() }
+    Target { place: Place { lane: None, endpoint }, token: None, origin: TokenPlace::Nowhere.into(), keeper: None }
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ pub(crate) enum TokenPlace {
     Saved(PathBuf),
     /// The official CLI's `cli.toml`, which lists this host.
     CliToml(PathBuf),
+    /// The token service with this issuer.
+    Control(String),
 }
 
 /// Where a token is from, and which others the host refused before. Displays as the end of a sentence: "with the token
@@ -53,6 +55,7 @@ impl fmt::Display for TokenOrigin {
         match &self.place {
             TokenPlace::Nowhere => f.write_str("anonymously")?,
             TokenPlace::Variable => f.write_str("with the token from MUSTER_TOKEN")?,
+            TokenPlace::Control(issuer) => write!(f, "with a token of {issuer}")?,
             TokenPlace::File(path) | TokenPlace::Saved(path) | TokenPlace::CliToml(path) => {
                 write!(f, "with the token from {}", path.display())?;
             }
