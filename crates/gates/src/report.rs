@@ -4,6 +4,10 @@
 //! the gate, any that is undecided makes it inconclusive, and so does not having held anything at all; evidence whose
 //! result is another is refused when it is verified.
 
+mod page;
+mod plot;
+mod summary;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -11,6 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::{OBSERVATIONS_MAX, SERIES_MAX};
 use crate::observation::{Fault, Observation, Series, Standing};
+
+pub use page::html;
+pub use summary::summary;
 
 /// What came of a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

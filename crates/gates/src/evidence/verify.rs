@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::dsse::{Envelope, EnvelopeFault, PAYLOAD_TYPE};
 use super::folder::SUFFIX;
 use super::keys::PublicKey;
-use super::statement::{Previous, Statement, StatementFault};
+use super::statement::{Body, Previous, Statement, StatementFault};
 use crate::limits::CLOCK_MARGIN_S;
 use crate::report::Sha256;
 
@@ -129,6 +129,13 @@ pub struct Entry {
     pub signer: Sha256,
     /// What it says.
     pub statement: Statement,
+}
+
+impl Entry {
+    /// What it says.
+    pub fn body(&self) -> &Body {
+        &self.statement.body
+    }
 }
 
 /// What came of a verification.
