@@ -53,6 +53,14 @@ impl Control {
         })
     }
 
+    /// Does what is due with the keys, as the running service does every second. Returns whether anything was.
+    ///
+    /// # Errors
+    /// The database, the key files.
+    pub fn keys_advance(&self) -> Result<bool, ControlError> {
+        self.inner.advance_keys()
+    }
+
     /// Takes a key whose private half got loose out of the key set at once, and with it every token that it signed. Where
     /// it signed, its successor takes over at once, announced or not: until hosts have fetched the key set again (five
     /// minutes) some may refuse new tokens, and may still take what a thief signs.

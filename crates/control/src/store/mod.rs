@@ -146,3 +146,35 @@ fn to_json<T: serde::Serialize>(value: &T) -> String {
 fn from_json<T: serde::de::DeserializeOwned>(text: &str, what: &'static str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|_| StoreError::Corrupt(what))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_of_the_first_version_is_taken_over_with_all_it_has() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("control.sqlite");
+        make_private(&path).expect("made");
+        let old = Connection::open(&path).expect("opened");
+        old.execute_batch(STEPS[0]).expect("the first version");
+        old.pragma_update(None, "user_version", 1).expect("its number");
+        let sql = "INSERT INTO revocation (kind, value, at_s, expires_s, reason, delivered_s) VALUES ('token', 'j', 1, 2, 'r', 3)";
+        old.execute(sql, []).expect("a revocation");
+        drop(old);
+        for _ in 0..2 {
+            let store = Store::open(&path).expect("taken over, and opened again");
+            let waiting = store.read(|connection| revocations::waiting(connection, "lane", 10)).expect("read");
+            assert_eq!(waiting.iter().map(|found| found.value.as_str()).collect::<Vec<_>>(), ["j"], "told once more");
+        }
+    }
+
+    #[test]
+    fn a_database_of_a_later_version_is_left_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("control.sqlite");
+        drop(Store::open(&path).expect("made"));
+        Connection::open(&path).and_then(|it| it.pragma_update(None, "user_version", 99)).expect("its number");
+        assert!(matches!(Store::open(&path), Err(StoreError::Newer(99))));
+    }
+}

@@ -21,6 +21,21 @@ async fn every_change_is_in_the_log_with_who_made_it() {
     control.client_set_disabled("ada", "one", false).unwrap();
     control.client_revoke_sessions("ada", "one").unwrap();
     control.keys_rotate("ada").unwrap();
+    let jwk = r#"{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}"#;
+    let kid = control.client_add_key("ada", "one", jwk).unwrap();
+    control.client_remove_key("ada", "one", &kid).unwrap();
+    control.cohort_set("ada", "lane", "next", "5".parse().unwrap()).unwrap();
+    control.cohort_clear("ada", "lane").unwrap();
+    let two = service.client("two", "sync.read", "a.*", &[]);
+    service.token(&two, &[]).await;
+    let session = control.sessions_list(Some("two")).unwrap().remove(0);
+    control.session_revoke("ada", &session.id).unwrap();
+    let active = control.keys_list().unwrap().remove(0);
+    control.keys_compromised("ada", &active.facts.kid).unwrap();
+    let token = service.token(&two, &[]).await.field("access_token");
+    service.post_as(&two, "/oauth/revoke", &[("token", &token)]).await;
+    let by_client = control.audit(0).unwrap().into_iter().filter(|entry| entry.actor == "two");
+    assert_eq!(by_client.map(|entry| entry.action).collect::<Vec<_>>(), ["token.revoke"]);
     let actions: Vec<_> =
         control.audit(0).unwrap().into_iter().filter(|entry| entry.actor == "ada").map(|entry| entry.action).collect();
     let expected = [
@@ -30,6 +45,12 @@ async fn every_change_is_in_the_log_with_who_made_it() {
         "client.enable",
         "client.revoke-sessions",
         "key.rotate",
+        "client.add-key",
+        "client.remove-key",
+        "cohort.set",
+        "cohort.clear",
+        "session.revoke",
+        "key.compromised",
     ];
     assert_eq!(actions, expected);
     let head = control.audit_verify().unwrap();

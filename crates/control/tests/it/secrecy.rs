@@ -52,6 +52,8 @@ async fn no_secret_is_logged_repeated_shown_or_stored_in_clear() {
     }
     said.push(service.refresh(&one, &given.field("refresh_token")).await.text);
 
+    said.push(service.get("/metrics").await.text);
+
     // Secrets in every wrong place.
     let wrong = Registered { secret: Secret::new("wr0ng-secret-of-somebody"), ..one.clone() };
     secrets.push(wrong.secret.expose().to_owned());
