@@ -60,8 +60,12 @@ pub struct CoreConfig {
     pub in_flight_events_max: u64,
     /// Bytes under way in all.
     pub in_flight_bytes_max: usize,
-    /// How long an event waits for company while its stream has a call under way.
+    /// Calls of a stream beside which its next event goes out at once, however few there are; at least 1.
+    pub eager_calls: usize,
+    /// How long an event waits for company while its stream has that many calls under way.
     pub linger: Duration,
+    /// How long confirmed events stay on disk after others were forgotten.
+    pub forget_pause: Duration,
     /// Streams without pending events that are remembered.
     pub drained_streams_max: usize,
 }
@@ -75,7 +79,9 @@ impl Default for CoreConfig {
             calls_max: limits::CALLS_MAX,
             in_flight_events_max: limits::IN_FLIGHT_EVENTS_MAX,
             in_flight_bytes_max: limits::IN_FLIGHT_BYTES_MAX,
+            eager_calls: limits::EAGER_CALLS,
             linger: limits::ms(limits::LINGER_MS),
+            forget_pause: limits::ms(limits::FORGET_PAUSE_MS),
             drained_streams_max: limits::DRAINED_STREAMS_MAX,
         }
     }

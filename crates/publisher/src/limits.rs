@@ -27,9 +27,16 @@ pub const IN_FLIGHT_EVENTS_MAX: u64 = 8 * BATCH_EVENTS_MAX as u64;
 /// sender holds in memory.
 pub const IN_FLIGHT_BYTES_MAX: usize = 8 * BATCH_BYTES_MAX;
 
-/// How long an event waits for company while its stream has a call under way, in milliseconds. An event whose stream
-/// has none under way never waits.
+/// Calls of a stream beside which its next event goes out at once: with one the next event would wait a whole round trip,
+/// with many each event would be a call.
+pub const EAGER_CALLS: usize = 2;
+
+/// How long an event waits for company while its stream has [`EAGER_CALLS`] under way, in milliseconds.
 pub const LINGER_MS: u64 = 5;
+
+/// How long confirmed events stay on disk after others were forgotten, in milliseconds. Forgetting is a commit that the next
+/// event may have to wait for, so it comes at most some twenty times a second.
+pub const FORGET_PAUSE_MS: u64 = 50;
 
 /// Streams asked for in one call of `producer_state`.
 pub const ASK_STREAMS_MAX: usize = muster_contract::page::PRODUCER_STATES_MAX;
@@ -133,6 +140,8 @@ const _: () = assert!(ASK_STREAMS_MAX < PENDING_STREAMS_MAX);
 const _: () = assert!(STREAM_CALLS_MAX as u64 * BATCH_EVENTS_MAX as u64 <= IN_FLIGHT_EVENTS_MAX);
 const _: () = assert!(STREAM_CALLS_MAX * BATCH_BYTES_MAX <= IN_FLIGHT_BYTES_MAX);
 const _: () = assert!(STREAM_CALLS_MAX <= CALLS_MAX);
+const _: () = assert!(0 < EAGER_CALLS && EAGER_CALLS < STREAM_CALLS_MAX);
+const _: () = assert!(FORGET_PAUSE_MS < FORGET_RETRY_MS);
 // Calls must never wait for a place in the connection's queues, where their order could be lost; one more asks.
 const _: () = assert!(CALLS_MAX < muster_wire::limits::REQUEST_QUEUE_LEN);
 const _: () = assert!(CALLS_MAX < muster_wire::limits::IN_FLIGHT_MAX);

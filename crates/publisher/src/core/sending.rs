@@ -120,6 +120,8 @@ impl Core {
 
     pub(super) fn forgotten(&mut self, now: Duration, ok: bool) {
         let done = std::mem::take(&mut self.forgetting);
+        // Forgetting is a commit of its own: the next publisher must not wait for one with every answer.
+        self.forget_not_before = now + self.config.forget_pause;
         if !ok {
             self.forget_not_before = now + ms(FORGET_RETRY_MS);
             self.to_forget.extend(done.iter().map(|(no, _)| *no));

@@ -90,7 +90,7 @@ impl Stream {
         if self.reading || self.unsent() == 0 || self.calls >= calls_max {
             return None;
         }
-        let at_once = self.calls == 0 || self.unsent() >= u64::from(config.batch_events_max);
+        let at_once = self.calls < config.eager_calls.max(1) || self.unsent() >= u64::from(config.batch_events_max);
         Some(if at_once { Duration::ZERO } else { self.waiting_since + config.linger })
     }
 

@@ -29,7 +29,9 @@ impl Talk {
             stream_calls_max: 3,
             calls_max: 6,
             in_flight_events_max: 1_000,
+            eager_calls: 1,
             linger: Duration::from_millis(5),
+            forget_pause: Duration::ZERO,
             ..CoreConfig::default()
         };
         Talk { core: Core::new(config), now: NOW, taken: Vec::new() }
@@ -154,6 +156,34 @@ fn few_events_wait_for_company_only_while_others_are_under_way() {
     assert_eq!(appends(&talk.after(Duration::from_millis(5))), [(3, 2)]);
     talk.taken(3, 1);
     assert_eq!(appends(&talk.on(Event::Stored(record(0, 12)))), [(4, 3)], "a full batch waits for nothing");
+}
+
+#[test]
+fn an_event_goes_out_at_once_beside_few_calls_and_waits_beside_more() {
+    let (mut talk, actions) = Talk::with(record(0, 1), host(5, 0));
+    talk.core.config.eager_calls = 2;
+    assert_eq!(appends(&actions), [(2, 1)]);
+    talk.taken(2, 1);
+    assert_eq!(appends(&talk.on(Event::Stored(record(0, 2)))), [(3, 2)], "beside one");
+    talk.taken(3, 1);
+    assert_eq!(appends(&talk.on(Event::Stored(record(0, 3)))), [], "two are enough");
+    assert_eq!(appends(&talk.after(Duration::from_millis(5))), [(4, 3)], "and nothing waits longer than that");
+}
+
+#[test]
+fn confirmed_events_are_forgotten_together_after_a_pause() {
+    let (mut talk, _) = Talk::with(record(0, 1), host(5, 0));
+    talk.core.config.forget_pause = Duration::from_millis(50);
+    talk.taken(2, 1);
+    assert_eq!(forgets(&talk.on(Event::Accepted { call: 2 })), [(7, 1)], "the first at once");
+    talk.on(Event::Forgotten { ok: true });
+    for number in 2..4 {
+        let call = appends(&talk.on(Event::Stored(record(0, number))))[0].0;
+        talk.taken(call, 1);
+        assert_eq!(forgets(&talk.on(Event::Accepted { call })), []);
+    }
+    assert_eq!(talk.core.next_deadline(), Some(talk.now + Duration::from_millis(50)));
+    assert_eq!(forgets(&talk.after(Duration::from_millis(50))), [(7, 3)], "the next two together");
 }
 
 #[test]
@@ -311,7 +341,7 @@ fn what_only_a_person_can_mend_is_looked_at_again_slowly_and_says_blocked_until_
 
 #[test]
 fn streams_with_nothing_to_do_are_let_go_of() {
-    let config = CoreConfig { drained_streams_max: 2, ..CoreConfig::default() };
+    let config = CoreConfig { drained_streams_max: 2, forget_pause: Duration::ZERO, ..CoreConfig::default() };
     let mut talk = Talk { core: Core::new(config), now: NOW, taken: Vec::new() };
     talk.on(Event::Start);
     talk.on(Event::Connected { connection: 1 });
