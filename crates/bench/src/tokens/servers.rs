@@ -50,7 +50,14 @@ impl Servers {
         let control = Running::start(program, |folder, command| {
             command.args(["control", "serve", "--json", "--listen", "127.0.0.1:0", "--audience", AUDIENCE]);
             // Its limits are not what is measured.
-            for limit in ["--address-burst", "--address-per-second", "--client-burst", "--client-per-second"] {
+            for limit in [
+                "--address-burst",
+                "--address-per-second",
+                "--client-burst",
+                "--client-per-second",
+                "--failure-burst",
+                "--failures-per-minute",
+            ] {
                 command.args([limit, "1000000"]);
             }
             command.arg("--state-dir").arg(folder.join("state"));

@@ -61,7 +61,10 @@ pub(super) async fn run(ui: &Ui, args: ServeArgs) -> Outcome {
     let (begun, mut began) = oneshot::channel::<()>();
     let mut serving = {
         let control = control.clone();
-        let say = move || drop(begun.send(()));
+        let say = move || {
+            // Nobody waits for it any more when it was stopped first.
+            let _ = begun.send(());
+        };
         tokio::spawn(async move { control.serve_and_say(listener, say, async { drop(until.await) }).await })
     };
     let mut telling = None;
