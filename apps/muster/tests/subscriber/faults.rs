@@ -107,6 +107,52 @@ async fn a_deleted_stream_is_said_to_be_closed_and_its_rows_stay() {
     follower.until(|status| status.streams.of(ConnectionState::Idle) == 1).await;
     let status = follower.subscriber.stream(&id("a.b")).expect("known").borrow().clone();
     assert_eq!(status.reason, Some(LeaveReason::StreamClosed));
+    // And after a while it is not spoken of any more.
+    follower.until(|status| status.streams.total() == 0).await;
+    assert!(follower.subscriber.stream(&id("a.b")).is_none());
+    holds(&follower.stop().await, "a.b", 1, 5);
+}
+
+/// Something that upgrades every connection to a WebSocket as a host does, and then never says a word.
+async fn mute_host() -> std::net::SocketAddr {
+    use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((socket, _)) = listener.accept().await {
+            let accepts = |request: &Request, mut response: Response| {
+                let name = "sec-websocket-protocol";
+                let asked = request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+                let first = asked.split(',').next().unwrap_or("").trim().to_owned();
+                response.headers_mut().insert(name, first.parse().expect("a header"));
+                Ok(response)
+            };
+            // It is kept, so that nothing but the silence ends it.
+            open.push(tokio_tungstenite::accept_hdr_async(socket, accepts).await.ok());
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_accepts_and_never_greets_is_given_up_and_tried_again() {
+    let mut lane = Lane::start().await;
+    let producer = lane.owner().await;
+    append(&producer, "a.b", 1, 5).await;
+    producer.close().await;
+    lane.kill_host();
+    lane.proxy.set_upstream(mute_host().await);
+    let started = Instant::now();
+    let follower = lane.follow("a.db").await;
+    let status = follower.until(|status| status.state == ConnectionState::Backoff && status.attempts >= 1).await;
+    assert!(started.elapsed() < Duration::from_millis(muster_sync::limits::OPENING_MS_MAX), "{:?}", started.elapsed());
+    assert_eq!(status.reason, Some(LeaveReason::Network), "{status:?}");
+    assert!(status.last_error.is_some(), "{status:?}");
+    // It goes on trying.
+    follower.until(|status| status.attempts >= 2).await;
+    lane.start_host();
+    follower.until_at("a.b", 5).await;
     holds(&follower.stop().await, "a.b", 1, 5);
 }
 
