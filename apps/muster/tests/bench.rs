@@ -104,3 +104,26 @@ fn events_that_do_not_come_out_even_are_refused() {
     let run = sandbox.run(&["bench", "streams", "--quick", "--events", "999", "--module", &muster_module()]);
     assert!(run.error(2).contains("take a multiple of 500"));
 }
+
+#[cfg(feature = "control")]
+#[test]
+fn a_quick_run_of_tokens_mints_and_reads_with_and_without_enforcement() {
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.command(&["bench", "tokens", "--quick", "--json", "--module", &muster_module()]);
+    let document = finish_within(command.spawn().expect("starts"), Duration::from_secs(300)).json();
+
+    assert_eq!(document["schema"], "muster.bench.tokens.v1");
+    for row in document["rows"].as_array().expect("rows") {
+        // Processor time is counted in hundredths of a second, and so little is done here that it may be none.
+        let may_be_zero = row["workload"].as_str().expect("a text").contains("processor time");
+        let median = row["median"].as_f64().expect("measured");
+        assert!(median > 0.0 || (may_be_zero && median == 0.0), "{row}");
+    }
+    let systems = systems(&document);
+    let both = BTreeSet::from(["muster".to_owned(), "muster, enforced".to_owned()]);
+    for kind in ["1 subscriber", "10 subscribers"] {
+        assert_eq!(systems[&format!("time of an event read, {kind}")], both, "{kind}");
+        assert_eq!(systems[&format!("the host's processor time of it, {kind}")], both, "{kind}");
+    }
+    assert!(systems.contains_key("tokens a second, 16 at a time"));
+}
