@@ -4,8 +4,8 @@
 //! reaches, and a shortcut, which the button names.
 
 use eframe::egui::{
-    Align, Button, CornerRadius, Label, Layout, RichText, Role, ScrollArea, Sense, Spinner, Stroke, StrokeKind,
-    TextStyle, Ui, WidgetInfo, pos2, vec2,
+    Button, CornerRadius, Frame, Label, Panel, RichText, Role, ScrollArea, Sense, Stroke, StrokeKind, TextStyle, Ui,
+    WidgetInfo, pos2, vec2,
 };
 use muster_panel::{At, Facts, Pane};
 
@@ -16,23 +16,27 @@ use crate::widgets::{quiet, shape};
 /// Its width, in points.
 pub const WIDTH: f32 = 216.0;
 
+/// Where its texts begin.
+const INDENT: f32 = 12.0;
+
 pub(crate) fn ui(ui: &mut Ui, view: &mut View, facts: &Facts, now: At, intents: &mut Vec<Intent>) {
-    lane(ui, facts);
-    ui.add_space(GROUP_GAP);
-    ui.spacing_mut().item_spacing.y = 2.0;
-    for (number, pane) in Pane::ALL.into_iter().enumerate() {
-        if entry(ui, pane, number + 1, view.pane == pane, facts, now) {
-            (view.pane, view.overlay) = (pane, None);
-        }
-    }
-    ui.with_layout(Layout::bottom_up(Align::Min), |ui| {
-        // From the bottom up.
-        ScrollArea::vertical().id_salt("actions").show(ui, |ui| {
-            ui.with_layout(Layout::top_down(Align::Min), |ui| {
-                ui.spacing_mut().item_spacing.y = 4.0;
-                actions(ui, view, facts, intents);
-            });
+    Panel::bottom("actions").resizable(false).frame(Frame::new()).show_separator_line(false).show(ui, |ui| {
+        ui.spacing_mut().item_spacing.y = 2.0;
+        actions(ui, view, facts, intents);
+    });
+    // In a low window, or a large zoom, the list scrolls and the actions stay.
+    ScrollArea::vertical().show(ui, |ui| {
+        ui.horizontal(|ui| {
+            ui.add_space(INDENT);
+            ui.vertical(|ui| lane(ui, facts));
         });
+        ui.add_space(GROUP_GAP * 0.7);
+        ui.spacing_mut().item_spacing.y = 2.0;
+        for (number, pane) in Pane::ALL.into_iter().enumerate() {
+            if entry(ui, pane, number + 1, view.pane == pane, facts, now) {
+                (view.pane, view.overlay) = (pane, None);
+            }
+        }
     });
 }
 
@@ -66,7 +70,7 @@ fn entry(ui: &mut Ui, pane: Pane, number: usize, is_shown: bool, facts: &Facts, 
     if response.has_focus() {
         ui.painter().rect_stroke(rect, radius, Stroke::new(2.0, palette.catching_up), StrokeKind::Inside);
     }
-    let left = rect.left() + 12.0;
+    let left = rect.left() + INDENT;
     let color = if is_refused { palette.refused } else { palette.badge(badge) };
     let font = |style: TextStyle| style.resolve(ui.style());
     let top = ui.painter().layout_no_wrap(pane.title().into(), font(TextStyle::Body), palette.text);
@@ -86,11 +90,8 @@ fn actions(ui: &mut Ui, view: &mut View, facts: &Facts, intents: &mut Vec<Intent
     if let Some(notice) = &view.notice {
         let palette = Palette::shown(ui);
         let color = if notice.is_error { palette.refused } else { palette.quiet };
-        ui.horizontal_top(|ui| {
-            if notice.is_busy {
-                // Still, not spinning: what moves costs frames.
-                ui.add(Spinner::new().size(0.0));
-            }
+        ui.horizontal(|ui| {
+            ui.add_space(INDENT - GAP);
             ui.add(Label::new(RichText::new(&notice.text).color(color).text_style(TextStyle::Small)).wrap());
         });
         ui.add_space(GAP);

@@ -166,7 +166,7 @@ fn visuals(theme: Theme, palette: Palette) -> Visuals {
         state.weak_bg_fill = palette.card;
     }
     for state in [&mut widgets.hovered, &mut widgets.active] {
-        state.weak_bg_fill = palette.chosen;
+        (state.weak_bg_fill, state.bg_fill) = (palette.chosen, palette.chosen);
         state.bg_stroke = Stroke::new(1.0, palette.quiet);
     }
     // The keyboard's focus must be seen.

@@ -1,12 +1,12 @@
 //! The newest applied events of a stream.
 
-use eframe::egui::{ComboBox, Label, Panel, RichText, ScrollArea, Sense, TextEdit, TextStyle, Ui};
+use eframe::egui::{Align, ComboBox, Label, Layout, Panel, RichText, ScrollArea, Sense, TextEdit, TextStyle, Ui};
 use egui_extras::Column;
 use muster_panel::Facts;
 use muster_panel::limits::{EVENTS_MAX, SEARCH_EVENTS_MAX};
 use muster_panel::model::EventRow;
 
-use crate::panes::table;
+use crate::panes::{head, head_of_figures, table};
 use crate::theme::{GAP, Palette, ROW};
 use crate::view::Intent;
 use crate::widgets::{bytes, empty, number, quiet};
@@ -103,17 +103,21 @@ fn rows(ui: &mut Ui, rows: &[EventRow], shown: Option<u64>) -> Option<u64> {
         .column(Column::exact((wide * 0.22).max(120.0)))
         .column(Column::remainder())
         .header(ROW, |mut header| {
-            for name in ["Number", "Time", "Kind", "Payload"] {
-                header.col(|ui| {
-                    ui.label(quiet(ui, name).text_style(TextStyle::Small));
-                });
+            header.col(|ui| head_of_figures(ui, "Number"));
+            for name in ["Time", "Kind", "Payload"] {
+                header.col(|ui| head(ui, name));
             }
         })
         .body(|body| {
             body.rows(ROW, rows.len(), |mut row| {
                 let Some(event) = rows.get(row.index()) else { return };
                 row.set_selected(shown == Some(event.seq));
-                row.col(|ui| plain(ui, number(event.seq).into()));
+                row.col(|ui| {
+                    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                        ui.add_space(14.0);
+                        plain(ui, number(event.seq).into());
+                    });
+                });
                 row.col(|ui| plain(ui, event.at.time_of_day().into()));
                 row.col(|ui| plain(ui, event.kind.as_str().into()));
                 row.col(|ui| {

@@ -2,8 +2,14 @@
 //!
 //! What always holds: a table draws only the rows that can be seen, so a frame costs the same however long it is.
 
-use eframe::egui::{Align, Layout, Sense, Ui};
+use std::ops::RangeInclusive;
+
+use eframe::egui::{Align, Label, Layout, RichText, Sense, TextStyle, Ui};
 use egui_extras::TableBuilder;
+use egui_plot::{AxisHints, GridMark, Plot};
+
+use crate::theme::Palette;
+use crate::widgets::quiet;
 
 pub mod events;
 pub mod outbox;
@@ -19,4 +25,51 @@ pub(crate) fn table<'a>(ui: &'a mut Ui, id: &'static str) -> TableBuilder<'a> {
         .sense(Sense::hover())
         .cell_layout(Layout::left_to_right(Align::Center))
         .auto_shrink([false, false])
+}
+
+/// A column's name.
+pub(crate) fn head(ui: &mut Ui, name: &str) {
+    ui.label(quiet(ui, name).text_style(TextStyle::Small));
+}
+
+/// A column's name, above figures.
+pub(crate) fn head_of_figures(ui: &mut Ui, name: &str) {
+    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+        ui.add_space(14.0);
+        head(ui, name);
+    });
+}
+
+/// A figure in a table: figures of a column end at the same place.
+pub(crate) fn figure(ui: &mut Ui, text: impl Into<RichText>) {
+    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+        ui.add_space(14.0);
+        ui.add(Label::new(text.into()).truncate());
+    });
+}
+
+/// A plot that is only looked at: it does not move, and takes no more colour than it must.
+pub(crate) fn still_plot<'a>(
+    ui: &Ui,
+    id: &'static str,
+    x: impl Fn(GridMark, &RangeInclusive<f64>) -> String + 'a,
+    y: impl Fn(GridMark, &RangeInclusive<f64>) -> String + 'a,
+) -> Plot<'a> {
+    let palette = Palette::shown(ui);
+    let font = TextStyle::Small.resolve(ui.style());
+    let axis = |hints: AxisHints<'a>| hints.tick_label_color(palette.quiet).tick_label_font(font.clone());
+    Plot::new(id)
+        .show_background(false)
+        .allow_zoom(false)
+        .allow_drag(false)
+        .allow_scroll(false)
+        .allow_boxed_zoom(false)
+        .allow_double_click_reset(false)
+        .show_x(false)
+        .show_y(false)
+        .show_grid([false, true])
+        .grid_color(palette.line)
+        .grid_fade(0.0)
+        .custom_x_axes(vec![axis(AxisHints::new_x().formatter(x))])
+        .custom_y_axes(vec![axis(AxisHints::new_y().formatter(y))])
 }

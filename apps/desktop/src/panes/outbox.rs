@@ -1,12 +1,12 @@
 //! What waits on this machine to be sent.
 
-use eframe::egui::{Label, RichText, TextStyle, Ui};
+use eframe::egui::{Label, RichText, Ui};
 use egui_extras::Column;
 use muster_panel::badge::age;
 use muster_panel::model::outbox::OutboxRow;
 use muster_panel::{At, Facts};
 
-use crate::panes::table;
+use crate::panes::{self, head, head_of_figures, table};
 use crate::theme::{GAP, GROUP_GAP, Palette, ROW};
 use crate::widgets::{bytes, card, empty, figure, number, quiet};
 
@@ -71,19 +71,19 @@ fn streams(ui: &mut Ui, rows: &[OutboxRow]) {
         .column(Column::exact((wide * 0.14).max(80.0)))
         .column(Column::remainder())
         .header(ROW, |mut header| {
-            for name in ["Stream", "Waiting", "Confirmed", "State"] {
-                header.col(|ui| {
-                    ui.label(quiet(ui, name).text_style(TextStyle::Small));
-                });
-            }
+            header.col(|ui| head(ui, "Stream"));
+            header.col(|ui| head_of_figures(ui, "Waiting"));
+            header.col(|ui| head_of_figures(ui, "Confirmed"));
+            header.col(|ui| head(ui, "State"));
         })
         .body(|body| {
             body.rows(ROW, rows.len(), |mut line| {
                 let Some(row) = rows.get(line.index()) else { return };
-                for text in [row.stream.clone(), number(row.pending), number(row.confirmed)] {
-                    line.col(|ui| {
-                        ui.add(Label::new(text).truncate());
-                    });
+                line.col(|ui| {
+                    ui.add(Label::new(&row.stream).truncate());
+                });
+                for count in [row.pending, row.confirmed] {
+                    line.col(|ui| panes::figure(ui, number(count)));
                 }
                 line.col(|ui| {
                     let text = match &row.parked {

@@ -1,14 +1,15 @@
 //! Who is connected: the count, joins and leaves, the table.
 
 use std::cmp::Ordering;
+use std::ops::RangeInclusive;
 
 use eframe::egui::{Button, Label, RichText, Sense, TextEdit, TextStyle, Ui};
 use egui_extras::Column;
-use egui_plot::{Bar, BarChart, GridMark, Plot};
+use egui_plot::{Bar, BarChart, GridMark};
 use muster_panel::model::{SessionRow, Sessions};
 use muster_panel::{At, Facts};
 
-use crate::panes::table;
+use crate::panes::{still_plot, table};
 use crate::theme::{GAP, GROUP_GAP, Palette, ROW};
 use crate::widgets::{card, empty, figure, number, quiet, short};
 
@@ -109,27 +110,17 @@ fn churn(ui: &mut Ui, sessions: &Sessions, now: At) {
         };
         let highest =
             churn.minutes.iter().map(|minute| minute.joins.max(minute.leaves)).max().unwrap_or(0).max(2) as f64;
-        Plot::new("churn")
+        let x = |mark: GridMark, _: &RangeInclusive<f64>| {
+            if mark.value == 0.0 { "now".into() } else { format!("{} min", mark.value.abs()) }
+        };
+        still_plot(ui, "churn", x, |mark, _| format!("{}", mark.value.abs()))
             .height(96.0)
-            .show_background(false)
-            .allow_zoom(false)
-            .allow_drag(false)
-            .allow_scroll(false)
-            .allow_boxed_zoom(false)
-            .allow_double_click_reset(false)
-            .show_x(false)
-            .show_y(false)
-            .show_grid([false, true])
-            .default_x_bounds(-60.0, 1.0)
+            .default_x_bounds(-60.5, 1.5)
             .default_y_bounds(-highest * 1.15, highest * 1.15)
             .x_grid_spacer(|_| {
                 (0..=4).map(|step| GridMark { value: f64::from(step) * -15.0, step_size: 15.0 }).collect()
             })
-            .y_grid_spacer(move |_| [-highest, 0.0, highest].map(|value| GridMark { value, step_size: highest }).into())
-            .x_axis_formatter(
-                |mark, _| if mark.value == 0.0 { "now".into() } else { format!("{} min", mark.value.abs()) },
-            )
-            .y_axis_formatter(|mark, _| format!("{}", mark.value.abs()))
+            .y_grid_spacer(move |_| [0.0, highest].map(|value| GridMark { value, step_size: highest }).into())
             .show(ui, |plot| {
                 plot.set_plot_bounds_y(-highest * 1.15..=highest * 1.15);
                 plot.bar_chart(BarChart::new("joined", bars(|minute| minute.joins as f64)).color(palette.live));
@@ -202,8 +193,8 @@ fn rows(ui: &mut Ui, state: &mut State, sessions: &Sessions, focus: bool) {
 /// A column's name, which sorts by it.
 fn head(ui: &mut Ui, name: &str, sorted: Option<bool>) -> bool {
     let mark = match sorted {
-        Some(true) => " ⏷",
-        Some(false) => " ⏶",
+        Some(true) => " ↓",
+        Some(false) => " ↑",
         None => "",
     };
     let text = quiet(ui, &format!("{name}{mark}")).text_style(TextStyle::Small);

@@ -1,15 +1,17 @@
 //! How the sync is doing: overall, latencies, and every stream.
 
+use std::time::Duration;
+
 use eframe::egui::{Button, Label, ProgressBar, RichText, TextStyle, Ui};
 use egui_extras::Column;
-use egui_plot::{Bar, BarChart, GridMark, Plot};
+use egui_plot::{Bar, BarChart, GridMark};
 use muster_contract::state::ConnectionState;
 use muster_panel::badge::age;
 use muster_panel::model::histogram::{Histogram, upper};
 use muster_panel::model::{StreamRow, SyncFacts};
 use muster_panel::{At, Facts};
 
-use crate::panes::table;
+use crate::panes::{figure, head, head_of_figures, still_plot, table};
 use crate::theme::{GAP, GROUP_GAP, Palette, ROW};
 use crate::widgets::{card, empty, fact, number, quiet, rate, state, state_color};
 
@@ -82,7 +84,7 @@ fn latency(ui: &mut Ui, histogram: &Histogram) {
             ui.label("From append to apply");
             let said = match (histogram.quantile(0.5), histogram.quantile(0.99)) {
                 (Some(half), Some(most)) => {
-                    format!("half within {} ms, 99 % within {} ms, over the last minute", half.as_millis(), most.as_millis())
+                    format!("half within {}, 99 % within {}, over the last minute", time(half), time(most))
                 }
                 _ => "no events in the last minute".into(),
             };
@@ -101,25 +103,14 @@ fn latency(ui: &mut Ui, histogram: &Histogram) {
             .map(|(index, count)| Bar::new(index as f64, *count as f64).width(0.82));
         let chart = BarChart::new("events", bars.collect()).color(palette.quiet);
         let highest = counts.iter().max().copied().unwrap_or(0).max(1) as f64;
-        Plot::new("latency")
+        still_plot(ui, "latency", |mark, _| bound(mark.value), |mark, _| number(mark.value.max(0.0) as u64))
             .height(92.0)
-            .show_background(false)
-            .allow_zoom(false)
-            .allow_drag(false)
-            .allow_scroll(false)
-            .allow_boxed_zoom(false)
-            .allow_double_click_reset(false)
-            .show_x(false)
-            .show_y(false)
-            .show_grid([false, true])
             .default_x_bounds(-0.7, shown as f64 - 0.3)
             .default_y_bounds(0.0, highest * 1.1)
             .x_grid_spacer(|_| {
                 (0..16).step_by(2).map(|value| GridMark { value: f64::from(value), step_size: 2.0 }).collect()
             })
             .y_grid_spacer(move |_| [0.0, highest].map(|value| GridMark { value, step_size: highest }).into())
-            .x_axis_formatter(|mark, _| bound(mark.value))
-            .y_axis_formatter(|mark, _| number(mark.value.max(0.0) as u64))
             .show(ui, |plot| {
                 plot.set_plot_bounds_y(0.0..=highest * 1.1);
                 plot.bar_chart(chart);
@@ -129,7 +120,11 @@ fn latency(ui: &mut Ui, histogram: &Histogram) {
 
 /// The upper bound of a bucket, as an axis has it.
 fn bound(value: f64) -> String {
-    let ms = upper(value.max(0.0) as usize).as_millis();
+    time(upper(value.max(0.0) as usize))
+}
+
+fn time(time: Duration) -> String {
+    let ms = time.as_millis();
     if ms < 1_000 { format!("{ms} ms") } else { format!("{} s", ms / 1_000) }
 }
 
@@ -145,11 +140,13 @@ fn streams(ui: &mut Ui, sync: &SyncFacts, now: At) -> Option<String> {
         .column(Column::exact((wide * 0.08).max(52.0)))
         .column(Column::remainder())
         .header(ROW, |mut header| {
-            for name in ["Stream", "State", "Cursor", "Head", "Lag", "Rate/s", "Last event"] {
-                header.col(|ui| {
-                    ui.label(quiet(ui, name).text_style(TextStyle::Small));
-                });
+            for name in ["Stream", "State"] {
+                header.col(|ui| head(ui, name));
             }
+            for name in ["Cursor", "Head", "Lag", "Rate/s"] {
+                header.col(|ui| head_of_figures(ui, name));
+            }
+            header.col(|ui| head(ui, "Last event"));
         })
         .body(|body| {
             body.rows(ROW, sync.streams.len(), |mut row| {
@@ -161,11 +158,9 @@ fn streams(ui: &mut Ui, sync: &SyncFacts, now: At) -> Option<String> {
                 });
                 row.col(|ui| progress(ui, stream, now));
                 let figures =
-                    [stream.cursor.map_or("–".into(), number), head(stream), number(stream.lag), rate(stream.rate)];
+                    [stream.cursor.map_or("–".into(), number), newest(stream), number(stream.lag), rate(stream.rate)];
                 for text in figures {
-                    row.col(|ui| {
-                        ui.add(Label::new(text).truncate());
-                    });
+                    row.col(|ui| figure(ui, text));
                 }
                 row.col(|ui| last_event(ui, stream));
             });
@@ -178,7 +173,7 @@ fn name(ui: &mut Ui, stream: &StreamRow) -> bool {
     ui.add(button).on_hover_text(format!("{}\nshow its events", stream.stream)).clicked()
 }
 
-fn head(stream: &StreamRow) -> String {
+fn newest(stream: &StreamRow) -> String {
     if stream.head == 0 { "–".into() } else { number(stream.head) }
 }
 
