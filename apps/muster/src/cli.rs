@@ -9,8 +9,8 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 #[cfg(feature = "control")]
 use crate::commands::control;
 use crate::commands::{
-    bench, call, completions, delete, demo, describe, emit, gate, handshake, host, lane, logs, outbox, publish, sql, streams,
-    subscribe, tail,
+    bench, call, completions, delete, demo, describe, emit, evidence, gate, handshake, host, lane, logs, outbox, promote, publish, sql,
+    streams, subscribe, tail,
 };
 use crate::outcome::{Failure, one_line};
 
@@ -91,6 +91,11 @@ pub(crate) enum Command {
     Handshake(handshake::HandshakeArgs),
     /// Ask a lane whether it holds: gates and drills, with evidence
     Gate(Box<gate::GateArgs>),
+    /// Keys for evidence, and what signed evidence says and whether it holds
+    #[command(subcommand)]
+    Evidence(evidence::EvidenceCommand),
+    /// Promote a module from lane to lane on evidence, share by share, and back by itself
+    Promote(Box<promote::PromoteArgs>),
     /// Start a host, let clients meet, then break things while events flow, all in one
     Demo(demo::DemoArgs),
     /// Run the token service of a lane, and manage it

@@ -12,12 +12,14 @@ pub(crate) mod delete;
 pub(crate) mod demo;
 pub(crate) mod describe;
 pub(crate) mod emit;
+pub(crate) mod evidence;
 pub(crate) mod gate;
 pub(crate) mod handshake;
 pub(crate) mod host;
 pub(crate) mod lane;
 pub(crate) mod logs;
 pub(crate) mod outbox;
+pub(crate) mod promote;
 pub(crate) mod publish;
 pub(crate) mod sql;
 pub(crate) mod streams;
@@ -47,6 +49,8 @@ pub(crate) async fn run(ui: &Ui, command: Command) -> Outcome {
         Command::Delete(args) => delete::run(ui, args).await,
         Command::Handshake(args) => handshake::run(ui, args).await,
         Command::Gate(args) => gate::run(ui, *args).await,
+        Command::Evidence(command) => evidence::run(ui, command),
+        Command::Promote(args) => promote::run(ui, *args).await,
         Command::Demo(args) => demo::run(ui, args).await,
         #[cfg(feature = "control")]
         Command::Control(command) => control::run(ui, command).await,

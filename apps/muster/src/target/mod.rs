@@ -97,6 +97,14 @@ impl TargetArgs {
         self.anonymous
     }
 
+    /// The same, to this lane where neither a lane nor a host is named.
+    pub(crate) fn or_lane(mut self, name: &LaneName) -> TargetArgs {
+        if self.lane.is_none() && self.server.is_none() && self.database.is_none() {
+            self.lane = Some(name.clone());
+        }
+        self
+    }
+
     /// Whether a lane is named.
     pub(crate) const fn names_a_lane(&self) -> bool {
         self.lane.is_some()

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::{Act, Input};
+use crate::promote::policy::Call;
 use crate::report::{GateResult, Sha256};
 
 /// What is to be done, settled when a promotion begins: a policy that is changed later changes nothing about it.
@@ -32,6 +33,9 @@ pub struct Plan {
     pub inputs: Vec<Input>,
     /// The gates that are run on the candidate, in order.
     pub gates: Vec<String>,
+    /// What is called on the candidate after it was published.
+    #[serde(default)]
+    pub setup: Vec<Call>,
     /// The shares that get the candidate, in percent, in order.
     pub cohorts: Vec<u8>,
     /// How long each share is watched, in seconds.
@@ -271,6 +275,7 @@ mod tests {
             module_sha256: Sha256::of(b"m"),
             policy_sha256: Sha256::of(b"p"),
             inputs: vec![],
+            setup: vec![],
             gates: (0..gates).map(|it| format!("g{it}")).collect(),
             cohorts: cohorts.to_vec(),
             soak_s: 1,

@@ -17,4 +17,4 @@ pub use self::core::{Core, End, Fact, Illegal, Plan, Step};
 pub use driver::{StepError, Steps, Stopped, Watched, advance};
 pub use journal::{Journal, JournalError};
 pub use judge::{Admission, Shortcoming, Why, judge};
-pub use policy::{Policy, PolicyError, Requirement};
+pub use policy::{Call, Policy, PolicyError, Requirement};

@@ -28,6 +28,8 @@ pub struct Policy {
     pub require: Vec<Requirement>,
     /// The gates that are run on the candidate before anybody is sent to it.
     pub target_gates: Vec<String>,
+    /// What is called on the candidate after it was published, in order, such as `configure_auth`: each may be called again.
+    pub setup: Vec<Call>,
     /// The shares that get the candidate, in percent, growing; empty where no token service hands it out.
     pub cohorts: Vec<u8>,
     /// How long each share is watched.
@@ -36,6 +38,17 @@ pub struct Policy {
     pub watch_gate: String,
     /// The digest of the file.
     pub sha256: Sha256,
+}
+
+/// A reducer that is called on the candidate.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Call {
+    /// Its name.
+    pub call: String,
+    /// Its arguments, as JSON that SpacetimeDB's HTTP API takes.
+    #[serde(default)]
+    pub args: Vec<serde_json::Value>,
 }
 
 /// A gate that must have passed.
@@ -95,6 +108,8 @@ struct TomlRequirement {
 struct TomlTarget {
     #[serde(default)]
     gates: Vec<String>,
+    #[serde(default)]
+    setup: Vec<Call>,
     cohorts: Option<Vec<u8>>,
     #[serde(default, deserialize_with = "maybe_duration")]
     soak: Option<Duration>,
@@ -137,6 +152,7 @@ impl Policy {
             signers: toml.signers.iter().map(|it| beside.join(it)).collect(),
             require: toml.require.into_iter().map(requirement).collect(),
             target_gates: toml.target.gates,
+            setup: toml.target.setup,
             cohorts,
             soak: toml.target.soak.unwrap_or(SOAK),
             watch_gate: toml.target.watch.unwrap_or_else(|| WATCH_GATE.into()),
@@ -180,6 +196,16 @@ mod tests {
         assert_eq!(policy.signers, [Path::new("lanes/a.pub")]);
         assert_eq!((&policy.cohorts[..], policy.soak), (&COHORTS[..], SOAK));
         assert_eq!(policy.require[0].max_age, MAX_AGE);
+    }
+
+    #[test]
+    fn calls_have_arguments_as_the_host_takes_them() {
+        let text = format!(
+            "{LEAST}[[target.setup]]\ncall = \"configure_auth\"\nargs = [\"https://i\", 3, false, {{ some = \"0x1\" }}]\n"
+        );
+        let policy = Policy::parse(&text, Path::new("")).expect("a policy");
+        let args = serde_json::json!(["https://i", 3, false, { "some": "0x1" }]);
+        assert_eq!(serde_json::Value::from(policy.setup[0].args.clone()), args);
     }
 
     #[test]

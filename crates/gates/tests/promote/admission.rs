@@ -19,6 +19,7 @@ fn policy() -> Policy {
     Policy {
         signers: vec![],
         require: vec![requirement("handshake"), requirement("replay")],
+        setup: vec![],
         target_gates: vec!["handshake".into()],
         cohorts: vec![100],
         soak: Duration::from_secs(1),

@@ -166,6 +166,7 @@ pub(crate) fn plan() -> Plan {
         module_sha256: Sha256::of(b"module"),
         policy_sha256: Sha256::of(b"policy"),
         inputs: vec![],
+        setup: vec![],
         gates: vec!["provision".into(), "handshake".into()],
         cohorts: vec![5, 50, 100],
         soak_s: 1,
