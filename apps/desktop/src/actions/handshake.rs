@@ -47,7 +47,7 @@ async fn meet(target: &Target) -> Result<Report, String> {
         .kill_on_drop(true);
     match &target.token {
         TokenChoice::Given(token) => command.env("MUSTER_TOKEN", token.expose()),
-        TokenChoice::Anonymous | TokenChoice::Renewed(_) => command.env_remove("MUSTER_TOKEN"),
+        TokenChoice::Anonymous | TokenChoice::Renewed(_) | TokenChoice::Kept(_) => command.env_remove("MUSTER_TOKEN"),
     };
     let output = command.output().await.map_err(|error| {
         format!("the `muster` program cannot be run ({error}); install it beside muster-desktop or in the path")

@@ -69,10 +69,8 @@ impl Lane {
         let (keeper, token) = match &target.token {
             TokenChoice::Anonymous => (None, TokenFacts::default()),
             TokenChoice::Given(token) => (None, TokenFacts::of(TokenKind::Given, token.expose())),
-            TokenChoice::Renewed(source) => {
-                let kind = TokenKind::Renewed;
-                (Some(Keeper::start(source.clone())), TokenFacts { kind, ..TokenFacts::default() })
-            }
+            TokenChoice::Renewed(source) => (Some(Keeper::start(source.clone())), renewed()),
+            TokenChoice::Kept(keeper) => (Some(keeper.clone()), renewed()),
         };
         model.on(now, Observation::Token(token));
         let mut lane = Lane {
@@ -313,6 +311,11 @@ impl Lane {
             }
         }));
     }
+}
+
+/// A lease of which nothing is known yet.
+fn renewed() -> TokenFacts {
+    TokenFacts { kind: TokenKind::Renewed, ..TokenFacts::default() }
 }
 
 /// What a finished task has come to.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use muster_contract::pattern::StreamPattern;
 use muster_sync::StartAt;
 use muster_wire::lease::Source;
-use muster_wire::{Endpoint, Token};
+use muster_wire::{Endpoint, Keeper, Token};
 
 /// Which lane, as whom, and what is followed.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub enum TokenChoice {
     Given(Token),
     /// With tokens of this source, renewed in time.
     Renewed(Source),
+    /// With the tokens of a keeper that is at work already.
+    Kept(Keeper),
 }
 
 impl Target {
