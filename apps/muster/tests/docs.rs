@@ -131,6 +131,7 @@ fn every_page_for_operators_is_run_here() {
             "CONTROL_RUN.md",
             "HOST_BACKUP.md",
             "HOST_RUN.md",
+            "SPACETIME_CUTOVER_ACCEPTANCE_AND_ROLLBACK.md",
             "SPACETIME_MAINCLOUD_HANDSHAKE_SMOKE_TEST.md",
             "SPACETIME_MAINCLOUD_MANAGED_DEPLOYMENT.md",
             "SPACETIME_TOKEN_SCOPE_AND_ROTATION.md",
@@ -161,6 +162,11 @@ fn the_backup_page_holds() {
 #[test]
 fn the_running_page_holds() {
     run("HOST_RUN.md");
+}
+
+#[test]
+fn the_cutover_page_holds() {
+    run("SPACETIME_CUTOVER_ACCEPTANCE_AND_ROLLBACK.md");
 }
 
 #[test]

@@ -103,6 +103,12 @@ struct Prepared {
 /// Runs.
 pub(crate) async fn run(ui: &Ui, args: PromoteArgs) -> Outcome {
     let target = args.target.clone().or_lane(&args.to).resolve(ui).await?;
+    if target.token.is_none() {
+        return Err(Failure::could_not(
+            "without a token the candidate would belong to nobody",
+            "use the token of whoever owns the lane's database (--token-file)",
+        ));
+    }
     let prepared = prepare(&args, &target)?;
     if args.plan {
         return tell_plan(ui, &args, &prepared);

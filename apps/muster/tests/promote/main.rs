@@ -68,8 +68,12 @@ impl Lanes {
     }
 
     fn args<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
+        self.args_of(&self.module, more)
+    }
+
+    fn args_of<'a>(&'a self, module: &'a str, more: &[&'a str]) -> Vec<&'a str> {
         let mut args = vec!["promote", "--from", "staging", "--to", "prod", "--env-file", "lanes.envvars"];
-        args.extend(["--module", &self.module, "--evidence-dir", "evidence", "--evidence-key", "operator.pem"]);
+        args.extend(["--module", module, "--evidence-dir", "evidence", "--evidence-key", "operator.pem"]);
         args.extend(["--control-state-dir", "control"]);
         args.extend(more);
         args
@@ -115,12 +119,17 @@ fn without_evidence_it_is_refused_with_all_that_is_missing_and_nothing_is_done()
     assert!(run.stdout.contains("handshake on staging: missing: no evidence of this module"), "{run:?}");
     assert_eq!((lanes.shares(), lanes.decisions()), (vec![], vec!["refused".to_owned()]));
 
-    // Of another module there is some.
+    // There is some, of another module.
     lanes.accept();
-    let other =
-        lanes.sandbox.file("other.wasm", [&fs::read(&lanes.module).expect("read")[..], &[0, 2, 1, 0x78]].concat());
-    let run = finish(lanes.sandbox.command(&lanes.args(&["--plan", "--module", &other])[..]).spawn().expect("starts"));
-    assert_ne!(run.code, Some(0), "{run:?}");
+    let bytes = [&fs::read(&lanes.module).expect("read")[..], &[0, 2, 1, b'x']].concat();
+    let other = lanes.sandbox.file("other.wasm", bytes);
+    let args = lanes.args_of(&other, &["--plan"]);
+    let run = finish(lanes.sandbox.command(&args).spawn().expect("the program starts"));
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stdout.contains("handshake on staging: missing: the evidence is of another module"), "{run:?}");
+    // Somebody who owns nothing would publish what nobody owns.
+    let line = lanes.promote(&["--anonymous"]).error(2);
+    assert!(line.contains("would belong to nobody"), "{line}");
 }
 
 #[test]

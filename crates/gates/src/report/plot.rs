@@ -24,9 +24,12 @@ pub(super) fn plot(quantity: Quantity, series: &[&Series], faults: &[Fault], len
     let points = || series.iter().flat_map(|it| &it.points);
     points().next()?;
     let last = points().map(|it| it.at_ms).chain(faults.iter().map(|it| it.to_ms)).max().unwrap_or(0);
+    let highest = points().map(|it| it.value).fold(0.0, f64::max);
+    let step = nice(highest);
     let frame = Frame {
         end_ms: length_ms.max(last).max(1) as f64,
-        top: nice(points().map(|it| it.value).fold(0.0, f64::max)),
+        step,
+        top: ((highest / step).ceil() * step).max(step),
         bottom: points().map(|it| it.value).fold(0.0, f64::min),
     };
     let unit = series.first().map_or("", |it| it.unit.as_str());
@@ -60,6 +63,8 @@ const fn name(quantity: Quantity) -> &'static str {
 
 struct Frame {
     end_ms: f64,
+    /// From mark to mark of the upright axis.
+    step: f64,
     top: f64,
     bottom: f64,
 }
@@ -75,20 +80,23 @@ impl Frame {
     }
 }
 
-/// The least of 1, 2, 2.5, 5 times a power of ten that is not less.
+/// The distance of marks such that at most five reach the value: 1, 2, 2.5 or 5 times a power of ten.
 fn nice(value: f64) -> f64 {
     if value <= 0.0 || !value.is_finite() {
-        return 1.0;
+        return 0.25;
     }
-    let power = 10_f64.powf(value.log10().floor());
-    let steps = [1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0];
-    steps.into_iter().map(|step| step * power).find(|it| *it >= value).unwrap_or(value)
+    let power = 10_f64.powf((value / 5.0).log10().floor());
+    // What is a mark's multiple but for the last bit is one.
+    let suffices = |step: &f64| value / step <= 5.0 + 1e-9;
+    [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().map(|it| it * power).find(suffices).unwrap_or(value)
 }
 
 fn draw_axes(svg: &mut String, frame: &Frame) {
     let bottom = HEIGHT - BOTTOM;
-    for tick in 0..=4 {
-        let value = frame.bottom + (frame.top - frame.bottom) * f64::from(tick) / 4.0;
+    let first = (frame.bottom / frame.step).ceil() as i32;
+    let last = (frame.top / frame.step).round() as i32;
+    for tick in first..=last {
+        let value = f64::from(tick) * frame.step;
         let y = frame.y(value);
         let _ = write!(
             svg,
@@ -107,10 +115,10 @@ fn draw_axes(svg: &mut String, frame: &Frame) {
         let _ = write!(
             svg,
             "<line class=\"axis\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{bottom}\" y2=\"{:.1}\"/>\
-             <text class=\"tick\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{} s</text>",
+             <text class=\"tick\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
             bottom + 5.0,
             bottom + 20.0,
-            short(at / 1_000.0)
+            time(at, step)
         );
         at += step;
     }
@@ -118,10 +126,18 @@ fn draw_axes(svg: &mut String, frame: &Frame) {
         write!(svg, "<line class=\"axis\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{bottom}\" y2=\"{bottom}\"/>", WIDTH - RIGHT);
 }
 
-/// A step that gives from four to ten marks.
+/// A step, in milliseconds, that gives at most ten marks.
 fn time_step(end_ms: f64) -> f64 {
-    let steps = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0];
-    steps.into_iter().map(|s| s * 1_000.0).find(|step| end_ms / step <= 9.0).unwrap_or(end_ms / 8.0)
+    let steps =
+        [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000];
+    let longer = [600_000, 1_800_000, 3_600_000, 7_200_000, 21_600_000, 86_400_000];
+    let all = steps.into_iter().chain(longer).map(f64::from);
+    all.into_iter().find(|step| end_ms / step <= 9.0).unwrap_or(end_ms / 8.0)
+}
+
+/// A time on the axis, in the unit of its marks.
+fn time(at_ms: f64, step_ms: f64) -> String {
+    if step_ms < 100.0 { format!("{at_ms:.0} ms") } else { format!("{} s", short(at_ms / 1_000.0)) }
 }
 
 fn short(value: f64) -> String {
@@ -165,7 +181,8 @@ fn words(fault: &Fault) -> String {
 fn draw_series(svg: &mut String, frame: &Frame, series: &Series, colour: usize) {
     let at: Vec<(f64, f64)> = series.points.iter().map(|it| (frame.x(it.at_ms), frame.y(it.value))).collect();
     // How long something took has no values in between.
-    if series.quantity != Quantity::Recovery && at.len() > 1 {
+    let takes_time = series.points.first().map(|it| it.at_ms) != series.points.last().map(|it| it.at_ms);
+    if series.quantity != Quantity::Recovery && takes_time {
         let line = at.iter().fold(String::new(), |mut line, (x, y)| {
             let _ = write!(line, "{x:.1},{y:.1} ");
             line
@@ -225,9 +242,13 @@ mod tests {
     }
 
     #[test]
-    fn axes_end_with_round_numbers() {
-        for (value, top) in [(0.0, 1.0), (7.3, 8.0), (12.0, 15.0), (201.0, 250.0), (0.03, 0.03), (f64::NAN, 1.0)] {
-            assert!((nice(value) - top).abs() < 1e-9, "{value}");
+    fn axes_have_round_marks() {
+        for (value, step) in
+            [(0.0, 0.25), (7.3, 2.0), (5.0, 1.0), (12.0, 2.5), (201.0, 50.0), (0.03, 0.01), (f64::NAN, 0.25)]
+        {
+            assert!((nice(value) - step).abs() < 1e-9, "{value}: {}", nice(value));
         }
+        assert_eq!((time_step(48.0), time(20.0, 10.0)), (10.0, "20 ms".into()));
+        assert_eq!((time_step(60_000.0), time(30_000.0, 10_000.0)), (10_000.0, "30 s".into()));
     }
 }
