@@ -109,10 +109,16 @@ pub struct Oracle {
     repeats_accepted: BTreeSet<usize>,
     /// How many of theirs were stored twice.
     pub repeated: u64,
+    /// Publishers whose outbox is an older copy.
+    restored: BTreeSet<usize>,
+    /// How many of theirs were stored twice in a stream that was made anew since.
+    pub repeated_unasked: u64,
     /// What an operator took away: streams deleted, copies restored.
     discarded: BTreeSet<Tag>,
     /// Those of them that went with a deleted stream.
     deleted: BTreeSet<Tag>,
+    /// Streams that were deleted at some time.
+    deleted_streams: BTreeSet<String>,
     /// How many of those were stored again where they should not have been.
     pub came_back: u64,
     /// When the durable head of a life got where: (time, head), in order.
@@ -136,6 +142,7 @@ impl Oracle {
     /// A publisher's outbox is now an older copy that holds these: what it does not hold and the host never had went
     /// with the lost one.
     pub fn on_outbox_restored(&mut self, node: usize, held: &BTreeSet<Tag>) {
+        self.restored.insert(node);
         let of_node = Tag { node, n: 0 }..Tag { node: node + 1, n: 0 };
         let lost = self.published.range(of_node).map(|(tag, _)| *tag);
         self.discarded.extend(lost.filter(|tag| !held.contains(tag) && !self.durable.contains(tag)));
@@ -190,6 +197,7 @@ impl Oracle {
             }
             Write::Delete { no } => {
                 if let Some(life) = self.present.remove(no) {
+                    self.deleted_streams.insert(life.0.clone());
                     let events = self.timelines.get(&life).into_iter().flatten().flat_map(|timeline| &timeline.events);
                     self.deleted.extend(events.filter_map(|event| Tag::of_kind(&event.kind)));
                     self.discard(&life, 0);
@@ -217,6 +225,7 @@ impl Oracle {
 
     fn on_append(&mut self, now_ms: u64, no: u64, events: &[StoredEvent]) -> Checked {
         let life = self.present[&no].clone();
+        let is_made_anew = self.deleted_streams.contains(&life.0);
         let timeline = self.timelines.get_mut(&life).and_then(|all| all.last_mut()).expect("created before");
         for event in events {
             let tag = match timeline.push(event.clone()) {
@@ -229,6 +238,15 @@ impl Oracle {
                 // What a person was told and accepted: it is there again, or behind what was published later.
                 Err(_) if Tag::of_kind(&event.kind).is_some_and(|tag| self.repeats_accepted.contains(&tag.node)) => {
                     self.repeated += 1;
+                    self.durable.extend(Tag::of_kind(&event.kind));
+                    continue;
+                }
+                // Declared in docs/simulation.md: the copy knows nothing of the counting that began with the stream's new life.
+                Err(_)
+                    if is_made_anew
+                        && Tag::of_kind(&event.kind).is_some_and(|tag| self.restored.contains(&tag.node)) =>
+                {
+                    self.repeated_unasked += 1;
                     self.durable.extend(Tag::of_kind(&event.kind));
                     continue;
                 }

@@ -91,6 +91,8 @@ pub fn run(plan: &Plan, keep_trace: bool) -> Outcome {
     }
     let came_back = world.ctx.oracle.came_back;
     world.ctx.coverage.add("declared limit: an event of a deleted stream came back", came_back);
+    let unasked = world.ctx.oracle.repeated_unasked;
+    world.ctx.coverage.add("declared limit: a restored outbox repeated an event in a stream made anew", unasked);
     let repeated = world.ctx.oracle.repeated;
     world.ctx.coverage.add("declared limit: a restored outbox repeated an event when told to", repeated);
     Outcome {
