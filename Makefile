@@ -13,9 +13,8 @@ demo: ## build what is missing, start a host, let two clients meet, then send ev
 test: ## build and run every test: unit, integration, end to end (2 to 3 minutes once it is built)
 	@scripts/test
 
-bench: ## build everything optimised (some fifteen minutes) and measure it (some ten more)
-	@scripts/cargo build --locked --profile bench -p muster && wasm=$$(scripts/build-module) && \
-	  "$${CARGO_TARGET_DIR:-target}/release/muster" bench connect --module "$$wasm"
+bench: ## install the peers, build everything optimised and measure all of it (an hour and more; leave the machine alone)
+	@scripts/bench
 
 soak: ## kill a host 200 times under load and look for what it lost; then every client that means harm
 	@scripts/soak

@@ -28,7 +28,13 @@ enum Command {
     #[command(hide = true)]
     Role { role: String, place: String },
     /// Print the table of a document and draw its plots beside it
-    Show { results: PathBuf },
+    Show {
+        /// The document
+        results: PathBuf,
+        /// Write the table into this page, between its two `peers:table` lines, instead of printing it
+        #[arg(long, value_name = "FILE.md")]
+        page: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -89,7 +95,7 @@ fn main() -> ExitCode {
             runtime.shutdown_background();
             return done.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS);
         }
-        Some(Command::Show { results }) => show(&results),
+        Some(Command::Show { results, page }) => show(&results, page.as_deref()),
         None => runtime.block_on(measure(arguments.measure)),
     };
     done.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
@@ -164,9 +170,26 @@ fn write(file: &std::path::Path, results: &Results) -> Result<(), String> {
     std::fs::write(file, text + "\n").map_err(|error| error.to_string())
 }
 
-fn show(file: &std::path::Path) -> Result<(), String> {
+/// Where a page has the table: between two lines with this in them.
+const MARK: &str = "peers:table";
+
+fn show(file: &std::path::Path, page: Option<&std::path::Path>) -> Result<(), String> {
     let results = read(file)?;
-    print!("{}", results.markdown());
+    match page {
+        None => print!("{}", results.markdown()),
+        Some(page) => {
+            let text = std::fs::read_to_string(page).map_err(|error| error.to_string())?;
+            let lines: Vec<&str> = text.lines().collect();
+            let marks: Vec<usize> = (0..lines.len()).filter(|index| lines[*index].contains(MARK)).collect();
+            let &[from, to] = &marks[..] else {
+                return Err(format!("{} has no two lines with {MARK}", page.display()));
+            };
+            let before = lines[..=from].join("\n");
+            let after = lines[to..].join("\n");
+            let text = format!("{before}\n\n{}\n{after}\n", results.markdown());
+            std::fs::write(page, text).map_err(|error| error.to_string())?;
+        }
+    }
     for (name, svg) in draw(&results) {
         std::fs::write(file.with_file_name(name), svg).map_err(|error| error.to_string())?;
     }

@@ -28,6 +28,11 @@ async fn connection(address: &str) -> Outcome<MultiplexedConnection> {
     client.get_multiplexed_async_connection_with_config(&config).await.map_err(text)
 }
 
+/// Whether the server takes commands: it listens before it has loaded what it had.
+pub(crate) async fn ready(address: &str) -> Outcome {
+    cmd("PING").query_async::<()>(&mut connection(address).await?).await.map_err(text)
+}
+
 /// Who sends.
 #[derive(Clone)]
 pub(crate) struct Sender(MultiplexedConnection);

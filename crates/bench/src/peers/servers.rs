@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
 use super::system::System;
-use super::{postgres, text};
+use super::{Outcome, postgres, redis, text};
 use crate::child::{Program, data_folder};
 use crate::error::BenchError;
 use crate::limits::{PATIENCE, PEERS_LOOK};
@@ -104,7 +104,9 @@ impl Servers {
                 let port = free_port()?;
                 let mut command = Command::new("redis-server");
                 command.args(REDIS).args(["--port", &port.to_string(), "--dir"]).arg(data.path());
-                child("redis-server", command, port, data).await
+                let server = child("redis-server", command, port, data).await?;
+                ready("redis-server", || redis::ready(&server.address)).await?;
+                Ok(server)
             }
             System::Nats => {
                 let port = free_port()?;
@@ -141,15 +143,20 @@ async fn postgresql(data: TempDir, new: bool) -> Result<Server, BenchError> {
         command.args(["-c", setting]);
     }
     let server = child("postgres", command, port, data).await?;
+    ready("postgres", || postgres::prepare(&server.address)).await?;
+    Ok(server)
+}
+
+/// Waits until a server that listens also takes somebody in.
+async fn ready<F: Future<Output = Outcome>>(what: &'static str, ask: impl Fn() -> F) -> Result<(), BenchError> {
     let deadline = Instant::now() + PATIENCE;
-    // It listens before it takes anybody in.
-    while let Err(reason) = postgres::prepare(&server.address).await {
+    while let Err(reason) = ask().await {
         if Instant::now() >= deadline {
-            return Err(failed("postgres")(reason));
+            return Err(failed(what)(reason));
         }
         sleep(PEERS_LOOK).await;
     }
-    Ok(server)
+    Ok(())
 }
 
 fn is_root() -> bool {
