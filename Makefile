@@ -1,7 +1,7 @@
 # What there is to run. Needs only make; scripts/toolchain finds or installs the rest, and says what it cannot.
 # Set CARGO_TARGET_DIR to share one build cache between clones.
 .DEFAULT_GOAL := help
-.PHONY: help toolchain module build demo test bench lint fmt licences clean soak fuzz sim sim-mutants
+.PHONY: help toolchain module build demo test bench lint fmt licences clean soak fuzz sim sim-mutants gate check-ops
 
 help: ## list these targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,12 @@ sim: ## simulate SEEDS=N seeds of crashes, cuts and full disks; shows the first 
 
 sim-mutants: ## take each rule out of a copy of the code, and see the simulator notice (needs Python 3.11)
 	@scripts/sim-mutants
+
+gate: ## let the module climb from local to staging to prod on three hosts, and refuse every planted fault (needs Python 3.11)
+	@scripts/gate
+
+check-ops: ## hold dashboard, alert rules and units to the programs that read them, and to real scrapes (needs Python 3.11)
+	@scripts/check-ops
 
 toolchain: ## check what this machine builds with, and install what is missing
 	@scripts/toolchain

@@ -131,9 +131,11 @@ fn every_page_for_operators_is_run_here() {
             "CONTROL_RUN.md",
             "HOST_BACKUP.md",
             "HOST_RUN.md",
+            "SPACETIME_CHAOS_DRILLS.md",
             "SPACETIME_CUTOVER_ACCEPTANCE_AND_ROLLBACK.md",
             "SPACETIME_MAINCLOUD_HANDSHAKE_SMOKE_TEST.md",
             "SPACETIME_MAINCLOUD_MANAGED_DEPLOYMENT.md",
+            "SPACETIME_OBSERVABILITY_AND_ALERTS.md",
             "SPACETIME_TOKEN_SCOPE_AND_ROTATION.md",
             "STREAMS.md",
             "THREAT_MODEL.md"
@@ -162,6 +164,16 @@ fn the_backup_page_holds() {
 #[test]
 fn the_running_page_holds() {
     run("HOST_RUN.md");
+}
+
+#[test]
+fn the_drills_page_holds() {
+    run("SPACETIME_CHAOS_DRILLS.md");
+}
+
+#[test]
+fn the_observability_page_holds() {
+    run("SPACETIME_OBSERVABILITY_AND_ALERTS.md");
 }
 
 #[test]

@@ -14,6 +14,8 @@ use crate::observation::Quantity;
 
 /// In how many parts the events go out: something happens after each but the last.
 const PARTS: u64 = 5;
+/// How many go out at once.
+const CHUNK: u64 = 50;
 
 /// Runs.
 pub(crate) async fn run(stage: &Stage, recorder: &Recorder) {
@@ -56,7 +58,8 @@ pub(crate) async fn run(stage: &Stage, recorder: &Recorder) {
     traffic.stop().await;
 }
 
-/// Writes in parts, and cuts, stops and resumes in between.
+/// Writes in parts, and cuts, stops and resumes in between: what comes before the last events of a part is confirmed when
+/// they go out, so that the host sees many batches, and they are on their way when something happens.
 async fn write(
     traffic: &mut Traffic,
     events: u64,
@@ -66,7 +69,11 @@ async fn write(
     for part in 0..PARTS {
         let until = events * (part + 1) / PARTS;
         while traffic.sent() < until {
-            traffic.send((until - traffic.sent()).min(100)).await?;
+            let left = until - traffic.sent();
+            if left <= CHUNK {
+                traffic.flush().await?;
+            }
+            traffic.send(left.min(CHUNK)).await?;
         }
         let began = std::time::Instant::now();
         match part {
