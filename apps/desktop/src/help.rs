@@ -1,6 +1,6 @@
 //! The shortcuts, and what the badges mean.
 
-use eframe::egui::{Context, Grid, Id, Modal, RichText, TextStyle, pos2, vec2};
+use eframe::egui::{Context, Frame, Grid, Id, Modal, RichText, TextStyle, pos2, vec2};
 use muster_panel::Badge;
 
 use crate::theme::{GAP, GROUP_GAP, Palette, TITLE};
@@ -23,36 +23,37 @@ pub const SHORTCUTS: [(&str, &str); 11] = [
 ];
 
 pub(crate) fn ui(ctx: &Context, overlay: &mut Option<Overlay>) {
-    let modal = Modal::new(Id::unique("help")).show(ctx, |ui| {
-        ui.set_width(520.0);
-        ui.label(RichText::new("Help").text_style(TextStyle::Name(TITLE.into())).strong());
-        ui.add_space(GAP);
-        Grid::new("shortcuts").num_columns(2).spacing(vec2(24.0, 6.0)).show(ui, |ui| {
-            for (keys, what) in SHORTCUTS {
-                ui.label(RichText::new(keys).strong());
-                ui.label(what);
-                ui.end_row();
+    let modal =
+        Modal::new(Id::unique("help")).frame(Frame::popup(&ctx.global_style()).inner_margin(24)).show(ctx, |ui| {
+            ui.set_width(520.0);
+            ui.label(RichText::new("Help").text_style(TextStyle::Name(TITLE.into())).strong());
+            ui.add_space(GAP);
+            Grid::new("shortcuts").num_columns(2).spacing(vec2(24.0, 6.0)).show(ui, |ui| {
+                for (keys, what) in SHORTCUTS {
+                    ui.label(RichText::new(keys).strong());
+                    ui.label(what);
+                    ui.end_row();
+                }
+            });
+            ui.add_space(GROUP_GAP / 2.0);
+            ui.label(RichText::new("Where what you see is from").heading());
+            let palette = Palette::shown(ui);
+            Grid::new("badges").num_columns(2).spacing(vec2(24.0, 6.0)).show(ui, |ui| {
+                for badge in [Badge::Live, Badge::CatchingUp, Badge::Cached { age_ms: 180_000 }, Badge::Disconnected] {
+                    ui.horizontal(|ui| {
+                        let (rect, _) = ui.allocate_exact_size(vec2(10.0, 10.0), eframe::egui::Sense::hover());
+                        shape(ui, badge, palette.badge(badge), pos2(rect.center().x, rect.center().y), 4.5);
+                        ui.label(RichText::new(badge.to_string()).color(palette.badge(badge)));
+                    });
+                    ui.add(eframe::egui::Label::new(quiet(ui, meaning(badge))).wrap());
+                    ui.end_row();
+                }
+            });
+            ui.add_space(GAP);
+            if ui.button("Close").clicked() {
+                ui.close();
             }
         });
-        ui.add_space(GROUP_GAP / 2.0);
-        ui.label(RichText::new("Where what you see is from").heading());
-        let palette = Palette::shown(ui);
-        Grid::new("badges").num_columns(2).spacing(vec2(24.0, 6.0)).show(ui, |ui| {
-            for badge in [Badge::Live, Badge::CatchingUp, Badge::Cached { age_ms: 180_000 }, Badge::Disconnected] {
-                ui.horizontal(|ui| {
-                    let (rect, _) = ui.allocate_exact_size(vec2(10.0, 10.0), eframe::egui::Sense::hover());
-                    shape(ui, badge, palette.badge(badge), pos2(rect.center().x, rect.center().y), 4.5);
-                    ui.label(RichText::new(badge.to_string()).color(palette.badge(badge)));
-                });
-                ui.add(eframe::egui::Label::new(quiet(ui, meaning(badge))).wrap());
-                ui.end_row();
-            }
-        });
-        ui.add_space(GAP);
-        if ui.button("Close").clicked() {
-            ui.close();
-        }
-    });
     if modal.should_close() {
         *overlay = None;
     }

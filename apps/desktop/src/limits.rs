@@ -9,8 +9,8 @@ pub const LOG_LINE_BYTES_MAX: usize = 2_000;
 /// How long the handshake may take, in milliseconds.
 pub const HANDSHAKE_MS_MAX: u64 = 60_000;
 
-/// How much of what the handshake says is kept, in bytes.
-pub const HANDSHAKE_SAID_BYTES_MAX: usize = 4_000;
+/// How much of what the handshake says is kept, in characters.
+pub const HANDSHAKE_SAID_CHARS_MAX: usize = 240;
 
 /// The largest token file that is read, in bytes.
 pub const TOKEN_FILE_BYTES_MAX: u64 = 64 * 1_024;

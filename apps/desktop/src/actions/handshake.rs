@@ -11,7 +11,7 @@ use muster_panel::{Target, TokenChoice};
 use serde::Deserialize;
 use tokio::process::Command;
 
-use crate::limits::{HANDSHAKE_MS_MAX, HANDSHAKE_SAID_BYTES_MAX};
+use crate::limits::{HANDSHAKE_MS_MAX, HANDSHAKE_SAID_CHARS_MAX};
 
 /// The part of its report that is told.
 #[derive(Debug, Deserialize)]
@@ -55,7 +55,7 @@ async fn meet(target: &Target) -> Result<Report, String> {
     serde_json::from_slice(&output.stdout).map_err(|_| {
         let said = String::from_utf8_lossy(&output.stderr);
         let said = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing").to_string();
-        said.chars().take(HANDSHAKE_SAID_BYTES_MAX).collect()
+        said.chars().take(HANDSHAKE_SAID_CHARS_MAX).collect()
     })
 }
 

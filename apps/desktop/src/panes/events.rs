@@ -77,20 +77,20 @@ pub(crate) fn ui(ui: &mut Ui, state: &mut State, facts: &Facts, intents: &mut Ve
 }
 
 fn choice(ui: &mut Ui, facts: &Facts, stream: &str, intents: &mut Vec<Intent>) {
-    ComboBox::from_id_salt("stream")
-        .width(ui.available_width().min(520.0) * 0.6)
-        .truncate()
-        .selected_text(stream)
-        .show_ui(ui, |ui| {
-            if ui.selectable_label(!facts.events.is_chosen, "the one with the newest event").clicked() {
-                intents.push(Intent::Choose(None));
+    let label = ui.label(quiet(ui, "Stream"));
+    let width = ui.available_width().min(520.0) * 0.6;
+    let list = ComboBox::from_id_salt("stream").width(width).truncate().selected_text(stream);
+    let shown = list.show_ui(ui, |ui| {
+        if ui.selectable_label(!facts.events.is_chosen, "the one with the newest event").clicked() {
+            intents.push(Intent::Choose(None));
+        }
+        for row in facts.sync.streams.iter().take(OFFERED_MAX) {
+            if ui.selectable_label(&*row.stream == stream, &*row.stream).clicked() {
+                intents.push(Intent::Choose(Some(row.stream.to_string())));
             }
-            for row in facts.sync.streams.iter().take(OFFERED_MAX) {
-                if ui.selectable_label(&*row.stream == stream, &*row.stream).clicked() {
-                    intents.push(Intent::Choose(Some(row.stream.to_string())));
-                }
-            }
-        });
+        }
+    });
+    shown.response.labelled_by(label.id);
 }
 
 fn rows(ui: &mut Ui, rows: &[EventRow], shown: Option<u64>) -> Option<u64> {

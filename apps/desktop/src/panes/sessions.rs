@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::ops::RangeInclusive;
 
-use eframe::egui::{Button, Label, RichText, Sense, TextEdit, TextStyle, Ui};
+use eframe::egui::{Button, Label, RichText, Sense, Shape, Stroke, TextEdit, TextStyle, Ui, vec2};
 use egui_extras::Column;
 use egui_plot::{Bar, BarChart, GridMark};
 use muster_panel::model::{SessionRow, Sessions};
@@ -190,15 +190,21 @@ fn rows(ui: &mut Ui, state: &mut State, sessions: &Sessions, focus: bool) {
     }
 }
 
-/// A column's name, which sorts by it.
+/// A column's name, which sorts by it. The fonts have no arrows, so one is drawn.
 fn head(ui: &mut Ui, name: &str, sorted: Option<bool>) -> bool {
-    let mark = match sorted {
-        Some(true) => " ↓",
-        Some(false) => " ↑",
-        None => "",
+    let text = quiet(ui, name).text_style(TextStyle::Small);
+    let hint = match sorted {
+        Some(true) => format!("sorted by {}, the largest first", name.to_lowercase()),
+        Some(false) => format!("sorted by {}, the smallest first", name.to_lowercase()),
+        None => format!("sort by {}", name.to_lowercase()),
     };
-    let text = quiet(ui, &format!("{name}{mark}")).text_style(TextStyle::Small);
-    let response = ui.add(Button::new(text).frame(false)).on_hover_text(format!("sort by {}", name.to_lowercase()));
+    let response = ui.add(Button::new(text).frame(false)).on_hover_text(hint);
+    if let Some(is_descending) = sorted {
+        let tip = if is_descending { 3.0 } else { -3.0 };
+        let center = response.rect.right_center() + vec2(8.0, 0.0);
+        let corners = vec![center + vec2(-4.0, -tip), center + vec2(4.0, -tip), center + vec2(0.0, tip)];
+        ui.painter().add(Shape::convex_polygon(corners, Palette::shown(ui).quiet, Stroke::NONE));
+    }
     response.clicked()
 }
 

@@ -52,6 +52,8 @@ struct Running {
     sync: Option<Syncing>,
     lease: Option<watch::Receiver<LeaseStatus>>,
     serial: u64,
+    /// The sync is to be started with the first token.
+    is_waiting: bool,
 }
 
 struct Syncing {
@@ -124,8 +126,9 @@ impl Lane {
         let (tokens, asked) = watch::channel(is_ready.then(|| self.options(token)));
         let presence = tokio::spawn(presence::run(asked, self.teller.clone()));
         let lease = self.keeper.as_ref().map(Keeper::status);
-        let sync = self.start_sync(model, now).await;
-        self.running = Some(Running { presence, tokens, sync, lease, serial });
+        // Without a token it is not known yet what may be followed.
+        let sync = if is_ready { self.start_sync(model, now).await } else { None };
+        self.running = Some(Running { presence, tokens, sync, lease, serial, is_waiting: !is_ready });
     }
 
     fn options(&self, token: Option<Token>) -> ConnectOptions {
@@ -146,10 +149,8 @@ impl Lane {
         if let Some(client) = &target.client {
             builder = builder.client(client);
         }
-        let all = [StreamPattern::All];
-        let follows = if target.follows.is_empty() { &all[..] } else { &target.follows };
-        for pattern in follows {
-            builder = builder.follow(pattern.clone(), target.start);
+        for pattern in self.follows() {
+            builder = builder.follow(pattern, target.start);
         }
         let (tap, tapped) = tap();
         match builder.apply(tap).await {
@@ -163,6 +164,21 @@ impl Lane {
                 None
             }
         }
+    }
+
+    /// What is named; or what the token grants, because a host refuses a follow that goes beyond that; or everything.
+    fn follows(&self) -> Vec<StreamPattern> {
+        if !self.target.follows.is_empty() {
+            return self.target.follows.clone();
+        }
+        let held = self.keeper.as_ref().and_then(Keeper::held).map(|held| held.token);
+        let token = match &self.target.token {
+            TokenChoice::Given(token) => Some(token.clone()),
+            _ => held,
+        };
+        let granted = token.map(|token| TokenFacts::of(TokenKind::Given, token.expose()).streams).unwrap_or_default();
+        let patterns: Vec<_> = granted.iter().filter_map(|pattern| StreamPattern::parse(pattern).ok()).collect();
+        if patterns.is_empty() { vec![StreamPattern::All] } else { patterns }
     }
 
     /// Ends the connections; what is known stays.
@@ -190,8 +206,14 @@ impl Lane {
     }
 
     /// Looks at what does not announce its changes.
-    pub(super) fn look(&mut self, model: &mut Model, now: At) {
+    pub(super) async fn look(&mut self, model: &mut Model, now: At) {
         self.look_at_lease(model, now);
+        if self.running.as_ref().is_some_and(|running| running.is_waiting && running.serial > 0) {
+            let sync = self.start_sync(model, now).await;
+            if let Some(running) = &mut self.running {
+                (running.sync, running.is_waiting) = (sync, false);
+            }
+        }
         self.look_at_sync(model, now);
         self.read_events(model);
         self.look_at_outbox(now);

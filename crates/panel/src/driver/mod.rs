@@ -169,7 +169,7 @@ impl Feeder {
                     let now = self.clock.now();
                     self.model.on(now, Observation::Tick);
                     if let Some(lane) = &mut self.lane {
-                        lane.look(&mut self.model, now);
+                        lane.look(&mut self.model, now).await;
                     }
                     // Proofs move without anything that can be seen.
                     self.publish();

@@ -56,7 +56,8 @@ impl Model {
             }
             Observation::Remembered(remembered) => self.remembered(remembered),
             Observation::Token(token) => {
-                facts.token = TokenFacts { last_refusal: facts.token.last_refusal.take(), ..token }
+                facts.token =
+                    TokenFacts { last_refusal: token.last_refusal.clone().or(facts.token.last_refusal.take()), ..token }
             }
             Observation::TokenRefused(said) => facts.token.last_refusal = Some((now, said)),
             Observation::Presence(word) => return self.presence(now, word),
@@ -219,8 +220,12 @@ impl Model {
         }
         (sync.state, sync.reason, sync.attempts) = (word.state, word.reason, word.attempts);
         (sync.next_retry, sync.lag) = (word.next_retry, word.lag);
-        sync.refusal = (word.is_stuck && word.state == Blocked)
-            .then(|| Refusal::of_words(word.reason, word.last_error.as_deref().unwrap_or("nothing more is known")));
+        let said = word.last_error.as_deref().unwrap_or("nothing more is known");
+        // With every follow refused nothing is asked any more, and the subscriber's state says only that nothing is heard.
+        let has_none = sync.streams.iter().all(|row| row.state == Blocked);
+        let is_refused = has_none && word.state != Live && Refusal::is_final(said);
+        sync.refusal =
+            (is_refused || (word.is_stuck && word.state == Blocked)).then(|| Refusal::of_words(word.reason, said));
         sync.last_error = word.last_error.map(Into::into);
         before != sync.clone_words()
     }

@@ -61,6 +61,12 @@ impl Refusal {
         Refusal { kind, code: Some(code.as_str()), title, detail: detail.into(), remedy }
     }
 
+    /// Whether a line begins with a code that no waiting mends.
+    pub fn is_final(line: &str) -> bool {
+        let code = line.split_once(": ").and_then(|(word, _)| word.parse::<Code>().ok());
+        code.is_some_and(|code| !code.is_retryable())
+    }
+
     /// For what a subscriber says when it is blocked: its reason, and its last error as one line. Lines of the contract
     /// begin with their code and end with the remedy.
     pub fn of_words(reason: Option<LeaveReason>, line: &str) -> Refusal {
