@@ -10,7 +10,7 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use crate::commands::control;
 use crate::commands::{
     bench, call, completions, delete, demo, describe, emit, evidence, gate, handshake, host, lane, logs, outbox, promote, publish, sql,
-    streams, subscribe, tail,
+    streams, subscribe, tail, top, up,
 };
 use crate::outcome::{Failure, one_line};
 
@@ -81,6 +81,8 @@ pub(crate) enum Command {
     Emit(emit::EmitArgs),
     /// Follow streams, from any event on
     Tail(tail::TailArgs),
+    /// Show who is connected and how the sync is doing, in the terminal
+    Top(Box<top::TopArgs>),
     /// List streams
     Streams(streams::StreamsArgs),
     /// Show what waits in an outbox, and decide about parked streams
@@ -96,6 +98,8 @@ pub(crate) enum Command {
     Evidence(evidence::EvidenceCommand),
     /// Promote a module from lane to lane on evidence, share by share, and back by itself
     Promote(Box<promote::PromoteArgs>),
+    /// Start everything on this machine: host, module, token service, a runtime that emits, and a screen
+    Up(Box<up::UpArgs>),
     /// Start a host, let clients meet, then break things while events flow, all in one
     Demo(demo::DemoArgs),
     /// Run the token service of a lane, and manage it

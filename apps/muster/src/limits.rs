@@ -109,6 +109,22 @@ pub(crate) const DEMO_REMOVALS_MAX: u32 = 20;
 #[cfg(feature = "host")]
 pub(crate) const DEMO_REMOVAL_PAUSE_MS: u64 = 100;
 
+/// How often the guard of a part of `up` looks whether that is still there, in milliseconds.
+#[cfg(all(feature = "host", feature = "control"))]
+pub(crate) const UP_PARENT_LOOK_MS: u64 = 200;
+
+/// How long a part of `up` may take to end before its guard kills it, in milliseconds: longer than a host's drain.
+#[cfg(all(feature = "host", feature = "control"))]
+pub(crate) const UP_PART_STOP_MS_MAX: u64 = 20_000;
+
+/// How long `up` waits for a guard to end, in milliseconds.
+#[cfg(all(feature = "host", feature = "control"))]
+pub(crate) const UP_STOP_MS_MAX: u64 = 25_000;
+
+/// How long the runtime of `up` waits at its end for the host to confirm what it has emitted, in milliseconds.
+#[cfg(all(feature = "host", feature = "control"))]
+pub(crate) const UP_FLUSH_MS_MAX: u64 = 2_000;
+
 /// How many revocations are on their way to a module at once.
 #[cfg(feature = "control")]
 pub(crate) const REVOCATION_CALLS_MAX: usize = 64;
@@ -124,6 +140,16 @@ pub(crate) const KEY_POLL_MS: u64 = 500;
 const KIB: u64 = 1_024;
 const MIB: u64 = 1_024 * KIB;
 
+/// How often `top` looks again where nothing has changed, and prints with `--json`, in milliseconds.
+pub(crate) const TOP_LOOK_MS: u64 = 1_000;
+
+/// How long `top --once` waits until everything is live, unless it is told otherwise, in milliseconds.
+pub(crate) const TOP_PATIENCE_MS: u64 = 15_000;
+
+/// Keys that may wait for the screen.
+#[cfg(feature = "top")]
+pub(crate) const TOP_KEYS_MAX: usize = 64;
+
 const _: () = assert!(TOKEN_FILE_BYTES_MAX < CONFIG_FILE_BYTES_MAX && CONFIG_FILE_BYTES_MAX < MODULE_BYTES_MAX);
 // Who holds the lock asks which tokens are taken, then for a new one, and then perhaps the first again.
 const _: () = assert!(TOKEN_LOCK_MS_MAX > 3 * CHECK_MS_MAX && TOKEN_LOCK_POLL_MS < TOKEN_LOCK_MS_MAX);
@@ -137,3 +163,5 @@ const _: () = assert!(
         <= muster_publisher::limits::PUBLISH_BYTES_MAX
 );
 const _: () = assert!(EMIT_SEND_MS < STREAMS_PATIENCE_MS && EMIT_ROOM_POLL_MS < STREAMS_PATIENCE_MS);
+#[cfg(all(feature = "host", feature = "control"))]
+const _: () = assert!(UP_PARENT_LOOK_MS < UP_PART_STOP_MS_MAX && UP_PART_STOP_MS_MAX < UP_STOP_MS_MAX);

@@ -26,6 +26,8 @@ mod table;
 mod tail;
 mod target;
 mod ui;
+#[cfg(all(unix, feature = "host", feature = "control"))]
+mod up;
 mod value;
 
 use std::process::ExitCode;

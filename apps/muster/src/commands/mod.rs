@@ -25,6 +25,8 @@ pub(crate) mod sql;
 pub(crate) mod streams;
 pub(crate) mod subscribe;
 pub(crate) mod tail;
+pub(crate) mod top;
+pub(crate) mod up;
 
 use std::time::Duration;
 
@@ -44,6 +46,7 @@ pub(crate) async fn run(ui: &Ui, command: Command) -> Outcome {
         Command::Subscribe(args) => subscribe::run(ui, args).await,
         Command::Emit(args) => emit::run(ui, args).await,
         Command::Tail(args) => tail::run(ui, args).await,
+        Command::Top(args) => top::run(ui, *args).await,
         Command::Streams(args) => streams::run(ui, args).await,
         Command::Outbox(args) => outbox::run(ui, *args).await,
         Command::Delete(args) => delete::run(ui, args).await,
@@ -51,6 +54,7 @@ pub(crate) async fn run(ui: &Ui, command: Command) -> Outcome {
         Command::Gate(args) => gate::run(ui, *args).await,
         Command::Evidence(command) => evidence::run(ui, command),
         Command::Promote(args) => promote::run(ui, *args).await,
+        Command::Up(args) => up::run(ui, *args).await,
         Command::Demo(args) => demo::run(ui, args).await,
         #[cfg(feature = "control")]
         Command::Control(command) => control::run(ui, command).await,
