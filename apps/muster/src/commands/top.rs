@@ -59,8 +59,8 @@ pub(crate) struct TopArgs {
     #[arg(long, value_name = "SECONDS", value_parser = crate::commands::seconds, requires = "once",
           default_value = PATIENCE_S)]
     patience: Duration,
-    /// Follow only this stream or pattern
-    #[arg(long = "stream", value_name = "STREAM", value_parser = what::word)]
+    /// Follow only these: a stream, a prefix ending in `.*`, or a topic [default: every stream]
+    #[arg(value_name = "STREAM", value_parser = what::word)]
     streams: Vec<Word>,
     /// Keep cursors and events in this SQLite file, made if missing
     #[arg(long, value_name = "FILE")]

@@ -35,17 +35,18 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// Starts a part in the background, with its log in `folder`.
+    /// Starts a part in the background, with its log in `folder` under a name of its own.
     ///
     /// # Errors
     /// [`Failure::CouldNot`] if it does not start.
     pub(crate) fn start(
         name: &'static str,
+        log_name: &str,
         folder: &Folder,
         program: &Path,
         arguments: &[OsString],
     ) -> Result<Part, Failure> {
-        let (file, log) = folder.log(name)?;
+        let (file, log) = folder.log(log_name)?;
         let mut command = behind_guard(program, arguments)?;
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(file);
         let child = command.spawn().map_err(|error| cannot_start(name, &error.to_string()))?;

@@ -85,7 +85,7 @@ impl Screen {
     pub(crate) fn start(&self, folder: &Folder, host: &str, issuer: &str) -> Result<Option<Part>, Failure> {
         let arguments = arguments(folder, host, issuer);
         match self {
-            Screen::Window(program) => Part::start("window", folder, program, &arguments).map(Some),
+            Screen::Window(program) => Part::start("window", "desktop", folder, program, &arguments).map(Some),
             Screen::Top(program) => {
                 let arguments: Vec<_> = std::iter::once("top".into()).chain(arguments).collect();
                 Part::start_on_terminal("screen", program, &arguments).map(Some)
