@@ -5,7 +5,7 @@ use crate::support::Sandbox;
 #[test]
 fn help_texts_say_what_to_type() {
     let sandbox = Sandbox::new();
-    let commands: [&[&str]; 20] = [
+    let commands: [&[&str]; 25] = [
         &[],
         &["host"],
         &["publish"],
@@ -15,6 +15,11 @@ fn help_texts_say_what_to_type() {
         &["call"],
         &["subscribe"],
         &["handshake"],
+        &["evidence"],
+        &["evidence", "keygen"],
+        &["evidence", "verify"],
+        &["evidence", "report"],
+        &["promote"],
         &["demo"],
         &["bench"],
         &["bench", "connect"],
