@@ -268,7 +268,7 @@ pub(crate) fn scratch_endpoint(site: &Site) -> Endpoint {
 }
 
 /// An error on one line, no longer than is worth repeating.
-pub(crate) fn words(error: &(impl std::fmt::Display + ?Sized)) -> String {
+pub(crate) fn words<E: std::fmt::Display + ?Sized>(error: &E) -> String {
     let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     if text.chars().count() <= WORDS_MAX { text } else { text.chars().take(WORDS_MAX).chain("…".chars()).collect() }
 }

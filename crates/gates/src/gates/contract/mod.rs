@@ -62,6 +62,6 @@ async fn window(stage: &Stage, recorder: &Recorder) {
         row.protocol_id, row.oldest_schema_version, row.schema_version, row.module_version
     );
     let judged = Client::of_this_build().check_contract(row);
-    let why = judged.as_ref().err().map(|error| words(error)).unwrap_or_default();
+    let why = judged.as_ref().err().map(words).unwrap_or_default();
     recorder.must("contract_info", judged.is_ok(), said, why);
 }

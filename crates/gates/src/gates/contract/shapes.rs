@@ -17,7 +17,7 @@ pub(super) fn tables(schema: &ModuleSchema, recorder: &Recorder) {
     for expected in expected_tables() {
         let compared = expected.check(&observed);
         let name = format!("table.{}", expected.table);
-        let why = compared.as_ref().err().map(|error| words(error)).unwrap_or_default();
+        let why = compared.as_ref().err().map(words).unwrap_or_default();
         recorder.must(&name, compared.is_ok(), format!("{} columns", expected.columns.len()), why);
     }
 }

@@ -55,7 +55,7 @@ pub(super) async fn run(stage: &Stage, recorder: &Recorder) {
         proxy.refuse();
         proxy.cut();
         let goes_on = before.page(&stream, 0).await;
-        let why = goes_on.as_ref().err().map(|error| words(error)).unwrap_or_default();
+        let why = goes_on.as_ref().err().map(words).unwrap_or_default();
         recorder.must("control_away.session_goes_on", goes_on.is_ok(), goes_on.is_ok(), why);
         let new = open().await;
         recorder.must(

@@ -20,7 +20,7 @@ use crate::gates::replay;
 use crate::gates::session::Session;
 use crate::gates::site::{Stage, words};
 use crate::gates::traffic::judge::{Held, note};
-use crate::gates::traffic::{Times, Traffic, Way};
+use crate::gates::traffic::{Times, Traffic, Way, told_to};
 use crate::observation::Quantity;
 
 /// How many events go out and arrive before anything breaks.
@@ -190,7 +190,7 @@ async fn watch_lag(times: Arc<Times>, recorder: Recorder, series: String, mut st
     loop {
         let behind = times.published().saturating_sub(*applied.borrow());
         recorder.push(&series, Quantity::Lag, "events", Instant::now(), behind as f64);
-        if matches!(timeout(LAG_EVERY, stop.wait_for(|stop| *stop)).await, Ok(_)) {
+        if timeout(LAG_EVERY, told_to(&mut stop)).await.is_ok() {
             return;
         }
     }

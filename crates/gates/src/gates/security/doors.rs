@@ -89,7 +89,7 @@ pub(super) async fn try_all(ground: &Ground, session: &Session, who: &str, recor
     for door in own {
         let told = door.knock(session, &stream, ground.epoch("a.x")).await;
         let name = format!("{who}.{}.granted", door.as_str());
-        let why = told.as_ref().err().map(|error| words(error)).unwrap_or_default();
+        let why = told.as_ref().err().map(words).unwrap_or_default();
         recorder.must(&name, told.is_ok(), told.is_ok(), format!("what the token grants is refused: {why}"));
     }
     for neighbour in ["ab.x", "a"] {
