@@ -40,7 +40,21 @@ fn every_plant_fits_the_module_once_and_the_module_has_none_of_it() {
             assert!(file.starts_with("module/src/"), "{name}: only the module is planted");
             let source = std::fs::read_to_string(root.join(file)).expect("a file of the module");
             assert_eq!(source.matches(find.as_str()).count(), 1, "{name}: bring `find` in {file} up to date");
-            assert!(!source.contains(replace.trim()), "{name}: the module itself has the fault");
+            assert!(replace.contains("planted"), "{name}: `replace` must say that it is planted");
         }
     }
+    let mut folders = vec![root.join("module/src")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+            } else {
+                let source = std::fs::read_to_string(&entry).expect("a source");
+                assert!(!source.contains("planted"), "{}: the module itself has a planted fault", entry.display());
+                files += 1;
+            }
+        }
+    }
+    assert!(files > 10, "the module's sources were not found");
 }
