@@ -5,7 +5,7 @@ use crate::support::Sandbox;
 #[test]
 fn help_texts_say_what_to_type() {
     let sandbox = Sandbox::new();
-    let commands: [&[&str]; 25] = [
+    let commands: [&[&str]; 26] = [
         &[],
         &["host"],
         &["publish"],
@@ -15,6 +15,7 @@ fn help_texts_say_what_to_type() {
         &["call"],
         &["subscribe"],
         &["handshake"],
+        &["gate"],
         &["evidence"],
         &["evidence", "keygen"],
         &["evidence", "verify"],
