@@ -1,7 +1,7 @@
 # What there is to run. Needs only make; scripts/toolchain finds or installs the rest, and says what it cannot.
 # Set CARGO_TARGET_DIR to share one build cache between clones.
 .DEFAULT_GOAL := help
-.PHONY: desktop screenshots help toolchain module build demo test bench lint fmt licences clean soak fuzz sim sim-mutants gate check-ops
+.PHONY: desktop screenshots help toolchain module build demo up test bench lint fmt licences clean soak fuzz sim sim-mutants gate check-ops
 
 help: ## list these targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ desktop: ## build the diagnostics window and open it: make desktop ARGS="--lane 
 
 screenshots: ## take pictures of the window into docs/images, under Xvfb (installs Debian packages where it may)
 	@scripts/cargo build --locked -q -p muster && scripts/cargo build --locked -q -p muster-desktop && scripts/screenshots
+
+up: ## build what is missing, start everything on this machine with events that flow, and show it; Ctrl-C ends it
+	@scripts/up
 
 test: ## build and run every test: unit, integration, end to end (2 to 3 minutes once it is built)
 	@scripts/test
