@@ -101,6 +101,9 @@ impl Drill {
     /// What it does to a lane.
     pub fn says(self, stage: &Stage) -> String {
         let load = &stage.settings().load;
+        if self.needs().is_some_and(|permission| !stage.settings().allows(permission)) {
+            return "nothing: the lane does not allow it, so it will be inconclusive".into();
+        }
         match self {
             Drill::Partition => format!(
                 "cuts this machine's own connections, through a proxy of ours, for {} ms while it sends {} events a second",
