@@ -10,6 +10,12 @@ use muster_contract::page::StoredEvent;
 
 use crate::host::state::{Snap, State, Write};
 
+#[cfg(test)]
+mod tests;
+mod timeline;
+
+pub use timeline::{Misplaced, Tag, Timeline};
+
 /// A promise that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
@@ -27,63 +33,12 @@ pub fn broken(promise: u8, what: String) -> Checked {
     Err(Broken { promise, what })
 }
 
-/// An event, named by who published it and its number among all that this publisher ever took on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Tag {
-    /// The publisher's node.
-    pub node: usize,
-    /// Which of its events.
-    pub n: u64,
-}
-
-impl Tag {
-    /// The tag as the event's kind has it.
-    pub fn to_kind(self) -> String {
-        format!("p{}.{}", self.node, self.n)
-    }
-
-    /// Reads an event's kind.
-    pub fn of_kind(kind: &str) -> Option<Tag> {
-        let (node, n) = kind.strip_prefix('p')?.split_once('.')?;
-        Some(Tag { node: node.parse().ok()?, n: n.parse().ok()? })
-    }
-}
-
 /// What a publisher was asked to publish.
 #[derive(Clone, Debug)]
 struct Published {
     stream: String,
     payload: String,
     acknowledged: bool,
-}
-
-/// One life of a stream, from its first event on, pruned or not. Two timelines of one life differ where the host was
-/// restored from an older copy and nobody gave the stream another epoch.
-#[derive(Clone, Debug, Default)]
-pub struct Timeline {
-    /// All events, the first with number 1.
-    pub events: Vec<StoredEvent>,
-    tags: BTreeSet<Tag>,
-}
-
-impl Timeline {
-    fn push(&mut self, event: StoredEvent) -> Result<Tag, String> {
-        let tag = Tag::of_kind(&event.kind).ok_or_else(|| format!("an event that nobody published: {event:?}"))?;
-        let is_new = self.tags.insert(tag);
-        self.events.push(event);
-        if !is_new {
-            return Err(format!("{} is stored twice in one life of its stream", tag.to_kind()));
-        }
-        let later = self.tags.range(tag..).nth(1).filter(|after| after.node == tag.node);
-        if let Some(later) = later {
-            return Err(format!(
-                "{} is stored after {}, before which it was published",
-                tag.to_kind(),
-                later.to_kind()
-            ));
-        }
-        Ok(tag)
-    }
 }
 
 /// A life of a stream: its id and epoch.
@@ -111,14 +66,15 @@ pub struct Oracle {
     pub repeated: u64,
     /// Publishers whose outbox is an older copy.
     restored: BTreeSet<usize>,
-    /// How many of theirs were stored twice in a stream that was made anew since.
+    /// How many of theirs went out again under another counting, in a stream that was made anew.
     pub repeated_unasked: u64,
     /// What an operator took away: streams deleted, copies restored.
     discarded: BTreeSet<Tag>,
     /// Those of them that went with a deleted stream.
     deleted: BTreeSet<Tag>,
-    /// Streams that were deleted at some time.
-    deleted_streams: BTreeSet<String>,
+    /// Streams that were made anew for these publishers: with the stream, or with what a restored copy lacks, all went
+    /// that it had stored under some counting.
+    made_anew: BTreeSet<(String, usize)>,
     /// How many of those were stored again where they should not have been.
     pub came_back: u64,
     /// When the durable head of a life got where: (time, head), in order.
@@ -197,7 +153,8 @@ impl Oracle {
             }
             Write::Delete { no } => {
                 if let Some(life) = self.present.remove(no) {
-                    self.deleted_streams.insert(life.0.clone());
+                    let countings = self.timeline(&life).map(Timeline::countings).unwrap_or_default();
+                    self.made_anew.extend(countings.into_iter().map(|(node, _)| (life.0.clone(), node)));
                     let events = self.timelines.get(&life).into_iter().flatten().flat_map(|timeline| &timeline.events);
                     self.deleted.extend(events.filter_map(|event| Tag::of_kind(&event.kind)));
                     self.discard(&life, 0);
@@ -225,32 +182,35 @@ impl Oracle {
 
     fn on_append(&mut self, now_ms: u64, no: u64, events: &[StoredEvent]) -> Checked {
         let life = self.present[&no].clone();
-        let is_made_anew = self.deleted_streams.contains(&life.0);
         let timeline = self.timelines.get_mut(&life).and_then(|all| all.last_mut()).expect("created before");
         for event in events {
             let tag = match timeline.push(event.clone()) {
                 Ok(tag) => tag,
-                // Declared in docs/simulation.md: an event of a deleted stream, whose request comes once more or late.
-                Err(_) if Tag::of_kind(&event.kind).is_some_and(|tag| self.deleted.contains(&tag)) => {
-                    self.came_back += 1;
-                    continue;
+                Err(misplaced) => {
+                    let tag = Tag::of_kind(&event.kind);
+                    // Declared in docs/simulation.md: an event of a deleted stream, whose request comes once more or late.
+                    if tag.is_some_and(|tag| self.deleted.contains(&tag)) {
+                        self.came_back += 1;
+                        continue;
+                    }
+                    // What a person was told and accepted: it is there again, or behind what was published later.
+                    if tag.is_some_and(|tag| self.repeats_accepted.contains(&tag.node)) {
+                        self.repeated += 1;
+                        self.durable.extend(tag);
+                        continue;
+                    }
+                    // Declared in docs/simulation.md: the copy knows nothing of the counting that began with the stream's
+                    // new life.
+                    let is_unknowing = |tag: Tag| {
+                        self.restored.contains(&tag.node) && self.made_anew.contains(&(life.0.clone(), tag.node))
+                    };
+                    if misplaced.is_of_another_counting && tag.is_some_and(is_unknowing) {
+                        self.repeated_unasked += 1;
+                        self.durable.extend(tag);
+                        continue;
+                    }
+                    return broken(2, format!("{}: {}", life.0, misplaced.what));
                 }
-                // What a person was told and accepted: it is there again, or behind what was published later.
-                Err(_) if Tag::of_kind(&event.kind).is_some_and(|tag| self.repeats_accepted.contains(&tag.node)) => {
-                    self.repeated += 1;
-                    self.durable.extend(Tag::of_kind(&event.kind));
-                    continue;
-                }
-                // Declared in docs/simulation.md: the copy knows nothing of the counting that began with the stream's new life.
-                Err(_)
-                    if is_made_anew
-                        && Tag::of_kind(&event.kind).is_some_and(|tag| self.restored.contains(&tag.node)) =>
-                {
-                    self.repeated_unasked += 1;
-                    self.durable.extend(Tag::of_kind(&event.kind));
-                    continue;
-                }
-                Err(what) => return broken(2, format!("{}: {what}", life.0)),
             };
             let asked = self.published.get(&tag);
             if asked.is_none_or(|asked| asked.stream != life.0 || asked.payload != event.payload) {
@@ -266,6 +226,10 @@ impl Oracle {
     /// The host was restored from an older copy.
     pub fn on_restore(&mut self, now_ms: u64, copy: &State) {
         let lives: Vec<Life> = self.present.values().cloned().collect();
+        let countings_of = |oracle: &Oracle, id: &str| {
+            oracle.present(id).and_then(|life| oracle.timeline(life)).map(Timeline::countings).unwrap_or_default()
+        };
+        let before: Vec<_> = lives.iter().map(|(id, _)| (id.clone(), countings_of(self, id))).collect();
         self.present.clear();
         for stream in copy.streams.values() {
             let life = (stream.id.clone(), stream.epoch);
@@ -273,13 +237,15 @@ impl Oracle {
             self.present.insert(stream.no, life.clone());
             let all = self.timelines.get_mut(&life).expect("the copy was durable once");
             // The copy is of some timeline of this life; the present one, unless it was copied before another restore.
-            let same = |timeline: &&Timeline| holds(timeline, stream.head, stream.event(stream.head));
-            let mut fork = all.iter().rev().find(same).cloned().unwrap_or_default();
-            fork.events.truncate(usize::try_from(stream.head).expect("fits"));
-            fork.tags = fork.events.iter().filter_map(|event| Tag::of_kind(&event.kind)).collect();
+            let same = |timeline: &&Timeline| timeline.holds(stream.head, stream.event(stream.head));
+            let fork = all.iter().rev().find(same).cloned().unwrap_or_default().cut(stream.head);
             all.push(fork);
             // Nobody can have known of it before it was there again.
             self.heads.insert(life, vec![(now_ms, stream.head)]);
+        }
+        for (id, countings) in before {
+            let left = countings_of(self, &id);
+            self.made_anew.extend(countings.difference(&left).map(|(node, _)| (id.clone(), *node)));
         }
         for life in lives {
             let kept = copy.streams.values().find(|stream| (&stream.id, stream.epoch) == (&life.0, life.1));
@@ -401,9 +367,4 @@ pub fn summary(events: &[StoredEvent], seq: u64) -> String {
 pub fn snapshot(seq: u64, payload: String) -> Snap {
     let hash = crate::workload::hash(&payload);
     Snap { seq, payload, hash, mark: 0 }
-}
-
-fn holds(timeline: &Timeline, head: u64, last: Option<&StoredEvent>) -> bool {
-    let index = usize::try_from(head).expect("fits");
-    timeline.events.len() >= index && last.is_none_or(|last| timeline.events.get(index - 1) == Some(last))
 }
