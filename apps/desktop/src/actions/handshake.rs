@@ -19,6 +19,7 @@ struct Report {
     passed: bool,
     baseline: u64,
     during: u64,
+    #[serde(alias = "final")]
     after: u64,
     elapsed_ms: u64,
 }
@@ -73,7 +74,7 @@ mod tests {
     #[test]
     fn what_came_of_it_is_one_line() {
         let report =
-            r#"{"schema":"muster.handshake.v1","passed":true,"baseline":2,"during":4,"after":2,"elapsed_ms":31}"#;
+            r#"{"schema":"muster.handshake.v1","passed":true,"baseline":2,"during":4,"final":2,"elapsed_ms":31}"#;
         let report: Report = serde_json::from_str(report).expect("a report");
         assert_eq!(told(&report), ("Handshake passed: 2 sessions before, 4 during, 2 after, in 31 ms".into(), false));
     }

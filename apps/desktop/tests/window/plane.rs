@@ -86,12 +86,13 @@ impl Plane {
         BufReader::new(stdout).read_line(&mut ready).expect("it says where it is");
         let ready: serde_json::Value = serde_json::from_str(&ready).expect("as JSON");
         let url = ready["url"].as_str().expect("a URL").trim_end_matches('/').to_string();
-        let published = command(&["--quiet", "publish", "--yes", "--server", &url, "--database", "streams"])
-            .args(["--module", module()])
-            .stdout(Stdio::null())
-            .status()
-            .expect("muster publish runs");
-        assert!(published.success(), "the module is published");
+        // A machine with a lot to do may need more than the host's 45 s for the first module.
+        let published = (0..5).any(|_| {
+            let mut publish = command(&["--quiet", "publish", "--yes", "--server", &url, "--database", "streams"]);
+            publish.args(["--module", module()]).stdout(Stdio::null());
+            publish.status().expect("muster publish runs").success()
+        });
+        assert!(published, "the module is published");
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
         let upstream = url.trim_start_matches("http://").parse().expect("an address");
