@@ -18,6 +18,7 @@ use futures::StreamExt;
 use super::outbox::Batch;
 use super::store::{Progress, Run, Store, Taken};
 use super::{Outcome, text};
+use crate::limits::PATIENCE;
 
 /// The name of JetStream's stream.
 const STREAM: &str = "events";
@@ -30,7 +31,10 @@ const READY: usize = 1_000;
 
 async fn context(address: &str) -> Outcome<Context> {
     let client = async_nats::connect(format!("nats://{address}")).await.map_err(text)?;
-    Ok(jetstream::new(client))
+    let mut context = jetstream::new(client);
+    // Many consumers may be made at once, on a machine that has other things to do.
+    context.set_timeout(PATIENCE);
+    Ok(context)
 }
 
 async fn events(context: &Context, prefix: &str) -> Outcome<stream::Stream> {

@@ -14,6 +14,7 @@ use redis::{AsyncConnectionConfig, Client, Value, cmd, pipe};
 use super::outbox::Batch;
 use super::store::{Progress, Run, Store, Taken};
 use super::{Outcome, text};
+use crate::limits::PATIENCE;
 
 /// How long a reader waits for something new, in milliseconds; then it asks again.
 const BLOCK_MS: u64 = 1_000;
@@ -23,8 +24,8 @@ const ENTRIES: usize = 2_000;
 
 async fn connection(address: &str) -> Outcome<MultiplexedConnection> {
     let client = Client::open(format!("redis://{address}/")).map_err(text)?;
-    // Answers come when they come: a reader blocks, and a pipeline waits for the disk.
-    let config = AsyncConnectionConfig::new().set_response_timeout(None);
+    // Answers come when they come: a reader blocks, a pipeline waits for the disk, and many may connect at once.
+    let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(Some(PATIENCE));
     client.get_multiplexed_async_connection_with_config(&config).await.map_err(text)
 }
 
