@@ -132,8 +132,8 @@ fn streams(ui: &mut Ui, sync: &SyncFacts, now: At) -> Option<String> {
     let wide = ui.available_width();
     let mut chosen = None;
     table(ui, "streams")
-        .column(Column::exact((wide * 0.30).max(170.0)))
-        .column(Column::exact((wide * 0.14).max(86.0)))
+        .column(Column::exact((wide * 0.28).max(170.0)))
+        .column(Column::exact((wide * 0.11).max(86.0)))
         .column(Column::exact((wide * 0.10).max(64.0)))
         .column(Column::exact((wide * 0.10).max(64.0)))
         .column(Column::exact((wide * 0.08).max(52.0)))
