@@ -42,7 +42,7 @@ pub(crate) struct UpArgs {
     /// The module to publish; without it, the one of the checkout this is run in is built
     #[arg(long, value_name = "FILE.wasm")]
     pub(crate) module: Option<PathBuf>,
-    /// Which events to emit, newline-delimited JSON as `muster emit` reads it [default: 400 that are built in]
+    /// Which events to emit, newline-delimited JSON as `muster emit` reads it [default: as `muster demo`]
     #[arg(long, value_name = "FILE", env = "MUSTER_DEMO_EVENTS", hide_env_values = true)]
     pub(crate) events: Option<PathBuf>,
     /// How many events a second, on average
