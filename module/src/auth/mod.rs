@@ -53,10 +53,14 @@ pub(crate) fn caller(ctx: &ReducerContext) -> Result<Caller, Refusal> {
     Ok(Caller::Granted(row.granted()))
 }
 
-/// Whether the token of a live session grants this now, for whatever streams.
-pub(crate) fn has_scope(ctx: &ReducerContext, connection_id: ConnectionId, scope: Scope) -> bool {
+/// Whether the token of a live session grants this now, for whatever streams; without a scope, whether it grants anything
+/// still.
+pub(crate) fn has_grant(ctx: &ReducerContext, connection_id: ConnectionId, scope: Option<Scope>) -> bool {
     let row = ctx.db.session_grant().connection_id().find(connection_id);
-    row.is_some_and(|row| row.ended.is_none() && row.expires_s > admit::now_s(ctx) && row.granted().has(scope).is_ok())
+    row.is_some_and(|row| {
+        let granted = scope.is_none_or(|scope| row.granted().has(scope).is_ok());
+        granted && row.ended.is_none() && row.expires_s > admit::now_s(ctx)
+    })
 }
 
 fn is_owner(ctx: &ReducerContext, identity: Identity) -> bool {

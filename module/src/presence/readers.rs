@@ -2,7 +2,7 @@
 //!
 //! What always holds: on a lane that asks for `presence.read`, rows of `active_connection` and `person` reach an identity
 //! only while every live session of it has a grant with that scope, and the database's owner, by subscription and by SQL
-//! alike. On every other lane they reach everybody.
+//! alike. On another lane that takes no strangers, any grant that has not ended does; else they reach everybody.
 //!
 //! SpacetimeDB filters rows by identity, never by session, so two sessions of one identity see the same rows. The rule is
 //! therefore "each session may" and not "some session may": a token that was narrowed by an exchange has the identity of the
@@ -60,8 +60,9 @@ const PEOPLE_FOR_READERS: Filter =
 
 /// Who sees the rows that are written now.
 pub(crate) fn seen_by(ctx: &ReducerContext) -> u8 {
-    let needs_scope = auth::lane(ctx).is_some_and(|lane| lane.presence_needs_scope);
-    if needs_scope { READERS } else { EVERYBODY }
+    // Where strangers are admitted, a session whose grant has ended may see what they see.
+    let for_readers = auth::lane(ctx).is_some_and(|lane| lane.presence_needs_scope || !lane.allow_anonymous);
+    if for_readers { READERS } else { EVERYBODY }
 }
 
 /// Decides anew about an identity of which a session came, went or lost its grant.
@@ -77,9 +78,9 @@ pub(crate) fn changed(ctx: &ReducerContext, identity: Identity) {
 }
 
 fn every_session_may(ctx: &ReducerContext, identity: Identity) -> bool {
+    let scope = auth::lane(ctx).is_some_and(|lane| lane.presence_needs_scope).then_some(Scope::PresenceRead);
     let mut sessions = ctx.db.active_connection().identity().filter(identity).peekable();
-    sessions.peek().is_some()
-        && sessions.all(|session| auth::has_scope(ctx, session.connection_id, Scope::PresenceRead))
+    sessions.peek().is_some() && sessions.all(|session| auth::has_grant(ctx, session.connection_id, scope))
 }
 
 /// Decides anew about everybody and every row: the owner has changed what the lane asks for.

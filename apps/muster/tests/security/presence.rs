@@ -143,6 +143,31 @@ async fn a_subscription_to_presence_empties_when_its_grant_ends_and_stays_empty(
     }
 }
 
+/// A lane need not ask for the scope to be closed: who has nothing any more sees nobody come.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_lane_that_asks_for_no_scope_shows_presence_to_live_grants_alone() {
+    let plane = Plane::open().await;
+    plane.configure(true, false, None).await;
+    let mut stranger = Watch::begin(plane.lane.join().await).await;
+    let claims = plane.issuer.claims("revoked", &["sync.read"], &["a.*"]);
+    let mut revoked = Watch::begin(plane.enter(plane.issuer.sign(&claims)).await).await;
+    let ids = [stranger.own(), revoked.own()];
+    for watch in [&mut stranger, &mut revoked] {
+        watch.until(|seen| ids.iter().all(|id| seen.contains(id))).await;
+    }
+    plane.configure(false, false, None).await;
+    stranger.until(BTreeSet::is_empty).await;
+    revoked.until(|seen| seen.contains(&ids[1])).await;
+    let jti = claims["jti"].as_str().expect("a text");
+    plane.lane.owner().await.call("revoke_grants", &("token", jti, now_s())).await.expect("revoked");
+    revoked.until(BTreeSet::is_empty).await;
+    plane.join("new", &["sync.read"], &["a.*"]).await;
+    for watch in [&mut stranger, &mut revoked] {
+        assert_eq!(asked(&watch.session).await.0, 0);
+        watch.session.hears_nothing().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_narrowed_token_sees_nothing_although_it_has_the_identity_of_a_wider_one() {
     let plane = Plane::discreet().await;
