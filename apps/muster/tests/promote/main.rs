@@ -40,7 +40,7 @@ const QUICK: &str = "gates = [\"handshake\"]\nwatch = \"handshake\"\ncohorts = [
 
 /// Publishes, also on a machine that is so busy that the host says to try again.
 fn publish(sandbox: &Sandbox, host: &Host, database: &str, module: &str) {
-    let args = ["publish", "-q", "--server", &host.url, "--database", database, "--module", module];
+    let args = ["publish", "-q", "--server", host.url.as_str(), "--database", database, "--module", module];
     for _ in 0..4 {
         let run = sandbox.run(&args);
         if run.code == Some(0) {
