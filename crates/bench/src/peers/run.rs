@@ -263,8 +263,6 @@ impl<F: Fn(&str)> Run<'_, F> {
                 let value = rate(deliveries, took.published.began_us, took.applied.at_us);
                 let workload = format!("fan-out to {readers}, events applied in all");
                 self.samples.add(&workload, &repeated, who, "events/s", value);
-                let all = took.cpu.server.as_secs_f64() * 1e6 / deliveries as f64;
-                self.samples.add(&format!("fan-out to {readers}, server's processor time"), &repeated, who, "us", all);
             }
         }
         Ok(())
