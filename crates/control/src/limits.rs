@@ -92,12 +92,16 @@ pub const CLIENT_PER_S: u32 = 200;
 /// share one bucket.
 pub const LIMITER_KEYS_MAX: usize = 65_536;
 
-/// Revocations in one answer of the feed, and in one delivery.
+/// Revocations in one answer of the feed.
 pub const REVOCATIONS_PAGE_MAX: usize = 500;
+/// Revocations in one delivery: as many as go out together, so that a slow way still gets one through in time.
+pub const DELIVERY_PAGE_MAX: usize = 64;
 /// How often the outbox is looked at for what another process wrote, in milliseconds.
 pub const OUTBOX_POLL_MS: u64 = 500;
-/// How long one delivery may take, in milliseconds.
+/// How long one delivery may take, in milliseconds; after failures it doubles,
 pub const DELIVERY_TIMEOUT_MS: u64 = 2_000;
+/// up to this: on a way so slow that nothing else arrives.
+pub const DELIVERY_TIMEOUT_MAX_MS: u64 = 16_000;
 /// The first wait after a failed delivery, in milliseconds; it doubles,
 pub const DELIVERY_BACKOFF_MIN_MS: u64 = 100;
 /// up to this.

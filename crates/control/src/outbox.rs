@@ -10,7 +10,8 @@ use std::time::Duration;
 use crate::Control;
 use crate::error::ControlError;
 use crate::limits::{
-    DELIVERY_BACKOFF_MAX_MS, DELIVERY_BACKOFF_MIN_MS, DELIVERY_TIMEOUT_MS, OUTBOX_POLL_MS, REVOCATIONS_PAGE_MAX,
+    DELIVERY_BACKOFF_MAX_MS, DELIVERY_BACKOFF_MIN_MS, DELIVERY_PAGE_MAX, DELIVERY_TIMEOUT_MAX_MS, DELIVERY_TIMEOUT_MS,
+    OUTBOX_POLL_MS,
 };
 use crate::metrics::Counter;
 use crate::store::revocations::Revocation;
@@ -35,6 +36,12 @@ fn backoff(failures: u32) -> Duration {
     Duration::from_millis(doubled.min(DELIVERY_BACKOFF_MAX_MS))
 }
 
+/// How long a delivery may take after this many failures in a row.
+fn timeout(failures: u32) -> Duration {
+    let doubled = DELIVERY_TIMEOUT_MS.saturating_mul(1 << failures.min(16));
+    Duration::from_millis(doubled.min(DELIVERY_TIMEOUT_MAX_MS))
+}
+
 /// Delivers until it is dropped. What this process revokes is delivered at once, what another one does within
 /// [`OUTBOX_POLL_MS`].
 pub async fn deliver_revocations(control: &Control, sink: &impl RevocationSink) {
@@ -47,7 +54,7 @@ pub async fn deliver_revocations(control: &Control, sink: &impl RevocationSink) 
     let mut revoked = control.inner.revoked.subscribe();
     loop {
         revoked.mark_unchanged();
-        match deliver_once(control, sink).await {
+        match deliver_once(control, sink, timeout(failures)).await {
             Ok(0) => {
                 failures = 0;
                 let poll = Duration::from_millis(OUTBOX_POLL_MS);
@@ -73,16 +80,15 @@ pub async fn deliver_revocations(control: &Control, sink: &impl RevocationSink) 
 }
 
 /// Delivers one page of what waits. Returns how many.
-async fn deliver_once(control: &Control, sink: &impl RevocationSink) -> Result<usize, String> {
+async fn deliver_once(control: &Control, sink: &impl RevocationSink, limit: Duration) -> Result<usize, String> {
     let said = |error: ControlError| error.to_string();
     let target = sink.target().to_owned();
     let page = {
         let target = target.clone();
-        on_disk(control, move |control| control.revocations_waiting(&target, REVOCATIONS_PAGE_MAX)).await
+        on_disk(control, move |control| control.revocations_waiting(&target, DELIVERY_PAGE_MAX)).await
     };
     let waiting = page.map_err(said)?;
     let Some(last) = waiting.last().map(|revocation| revocation.seq) else { return Ok(0) };
-    let limit = Duration::from_millis(DELIVERY_TIMEOUT_MS);
     tokio::time::timeout(limit, sink.deliver(&waiting)).await.map_err(|_| "no answer in time".to_owned())??;
     control.inner.metrics.add(Counter::Delivered, &target, waiting.len() as u64);
     on_disk(control, move |control| control.revocations_delivered(&target, last)).await.map_err(said)?;
@@ -107,5 +113,7 @@ mod tests {
         let waits: Vec<u64> = (1..=8).map(|failures| backoff(failures).as_millis() as u64).collect();
         assert_eq!(waits, [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
         assert_eq!(backoff(u32::MAX).as_millis() as u64, DELIVERY_BACKOFF_MAX_MS);
+        let limits: Vec<u64> = (0..=4).map(|failures| timeout(failures).as_millis() as u64).collect();
+        assert_eq!(limits, [2_000, 4_000, 8_000, 16_000, 16_000]);
     }
 }

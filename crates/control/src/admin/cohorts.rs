@@ -3,6 +3,7 @@
 use muster_contract::limits::CLAIM_BYTES_MAX;
 use serde_json::json;
 
+use super::tokens_end_s;
 use crate::Control;
 use crate::cohort::Share;
 use crate::error::ControlError;
@@ -34,6 +35,9 @@ impl Control {
             let before = cohorts::find(tx, database)?;
             let cohort = Cohort { database: database.into(), candidate: candidate.into(), share, since_s: now_s };
             cohorts::set(tx, &cohort)?;
+            if let Some(before) = before.as_ref().filter(|before| before.candidate != candidate) {
+                cohorts::left(tx, database, &before.candidate, tokens_end_s(now_s))?;
+            }
             audit::append(tx, now_s, actor, "cohort.set", database, &json!({ "cohort": cohort, "before": before }))?;
             Ok(before)
         })
@@ -47,9 +51,20 @@ impl Control {
         self.change(|tx, now_s| {
             let before = cohorts::find(tx, database)?.ok_or_else(|| ControlError::NoCohort(database.into()))?;
             cohorts::clear(tx, database)?;
+            cohorts::left(tx, database, &before.candidate, tokens_end_s(now_s))?;
             audit::append(tx, now_s, actor, "cohort.clear", database, &json!({ "before": before }))?;
             Ok(before)
         })
+    }
+
+    /// The databases beside `database` that must hear of revocations: its candidate, and former ones for as long as a
+    /// token may live that was good there.
+    ///
+    /// # Errors
+    /// The database.
+    pub fn cohort_candidates(&self, database: &str) -> Result<Vec<String>, ControlError> {
+        let now_s = self.now_s();
+        self.inner.store.read(|connection| Ok(cohorts::candidates(connection, database, now_s)?))
     }
 
     /// All cohorts, by database.

@@ -276,7 +276,11 @@ pub(super) fn find(tx: &Transaction<'_>, id: &str) -> Result<Client, ControlErro
 /// Ends all that a client has. One revocation names the client, so that the module ends what it has of it also where a
 /// session is not in this database any more; those that were exchanged from its tokens are named one by one.
 pub(super) fn end_tokens(tx: &Transaction<'_>, id: &str, now_s: i64, reason: &str) -> Result<usize, ControlError> {
-    let until_s = now_s + ACCESS_LIFETIME_MAX_S + HOST_EXPIRY_LEEWAY_S + CLOCK_MARGIN_S;
-    revocations::append(tx, RevokedKind::Client, id, now_s, until_s, reason)?;
+    revocations::append(tx, RevokedKind::Client, id, now_s, tokens_end_s(now_s), reason)?;
     Ok(session_rows::revoke_of_client(tx, id, now_s, reason)?)
+}
+
+/// When every token that is made until now has expired everywhere, in seconds since 1970.
+pub(super) fn tokens_end_s(now_s: i64) -> i64 {
+    now_s + ACCESS_LIFETIME_MAX_S + HOST_EXPIRY_LEEWAY_S + CLOCK_MARGIN_S
 }

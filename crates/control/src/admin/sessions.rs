@@ -8,6 +8,7 @@ use crate::error::ControlError;
 use crate::limits::LIST_MAX;
 use crate::secret::Secret;
 use crate::store::audit::{self, AuditEntry, Head};
+use crate::store::cohorts;
 use crate::store::revocations::{self, Revocation};
 use crate::store::sessions::{self, Session};
 
@@ -99,7 +100,10 @@ impl Control {
     /// The database.
     pub fn prune(&self) -> Result<(), ControlError> {
         let now_s = self.now_s();
-        self.inner.store.write(|tx| Ok(sessions::prune(tx, now_s)?))
+        self.inner.store.write(|tx| {
+            cohorts::prune(tx, now_s)?;
+            Ok(sessions::prune(tx, now_s)?)
+        })
     }
 
     /// The audit log after an entry, oldest first, at most [`LIST_MAX`].

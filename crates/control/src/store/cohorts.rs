@@ -53,3 +53,39 @@ pub(crate) fn set(tx: &Transaction<'_>, cohort: &Cohort) -> Result<(), StoreErro
 pub(crate) fn clear(tx: &Transaction<'_>, database: &str) -> Result<bool, StoreError> {
     Ok(tx.execute("DELETE FROM cohort WHERE database = ?", [database])? == 1)
 }
+
+/// Notes that a database's clients are no more sent to `candidate`, where tokens may live until `until_s`.
+pub(crate) fn left(tx: &Transaction<'_>, database: &str, candidate: &str, until_s: i64) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT OR REPLACE INTO former_candidate (database, candidate, until_s) VALUES (?, ?, ?)",
+        params![database, candidate, until_s],
+    )?;
+    Ok(())
+}
+
+/// The candidates of a database, the present one and those where tokens may still live.
+pub(crate) fn candidates(connection: &Connection, database: &str, now_s: i64) -> Result<Vec<String>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT candidate FROM cohort WHERE database = ?1 \
+         UNION SELECT candidate FROM former_candidate WHERE database = ?1 AND until_s > ?2 ORDER BY 1",
+    )?;
+    let rows = statement.query_map(params![database, now_s], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Forgets candidates where no token lives any more, and how far they have heard of revocations.
+pub(crate) fn prune(tx: &Transaction<'_>, now_s: i64) -> Result<(), StoreError> {
+    let over: Vec<String> = tx
+        .prepare("SELECT DISTINCT candidate FROM former_candidate WHERE until_s <= ?")?
+        .query_map([now_s], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    tx.execute("DELETE FROM former_candidate WHERE until_s <= ?", [now_s])?;
+    for candidate in over {
+        tx.execute(
+            "DELETE FROM delivery WHERE target = ?1 AND NOT EXISTS (SELECT 1 FROM cohort \
+             WHERE candidate = ?1 OR database = ?1) AND NOT EXISTS (SELECT 1 FROM former_candidate WHERE candidate = ?1)",
+            [&candidate],
+        )?;
+    }
+    Ok(())
+}

@@ -18,3 +18,10 @@ CREATE TABLE cohort (
     hundredths INTEGER NOT NULL,
     since_s INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+-- A candidate that a database's clients are no more sent to, and until when tokens that were good there may live.
+CREATE TABLE former_candidate (
+    database TEXT NOT NULL,
+    candidate TEXT NOT NULL,
+    until_s INTEGER NOT NULL,
+    PRIMARY KEY (database, candidate)
+) STRICT, WITHOUT ROWID;

@@ -129,20 +129,32 @@ pub(crate) fn used(tx: &Transaction<'_>, id: &str, now_s: i64) -> Result<(), Sto
 
 /// Revokes a session and all that were exchanged from it. Returns the ids of those that it ended.
 pub(crate) fn revoke(tx: &Transaction<'_>, id: &str, now_s: i64, reason: &str) -> Result<Vec<String>, StoreError> {
+    end_family(tx, id, None, now_s, reason)
+}
+
+/// Ends a session and its descendants, and says so of each but those of `told`: of whom everything is revoked at once.
+fn end_family(
+    tx: &Transaction<'_>,
+    id: &str,
+    told: Option<&str>,
+    now_s: i64,
+    reason: &str,
+) -> Result<Vec<String>, StoreError> {
     let mut statement = tx.prepare_cached(
         "WITH RECURSIVE family (id) AS (SELECT ?1 UNION SELECT s.id FROM session s JOIN family f ON s.parent = f.id) \
          UPDATE session SET revoked_s = ?2, reason = ?3 \
-         WHERE id IN (SELECT id FROM family) AND revoked_s IS NULL RETURNING id, ends_s",
+         WHERE id IN (SELECT id FROM family) AND revoked_s IS NULL RETURNING id, ends_s, client_id",
     )?;
-    let rows = statement.query_map(params![id, now_s, reason], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let ended: Vec<(String, i64)> = rows.collect::<Result<_, _>>()?;
-    for (session, ends_s) in &ended {
+    let rows = statement.query_map(params![id, now_s, reason], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let ended: Vec<(String, i64, String)> = rows.collect::<Result<_, _>>()?;
+    for (session, ends_s, _) in ended.iter().filter(|(_, _, client)| told != Some(client)) {
         revocations::append(tx, RevokedKind::Session, session, now_s, remembered_until(*ends_s), reason)?;
     }
-    Ok(ended.into_iter().map(|(session, _)| session).collect())
+    Ok(ended.into_iter().map(|(session, ..)| session).collect())
 }
 
-/// Revokes every live session of a client. Returns how many.
+/// Revokes every live session of a client, of whom all tokens are revoked beside, and what others exchanged from them.
+/// Returns how many.
 pub(crate) fn revoke_of_client(
     tx: &Transaction<'_>,
     client: &str,
@@ -154,7 +166,7 @@ pub(crate) fn revoke_of_client(
     let ids: Vec<String> = statement.query_map(params![client, now_s], |row| row.get(0))?.collect::<Result<_, _>>()?;
     let mut ended = 0;
     for id in ids {
-        ended += revoke(tx, &id, now_s, reason)?.len();
+        ended += end_family(tx, &id, Some(client), now_s, reason)?.len();
     }
     Ok(ended)
 }

@@ -1,7 +1,7 @@
 //! Revocations on their way to the lane's modules: `revoke_grants`, called as the service itself.
 //!
-//! What always holds: the lane's own database and every candidate that a cohort names are told each on its own, so that
-//! one that is away holds up nobody; what is confirmed is durable there (a confirmed connection), and only then is it
+//! What always holds: the lane's own database, its candidate, and former candidates for as long as tokens may live there
+//! are told each on its own, so that one that is away holds up nobody; what is confirmed is durable there (a confirmed connection), and only then is it
 //! taken for delivered. Order, retries and what is remembered are `muster_control::deliver_revocations`'s.
 
 use std::collections::BTreeMap;
@@ -36,12 +36,9 @@ pub(super) async fn tell(control: Control, told: Told) {
 /// The databases that are to be told; `None` where that cannot be read at the moment.
 async fn wanted(control: &Control, told: &Told) -> Option<Vec<String>> {
     let (control, own) = (control.clone(), told.database.clone());
-    let cohorts = tokio::task::spawn_blocking(move || control.cohort_list()).await;
-    match cohorts {
-        Ok(Ok(cohorts)) => {
-            let candidates = cohorts.into_iter().filter(|cohort| cohort.database == own).map(|cohort| cohort.candidate);
-            Some(std::iter::once(told.database.clone()).chain(candidates).collect())
-        }
+    let candidates = tokio::task::spawn_blocking(move || control.cohort_candidates(&own)).await;
+    match candidates {
+        Ok(Ok(candidates)) => Some(std::iter::once(told.database.clone()).chain(candidates).collect()),
         Ok(Err(error)) => {
             tracing::error!(%error, "the cohorts cannot be read; revocations go where they went");
             None
