@@ -21,7 +21,6 @@ use std::time::{Instant, SystemTime};
 use spacetimedb::auth::JwtKeys;
 use spacetimedb::config::{ModuleHttpConfig, V8Config, WasmConfig};
 use spacetimedb::database_logger::{DatabaseLogger, LogStream};
-use spacetimedb::db::persistence::LocalPersistenceProvider;
 use spacetimedb::db::{Config, Storage};
 use spacetimedb::host::{
     HostController, HostRuntimeConfig, IdcConfig, MigratePlanResult, ModuleHost, UpdateDatabaseResult, extract_schema,
@@ -41,6 +40,7 @@ use crate::control::{Control, DatabaseRecord};
 use crate::data_dir::create_new_private_dir;
 use crate::durability::{Durability, Stopped};
 use crate::limits::{DATABASE_EXIT_DEADLINE, DURABILITY_TIMEOUT, LAUNCH_RETRY_PAUSE};
+use crate::persistence::FolderPersistence;
 use crate::programs::{Programs, is_wasm};
 use crate::snapshots;
 
@@ -105,7 +105,7 @@ impl Engine {
             Arc::new(programs.clone()),
             Arc::new(budget),
             Arc::new(()),
-            Arc::new(LocalPersistenceProvider::new(shared_dir)),
+            Arc::new(FolderPersistence::new(shared_dir)),
             JobCores::without_pinned_cores(),
         );
         Self {

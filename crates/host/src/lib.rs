@@ -48,6 +48,7 @@ mod http_error;
 mod keys;
 pub mod limits;
 mod metrics;
+mod persistence;
 mod programs;
 mod publishing;
 mod routes;

@@ -15,6 +15,8 @@ mod identities;
 mod lifecycle;
 mod limits;
 mod mending;
+#[cfg(target_os = "linux")]
+mod open_files;
 mod publishing;
 mod routes;
 mod sessions;
