@@ -14,6 +14,9 @@ use spacetimedb_lib::{Hash, hash_bytes};
 /// The first bytes of every WebAssembly binary (WebAssembly core specification, 5.5.16).
 const WASM_MAGIC: &[u8] = b"\0asm";
 
+/// What the name of a file begins with until it is whole. No hash does.
+const UNFINISHED: &str = ".tmp";
+
 /// Whether `bytes` begin as a WebAssembly binary does and cannot be JavaScript, which is text.
 ///
 /// The engine runs JavaScript modules in V8, which this host does not contain, so nothing else may reach it. The section
@@ -35,8 +38,15 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// The store in `dir`, which is made when the first module arrives.
+    /// The store in `dir`, which is made when the first module arrives. What a killed host was writing there is removed:
+    /// nobody refers to it, and nobody else writes, since one host at a time has the folder.
     pub(crate) fn new(dir: PathBuf) -> Self {
+        let entries = fs::read_dir(&dir).into_iter().flatten().filter_map(Result::ok);
+        for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(UNFINISHED)) {
+            if let Err(error) = fs::remove_file(entry.path()) {
+                tracing::warn!(path = %entry.path().display(), %error, "cannot remove what is left of a publish");
+            }
+        }
         Self { dir: Arc::new(dir) }
     }
 
@@ -79,7 +89,7 @@ impl Programs {
         let hash = hash_bytes(bytes);
         let path = self.path(&hash);
         fs::create_dir_all(&*self.dir)?;
-        let mut file = tempfile::NamedTempFile::new_in(&*self.dir)?;
+        let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&*self.dir)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(&path).map_err(|e| e.error)?;
@@ -117,6 +127,17 @@ mod tests {
         programs.remove(hash).await.unwrap();
         programs.remove(hash).await.unwrap();
         assert!(programs.get(hash).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_host_was_writing_is_gone_once_the_next_one_starts() {
+        let dir = tempfile::tempdir().unwrap();
+        let hash = Programs::new(dir.path().to_owned()).put(Arc::from(*b"\0asm module")).await.unwrap();
+        let unfinished = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(dir.path()).unwrap();
+        let (_, left) = unfinished.keep().unwrap();
+        let programs = Programs::new(dir.path().to_owned());
+        assert!(!left.exists());
+        assert!(programs.get(hash).await.unwrap().is_some(), "what was published stays");
     }
 
     #[test]
