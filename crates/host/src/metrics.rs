@@ -1,13 +1,20 @@
 //! What a host counts, and the engine's counters beside it, as Prometheus reads them.
 //!
 //! Always true: this host's own counters are this host's alone, however many hosts the process has. The engine's are the
-//! process's: it keeps them in statics, and labels with the database what belongs to one.
+//! process's: it keeps them in statics, and labels with the database what belongs to one. Those of a database that this
+//! host does not have, or has no longer, are not shown; the engine keeps them until the process ends.
+
+use std::collections::HashSet;
 
 use prometheus::{IntCounter, IntGauge, Registry, TextEncoder};
 use spacetimedb::worker_metrics::WORKER_METRICS;
 use spacetimedb_datastore::db_metrics::DB_METRICS;
 use spacetimedb_datastore::db_metrics::data_size::DATA_SIZE_METRICS;
 use spacetimedb_engine::metrics::ENGINE_METRICS;
+use spacetimedb_lib::Identity;
+
+/// What the engine calls the label that says whose a counter is.
+const DATABASE_LABELS: [&str; 2] = ["db", "database_identity"];
 
 /// The counters of one host. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -51,9 +58,20 @@ impl HostMetrics {
         Ok(this)
     }
 
-    /// All counters, in Prometheus' text format.
-    pub(crate) fn text(&self) -> Result<String, prometheus::Error> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+    /// All counters, in Prometheus' text format; of those that belong to a database, only the ones of `databases`.
+    pub(crate) fn text(&self, databases: &HashSet<Identity>) -> Result<String, prometheus::Error> {
+        let shown: HashSet<String> = databases.iter().map(|database| database.to_hex().to_string()).collect();
+        let mut families = self.registry.gather();
+        for family in &mut families {
+            let mut metrics = family.take_metric();
+            metrics.retain(|metric| {
+                let database = metric.get_label().iter().find(|label| DATABASE_LABELS.contains(&label.name()));
+                database.is_none_or(|label| shown.contains(label.value()))
+            });
+            family.set_metric(metrics);
+        }
+        families.retain(|family| !family.get_metric().is_empty());
+        TextEncoder::new().encode_to_string(&families)
     }
 }
 

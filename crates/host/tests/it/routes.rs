@@ -41,6 +41,24 @@ async fn a_host_counts_its_connections_and_databases_and_the_engine_its_work() {
 }
 
 #[tokio::test]
+async fn a_database_that_is_gone_has_no_counters() {
+    let host = host().await;
+    let client = Client::new(host.url()).await;
+    let stays = client.publish("stays", module(Variant::Plain)).await;
+    let goes = client.publish("goes", module(Variant::Plain)).await;
+    for name in ["stays", "goes"] {
+        client.call(name, "add", json!(["apple"])).await;
+    }
+    let counters = async || answer(client.get("/v1/metrics")).await.1;
+    assert!(counters().await.contains(&goes), "it has counters for as long as it is there");
+    assert_eq!(answer(client.delete("/v1/database/goes")).await.0, StatusCode::OK);
+    let left = counters().await;
+    assert!(!left.contains(&goes), "{:?}", left.lines().find(|line| line.contains(&goes)));
+    assert!(left.contains(&stays));
+    host.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_modules_routes_are_its_own_and_ask_for_no_token() {
     let host = host().await;
     let owner = Client::new(host.url()).await;
