@@ -147,6 +147,9 @@ impl HostBuilder {
     pub async fn start(self) -> Result<RunningHost, StartError> {
         self.limits.validate()?;
         self.websocket_limits.validate()?;
+        if let Some(issuer) = self.trusted_issuers.iter().find(|issuer| !is_issuer(issuer)) {
+            return Err(StartError::TrustedIssuer { issuer: issuer.clone() });
+        }
         let tls = self.tls.as_ref().map(TlsFiles::load).transpose()?;
         let (data_dir, storage, control) = self.open_data()?;
         let key_path = self.signing_key.clone().unwrap_or_else(|| data_dir.signing_key());
@@ -205,6 +208,15 @@ fn open_folder(path: &Path) -> Result<(DataDir, Storage, Control), StartError> {
         tracing::warn!(newest, "`replicas` holds folders that control.sqlite does not know; they are left as they are");
     }
     Ok((data_dir, Storage::Disk, control))
+}
+
+/// Whether keys can be asked for there: an `http` or `https` URL without query and fragment (OpenID Connect Discovery 1.0,
+/// section 4.1).
+fn is_issuer(text: &str) -> bool {
+    let is_url = |uri: http::Uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
+    };
+    !text.contains(['?', '#']) && text.parse().is_ok_and(is_url)
 }
 
 async fn listen(addr: SocketAddr) -> Result<TcpListener, StartError> {

@@ -139,6 +139,14 @@ pub enum StartError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// What is to be trusted is no issuer: tokens of it could never be checked.
+    #[error(
+        "trusted issuer `{issuer}` is no URL; write it as the `iss` of its tokens has it, as in https://issuer.example"
+    )]
+    TrustedIssuer {
+        /// What was given.
+        issuer: String,
+    },
     /// The limits of connections and requests leave no room for any.
     #[error("limits: {0}")]
     HostLimits(#[from] HostLimitsError),

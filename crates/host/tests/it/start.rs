@@ -105,6 +105,19 @@ async fn contradictory_limits_are_refused() {
 }
 
 #[tokio::test]
+async fn an_issuer_that_nobody_could_ask_for_keys_is_refused() {
+    for issuer in ["", "ftp://issuer.example", "issuer.example", "https://", "https://issuer.example/#a", "https:///x"]
+    {
+        let error = Host::builder().in_memory().trusted_issuer(issuer).start().await.unwrap_err();
+        assert!(matches!(&error, StartError::TrustedIssuer { issuer: named } if named == issuer), "{error}");
+        check_text(&error);
+    }
+    for issuer in ["http://127.0.0.1:1", "https://issuer.example/realm/"] {
+        Host::builder().in_memory().trusted_issuer(issuer).start().await.unwrap().shutdown().await;
+    }
+}
+
+#[tokio::test]
 async fn a_browser_may_call_from_anywhere() {
     let host = host().await;
     let client = Client::nobody(host.url());
