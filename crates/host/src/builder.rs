@@ -23,6 +23,7 @@ use crate::error::StartError;
 use crate::keys;
 use crate::limits::{HostLimits, LAUNCHES_AT_ONCE};
 use crate::metrics::HostMetrics;
+use crate::open_files;
 use crate::programs::Programs;
 use crate::publishing;
 use crate::routes;
@@ -150,6 +151,7 @@ impl HostBuilder {
         if let Some(issuer) = self.trusted_issuers.iter().find(|issuer| !is_issuer(issuer)) {
             return Err(StartError::TrustedIssuer { issuer: issuer.clone() });
         }
+        open_files::warn_if_short(self.limits.connections);
         let tls = self.tls.as_ref().map(TlsFiles::load).transpose()?;
         let (data_dir, storage, control) = self.open_data()?;
         let key_path = self.signing_key.clone().unwrap_or_else(|| data_dir.signing_key());

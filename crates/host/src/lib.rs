@@ -48,6 +48,7 @@ mod http_error;
 mod keys;
 pub mod limits;
 mod metrics;
+mod open_files;
 mod persistence;
 mod programs;
 mod publishing;
@@ -67,6 +68,7 @@ pub use builder::{Host, HostBuilder};
 pub use engine::ENGINE_VERSION;
 pub use error::StartError;
 pub use limits::{HostLimits, HostLimitsError};
+pub use open_files::raise_open_files;
 pub use running::RunningHost;
 #[cfg(feature = "in-process")]
 pub use running::in_process::{InProcess, InProcessError, Visit};

@@ -136,6 +136,9 @@ pub const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long accepting pauses after the system refused a connection for want of resources.
 pub const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
+/// How many files a host may have open beside its connections: several for each database, and what a publish takes.
+pub const OPEN_FILES_RESERVE: u64 = 512;
+
 /// How much is written, in bytes, to find out whether a disk is full: what SQLite's shared memory file and a commit need.
 pub const DISK_PROBE_BYTES: usize = 64 * KIB;
 

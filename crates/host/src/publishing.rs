@@ -27,6 +27,7 @@ use crate::engine::ENGINE_VERSION;
 use crate::http_error::{ApiError, causes};
 use crate::limits::TRIAL_TIMEOUT;
 use crate::metrics::Counted;
+use crate::open_files::is_out_of_files;
 use crate::sizeless::sizeless_list;
 use crate::state::{AppState, HostState};
 
@@ -150,7 +151,7 @@ pub(crate) async fn update(
             Err(e) => {
                 // The engine may have failed after it stored the module: it stays listed, for the next launch to find.
                 state.engine.check_durability(&record).await?;
-                return Err(ApiError::bad_request(format!("Database update rejected: {}", causes(&e))));
+                return Err(refused("Database update rejected", &e));
             }
         };
         if !was_listed {
@@ -272,9 +273,18 @@ async fn try_out(state: &AppState, identity: Identity, owner: Identity, module: 
     let (on, module) = (state.clone(), module.clone());
     let tried = trial(state, async move { on.engine.try_out(database, &module).await }).await?;
     // The official server says 500 here. It is the module that is wrong, so we say so.
-    let module =
-        tried.map_err(|e| ApiError::bad_request(format!("Failed to create or update the database: {}", causes(&e))))?;
+    let module = tried.map_err(|e| refused("Failed to create or update the database", &e))?;
     check_parameters(&module)
+}
+
+/// What is answered where the engine did not take a module: the module's fault, but for what the machine lacks.
+fn refused(what: &str, error: &anyhow::Error) -> ApiError {
+    let message = format!("{what}: {}", causes(error));
+    if is_out_of_files(error) {
+        tracing::warn!("{message}");
+        return ApiError::unavailable(format!("{message}; the host has too many files open, try again"));
+    }
+    ApiError::bad_request(message)
 }
 
 /// Has a module describe itself, before anybody waits for it. What it says is the engine's to judge.

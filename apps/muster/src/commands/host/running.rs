@@ -16,6 +16,8 @@ pub(super) async fn run(ui: &Ui, config: &Config, new_keys: bool, ready_as_json:
         return Err(Failure::CouldNot("where is the data to be kept? --data-dir DIR, or --in-memory".into()));
     }
     let mut stop = Stop::listen()?;
+    // A host serves more connections than a process may have open until it asks for what it is allowed.
+    muster_host::raise_open_files();
     let address = address(config.listen()).await?;
     let host = config.builder(address).new_keys(new_keys).start().await;
     let host = host.map_err(|error| Failure::CouldNot(error.to_string()))?;
