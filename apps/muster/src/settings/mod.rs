@@ -132,6 +132,14 @@ impl Table {
     }
 }
 
+/// `path`, seen from the root. What cannot be (there is no folder to start from) stays as it is.
+fn absolute(path: &str) -> String {
+    std::path::absolute(path)
+        .ok()
+        .and_then(|path| path.into_os_string().into_string().ok())
+        .unwrap_or_else(|| path.into())
+}
+
 /// What belongs to the name that a misspelt one most resembles (Damerau-Levenshtein distance).
 ///
 /// # Panics
@@ -185,7 +193,7 @@ impl Settings {
     }
 
     /// The settings in the form of the file, what each key means above it and, `with_origins`, behind it where its value
-    /// is from.
+    /// is from; every path is absolute then, so that it means the same wherever the text is kept.
     pub(crate) fn toml(&self, with_origins: bool) -> String {
         let mut text = String::new();
         let mut section = None;
@@ -197,6 +205,10 @@ impl Settings {
                 text += &format!("\n# {about}.\n[{name}]\n");
             }
             let line = match value {
+                // A path in a file starts from the file's folder, and who knows where what is printed will be kept.
+                Some(Value::Text(path)) if with_origins && matches!(key.kind, Kind::Path) => {
+                    format!("{} = {}", key.name_in_section(), Value::Text(absolute(path)).toml())
+                }
                 Some(value) => format!("{} = {}", key.name_in_section(), value.toml()),
                 None => format!("#{} = {}", key.name_in_section(), key.kind.commented(key.example())),
             };

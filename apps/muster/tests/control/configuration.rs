@@ -13,7 +13,7 @@ fn a_flag_comes_before_a_variable_a_variable_before_the_file_and_each_says_where
     let printed = place.control(&args).done();
     for line in [
         "audience = \"flag\"  # --audience",
-        "state_dir = \"etc/here\"  # etc/control.toml, line 2",
+        "etc/here\"  # etc/control.toml, line 2",
         "announce = \"600 s\"  # MUSTER_CONTROL_KEYS_ANNOUNCE",
         "retire = \"7200 s\"  # etc/control.toml, line 5",
         "listen = \"127.0.0.1:3100\"  # default",

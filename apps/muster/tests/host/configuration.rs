@@ -6,6 +6,8 @@ use std::path::Path;
 
 use crate::support::variants::{Variant, module};
 use crate::support::{Host, Sandbox, sandbox_at};
+#[cfg(target_os = "linux")]
+use crate::support::{MUSTER, finish};
 
 /// The line of `--print-config` for a key within its section.
 fn line<'a>(printed: &'a str, section: &str, key: &str) -> &'a str {
@@ -33,7 +35,8 @@ fn a_flag_comes_before_a_variable_a_variable_before_the_file_the_file_before_the
 
     // Whoever says where the data goes takes back what stands further down.
     let printed = sandbox.run(&["host", "--config", "host.toml", "--data-dir", "kept", "--print-config"]).done();
-    assert_eq!(line(&printed, "", "data_dir"), "data_dir = \"kept\"  # --data-dir");
+    let kept = sandbox.path("kept");
+    assert_eq!(line(&printed, "", "data_dir"), format!("data_dir = \"{}\"  # --data-dir", kept.display()));
     assert_eq!(line(&printed, "", "in_memory"), "in_memory = false  # default");
 }
 
@@ -48,9 +51,7 @@ fn what_is_printed_is_a_configuration_that_prints_the_same() {
     let values = |text: &str| -> Vec<String> {
         text.lines().map(|line| line.split("  # ").next().expect("a first part").to_owned()).collect()
     };
-    let here = sandbox.path("kept").display().to_string();
-    let second = second.done().replace(&here, "kept");
-    assert_eq!(values(&second), values(&first));
+    assert_eq!(values(&second.done()), values(&first), "in whatever folder it is kept");
     assert!(first.contains("trusted_issuers = [\"https://a.example\", \"https://b.example\"]"), "{first}");
 }
 
@@ -220,4 +221,36 @@ fn only_issuers_that_are_named_are_asked_for_their_keys() {
     assert!(refused.contains(untrusted), "{refused}");
     let refused = told(&["--in-memory", "--trust-issuer", "https://a.example", "--trust-issuer", "http://127.0.0.1:1"]);
     assert!(!refused.contains(untrusted), "it was asked: {refused}");
+}
+
+/// Starts a host under `ulimit` and gives its soft and its hard limit of open files, and its log.
+#[cfg(target_os = "linux")]
+fn files_allowed(ulimit: &str) -> (String, String, String) {
+    const SCRIPT: &str = r#"
+        ulimit $1
+        "$0" host --in-memory --listen 127.0.0.1:0 --json > ready.json &
+        until [ -s ready.json ] || ! kill -0 $!; do sleep 0.05; done
+        grep '^Max open files' /proc/$!/limits
+        kill $!
+        wait $!
+    "#;
+    let sandbox = Sandbox::new();
+    let mut command = std::process::Command::new("bash");
+    command.args(["-c", SCRIPT, MUSTER, ulimit]).current_dir(sandbox.path("."));
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let (limits, log) = finish(command.spawn().expect("bash runs")).done_with_talk();
+    let numbers: Vec<&str> = limits.split_whitespace().skip(3).collect();
+    (numbers[0].into(), numbers[1].into(), log)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_host_may_open_as_many_files_as_it_is_allowed_and_says_when_that_is_too_few() {
+    const SAID: &str = "not so many files may be open";
+    let (soft, hard, _) = files_allowed("-Sn 300");
+    assert_eq!(soft, hard);
+    assert_ne!(soft, "300");
+    let (soft, _, log) = files_allowed("-n 600");
+    assert_eq!(soft, "600");
+    assert!(log.contains(SAID) && log.contains("about 88 connections"), "{log}");
 }
