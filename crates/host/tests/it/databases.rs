@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
+use muster_host::Host;
 use reqwest::StatusCode;
 use serde_json::json;
 use spacetimedb_lib::hash_bytes;
@@ -42,6 +43,28 @@ async fn several_statements_give_several_results_in_order() {
     assert_eq!(results[0]["schema"]["elements"][0]["name"], json!({"some": "name"}));
     assert_eq!(results[1]["stats"]["rows_inserted"], json!(1));
     assert_eq!(results[2]["rows"].as_array().unwrap().len(), 2);
+    host.shutdown().await;
+}
+
+/// What docs/host-robustness.md recommends against queries that are right and dear.
+#[tokio::test]
+async fn an_owner_can_have_queries_refused_that_scan_too_much() {
+    let host = host().await;
+    let owner = Client::new(host.url()).await;
+    let stranger = Client::new(host.url()).await;
+    owner.publish("limited", module(Variant::Plain)).await;
+    for name in ["a", "b", "c"] {
+        owner.call("limited", "add", json!([name])).await;
+    }
+    let dear = "SELECT a.* FROM item a JOIN item b JOIN item c";
+    assert_eq!(stranger.sql("limited", dear).await.0, StatusCode::OK, "nothing bounds it by default");
+    assert_eq!(stranger.sql("limited", "SET row_limit = 5").await.0, StatusCode::BAD_REQUEST);
+    let (status, said) = owner.sql("limited", "SET row_limit = 5").await;
+    assert_eq!(status, StatusCode::OK, "{said}");
+    let (status, said) = stranger.sql("limited", dear).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{said}");
+    assert!(said.contains("exceeds limit (5 rows)"), "{said}");
+    assert_eq!(stranger.items("limited").await, ["a", "b", "c"]);
     host.shutdown().await;
 }
 
@@ -161,5 +184,25 @@ async fn a_database_is_found_by_name_and_by_identity() {
     let stranger = Client::new(host.url()).await;
     assert_eq!(answer(stranger.post("/v1/database/renamed/names").body("mine")).await.0, StatusCode::UNAUTHORIZED);
     assert_eq!(answer(stranger.put("/v1/database/renamed/names").json(&["mine"])).await.0, StatusCode::UNAUTHORIZED);
+    host.shutdown().await;
+}
+
+#[tokio::test]
+async fn no_lines_of_a_log_on_disk_are_no_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::builder().data_dir(folder.path()).start().await.unwrap();
+    let owner = Client::new(host.url()).await;
+    owner.publish("talker", module(Variant::Plain)).await;
+    owner.call("talker", "say", json!(["something"])).await;
+    // The log is written by a task of its own.
+    tokio::time::timeout(PATIENCE, async {
+        while !answer(owner.get("/v1/database/talker/logs?num_lines=1")).await.1.ends_with('\n') {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .unwrap();
+    let none = answer(owner.get("/v1/database/talker/logs?num_lines=0")).await;
+    assert_eq!(none, (StatusCode::OK, String::new()));
     host.shutdown().await;
 }
