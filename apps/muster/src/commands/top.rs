@@ -4,11 +4,17 @@
 //! is given back as it was, however this ends.
 
 #[cfg(feature = "top")]
+mod draw;
+#[cfg(feature = "top")]
+mod fit;
+#[cfg(feature = "top")]
 mod keys;
 #[cfg(feature = "top")]
 mod look;
 #[cfg(feature = "top")]
 mod screen;
+#[cfg(all(test, feature = "top"))]
+mod tests;
 mod text;
 
 use std::io::IsTerminal;
@@ -34,8 +40,8 @@ const _: () = assert!(TOP_PATIENCE_MS == 15_000);
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Keys: 1 to 5 or Tab shows a pane, Up and Down scroll, r reconnects now, d disconnects and connects
-again, q ends.
+Keys: 1 to 5, Left and Right show a pane, Up and Down scroll, r reconnects now, d disconnects and
+connects again, ? says what is what, q ends.
 
 Each pane says where it is from: `live` (the host has confirmed it within two seconds), `catching
 up`, `cached` with its age, or `disconnected`. With --once the exit code is 0 if everything is live

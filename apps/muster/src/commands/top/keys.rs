@@ -1,7 +1,7 @@
 //! What a key means.
 
 use muster_panel::Pane;
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 /// What a person asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,23 +9,42 @@ pub(super) enum Asked {
     Show(Pane),
     Next,
     Before,
-    Up(u16),
-    Down(u16),
+    Up(usize),
+    Down(usize),
     Top,
+    Bottom,
     Reconnect,
     Toggle,
+    Help,
+    /// Away with the help, or else the end.
+    Back,
     End,
+    /// To draw anew: the terminal has another size.
+    Look,
+}
+
+/// What an event of the terminal asks for.
+pub(super) fn of_event(event: &Event) -> Option<Asked> {
+    match event {
+        Event::Key(key) => asked(*key),
+        Event::Resize(..) => Some(Asked::Look),
+        _ => None,
+    }
 }
 
 /// What a key asks for.
-pub(super) fn asked(key: KeyEvent) -> Option<Asked> {
+fn asked(key: KeyEvent) -> Option<Asked> {
     if key.kind == KeyEventKind::Release {
         return None;
     }
-    let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
+    if key.modifiers.contains(KeyModifiers::CONTROL) {
+        // With control a letter is another key.
+        return (key.code == KeyCode::Char('c')).then_some(Asked::End);
+    }
     Some(match key.code {
-        KeyCode::Char('c') if is_control => Asked::End,
-        KeyCode::Char('q') | KeyCode::Esc => Asked::End,
+        KeyCode::Char('q') => Asked::End,
+        KeyCode::Esc => Asked::Back,
+        KeyCode::Char('?' | 'h') => Asked::Help,
         KeyCode::Char(digit @ '1'..='5') => Asked::Show(Pane::ALL[digit as usize - '1' as usize]),
         KeyCode::Char('r') => Asked::Reconnect,
         KeyCode::Char('d') => Asked::Toggle,
@@ -36,6 +55,7 @@ pub(super) fn asked(key: KeyEvent) -> Option<Asked> {
         KeyCode::PageUp => Asked::Up(10),
         KeyCode::PageDown => Asked::Down(10),
         KeyCode::Home => Asked::Top,
+        KeyCode::End => Asked::Bottom,
         _ => return None,
     })
 }
@@ -46,11 +66,34 @@ mod tests {
 
     #[test]
     fn keys_are_what_the_help_says() {
-        let press = |code| asked(KeyEvent::new(code, KeyModifiers::NONE));
-        assert_eq!(press(KeyCode::Char('2')), Some(Asked::Show(Pane::Sync)));
-        assert_eq!(press(KeyCode::Tab), Some(Asked::Next));
-        assert_eq!(press(KeyCode::Char('q')), Some(Asked::End));
-        assert_eq!(asked(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)), Some(Asked::End));
+        let press = |code| of_event(&Event::Key(KeyEvent::new(code, KeyModifiers::NONE)));
+        for (code, expected) in [
+            (KeyCode::Char('1'), Asked::Show(Pane::Sessions)),
+            (KeyCode::Char('5'), Asked::Show(Pane::Outbox)),
+            (KeyCode::Tab, Asked::Next),
+            (KeyCode::Right, Asked::Next),
+            (KeyCode::Left, Asked::Before),
+            (KeyCode::Up, Asked::Up(1)),
+            (KeyCode::Down, Asked::Down(1)),
+            (KeyCode::Char('r'), Asked::Reconnect),
+            (KeyCode::Char('d'), Asked::Toggle),
+            (KeyCode::Char('?'), Asked::Help),
+            (KeyCode::Char('q'), Asked::End),
+        ] {
+            assert_eq!(press(code), Some(expected), "{code:?}");
+        }
         assert_eq!(press(KeyCode::Char('x')), None);
+    }
+
+    #[test]
+    fn control_and_c_ends_and_control_and_another_letter_is_nothing() {
+        let control = |letter| of_event(&Event::Key(KeyEvent::new(KeyCode::Char(letter), KeyModifiers::CONTROL)));
+        assert_eq!((control('c'), control('r'), control('q')), (Some(Asked::End), None, None));
+    }
+
+    #[test]
+    fn a_key_that_is_let_go_is_not_pressed_again() {
+        let key = KeyEvent::new_with_kind(KeyCode::Char('q'), KeyModifiers::NONE, KeyEventKind::Release);
+        assert_eq!(of_event(&Event::Key(key)), None);
     }
 }

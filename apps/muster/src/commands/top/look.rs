@@ -46,6 +46,21 @@ pub(super) fn of_refusal(has_color: bool) -> Style {
     color(Color::Red, has_color).add_modifier(Modifier::BOLD)
 }
 
+/// How headings are written.
+pub(super) fn of_head() -> Style {
+    Style::new().add_modifier(Modifier::BOLD)
+}
+
+/// How the pane that is shown is marked.
+pub(super) fn of_chosen() -> Style {
+    Style::new().add_modifier(Modifier::BOLD | Modifier::REVERSED)
+}
+
+/// How what stands behind is written: keys, and rows that are not live.
+pub(super) fn of_old() -> Style {
+    Style::new().add_modifier(Modifier::DIM)
+}
+
 fn color(color: Color, has_color: bool) -> Style {
     if has_color { Style::new().fg(color) } else { Style::new() }
 }
