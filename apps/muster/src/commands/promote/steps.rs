@@ -23,6 +23,7 @@ use crate::ui::Ui;
 /// How long is waited between two runs of the gate that watches a share.
 const WATCH_EVERY: Duration = Duration::from_secs(5);
 /// The name under which changes stand in the token service's audit log.
+#[cfg(feature = "control")]
 const ACTOR: &str = "muster promote";
 
 /// The shares that a token service hands out.
