@@ -9,8 +9,8 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 #[cfg(feature = "control")]
 use crate::commands::control;
 use crate::commands::{
-    bench, call, completions, delete, demo, describe, emit, evidence, gate, handshake, host, lane, logs, outbox, promote, publish, sql,
-    streams, subscribe, tail, top, up,
+    bench, call, completions, delete, demo, describe, emit, evidence, gate, handshake, host, lane, logs, outbox,
+    promote, publish, sql, streams, subscribe, tail, top, up,
 };
 use crate::outcome::{Failure, one_line};
 

@@ -121,6 +121,7 @@ async fn mute_host() -> std::net::SocketAddr {
     tokio::spawn(async move {
         let mut open = Vec::new();
         while let Ok((socket, _)) = listener.accept().await {
+            #[expect(clippy::result_large_err, reason = "the library's own type")]
             let accepts = |request: &Request, mut response: Response| {
                 let name = "sec-websocket-protocol";
                 let asked = request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
