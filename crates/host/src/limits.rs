@@ -23,6 +23,10 @@ pub struct HostLimits {
     pub header_timeout: Duration,
     /// How long a client may take to send a whole request body; then 408. Default 60 s.
     pub body_timeout: Duration,
+    /// How long an answer may wait for its client to take some more of it; then the connection is cut off, and the
+    /// answer let go. Default 30 s. A WebSocket has
+    /// [`WebSocketLimits::write_stall_timeout`](crate::WebSocketLimits::write_stall_timeout) instead.
+    pub write_timeout: Duration,
     /// The largest module a publish may carry, in bytes; a larger one is answered 413. Default 64 MiB. The official
     /// server takes up to gigabytes; a real module is one to ten megabytes, and an embedded host shares its memory with
     /// the program around it.
@@ -62,6 +66,7 @@ impl HostLimits {
         header_bytes: 64 * KIB,
         header_timeout: Duration::from_secs(15),
         body_timeout: Duration::from_secs(60),
+        write_timeout: Duration::from_secs(30),
         program_bytes: 64 * MIB,
         call_bytes: 16 * MIB,
         sql_bytes: MIB,
@@ -83,6 +88,9 @@ impl HostLimits {
         }
         if self.body_timeout.is_zero() {
             return Err(Zero("body_timeout"));
+        }
+        if self.write_timeout.is_zero() {
+            return Err(Zero("write_timeout"));
         }
         if self.program_bytes == 0 {
             return Err(Zero("program_bytes"));
@@ -136,6 +144,9 @@ pub const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long accepting pauses after the system refused a connection for want of resources.
 pub const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long it says nothing more of that in the log once it has.
+pub const ACCEPT_COMPLAINT_PAUSE: Duration = Duration::from_secs(60);
+
 /// How many files a host may have open beside its connections: several for each database, and what a publish takes.
 pub const OPEN_FILES_RESERVE: u64 = 512;
 
@@ -171,7 +182,7 @@ pub const UPDATE_CONFIRMATION_TIMEOUT_MAX: Duration = Duration::from_secs(5 * 60
 /// How long a token from `POST /v1/identity/websocket-token` lives; the official server's number.
 pub const WEBSOCKET_TOKEN_LIFETIME: Duration = Duration::from_secs(60);
 
-/// How long a shutdown waits for a request whose head has begun to arrive.
+/// How long a shutdown waits for a request whose head has begun to arrive, and for more of an answer to be written.
 pub const LAST_REQUEST_GRACE: Duration = Duration::from_millis(250);
 
 /// How long a shutdown then waits for each database to stop and flush.

@@ -3,31 +3,40 @@
 //! Always true: at most [`HostLimits::connections`] connections are served at once, each counted from its acceptance
 //! until its last byte, also as a WebSocket: its place is part of the stream ([`Placed`]) and goes with it. Whoever
 //! comes on top hears 503. On shutdown nothing new is accepted, idle connections close, and those with a request under
-//! way finish it; whoever is still there when `now` is cancelled is cut off.
+//! way finish it, until the client has taken the answer; whoever is still there when `now` is cancelled is cut off.
+//!
+//! | file | question it answers |
+//! | --- | --- |
+//! | `serve.rs` (here) | who is let in, and when does a connection end? |
+//! | `placed.rs` | does the client take what it is sent? |
+
+mod placed;
 
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-use crate::limits::{ACCEPT_RETRY_PAUSE, HostLimits, LAST_REQUEST_GRACE, REFUSAL_TIMEOUT, REFUSALS_AT_ONCE};
+use self::placed::{Flow, Place, Placed};
+use crate::limits::{
+    ACCEPT_COMPLAINT_PAUSE, ACCEPT_RETRY_PAUSE, HostLimits, LAST_REQUEST_GRACE, REFUSAL_TIMEOUT, REFUSALS_AT_ONCE,
+};
 use crate::metrics::{Counted, HostMetrics};
 
 /// What a connection above the limit is told, whatever it asked for.
@@ -82,6 +91,7 @@ impl Server {
 
     /// Serves whoever connects to `listener`.
     pub(crate) async fn accept_all(self, listener: TcpListener) {
+        let mut complained: Option<Instant> = None;
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -92,7 +102,10 @@ impl Server {
                 Ok((stream, _)) => self.admit(stream),
                 Err(error) => {
                     // Too many open files, or the like: trying again at once would only spin.
-                    tracing::warn!(%error, "cannot accept a connection");
+                    if complained.is_none_or(|last| last.elapsed() >= ACCEPT_COMPLAINT_PAUSE) {
+                        tracing::warn!(%error, "cannot accept connections; said again after a minute if it goes on");
+                        complained = Some(Instant::now());
+                    }
                     tokio::time::sleep(ACCEPT_RETRY_PAUSE).await;
                 }
             }
@@ -104,7 +117,7 @@ impl Server {
             let place = Place { _permit: place, _taken: Counted::in_gauge(&self.metrics.connections) };
             // Answers are written whole: waiting to fill packets only delays them.
             let _ = stream.set_nodelay(true);
-            let stream = Placed { stream, _place: place };
+            let stream = Placed::new(stream, place, self.limits.write_timeout);
             self.tracker.spawn(self.clone().serve_placed(stream));
             return;
         }
@@ -123,10 +136,11 @@ impl Server {
     }
 
     async fn serve_placed(self, stream: Placed) {
+        let flow = stream.flow();
         match self.tls.clone() {
-            None => self.serve(stream).await,
+            None => self.serve(stream, flow).await,
             Some(tls) => match self.in_time(tls.accept(stream)).await {
-                Some(Ok(stream)) => self.serve(stream).await,
+                Some(Ok(stream)) => self.serve(stream, flow).await,
                 Some(Err(error)) => tracing::debug!(%error, "no TLS came about"),
                 None => tracing::debug!("a TLS handshake took too long, or the host stops"),
             },
@@ -141,8 +155,9 @@ impl Server {
         }
     }
 
-    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
-        let requests = Requests::default();
+    /// Serves `stream`, of whose writes `flow` knows.
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, flow: Arc<Flow>) {
+        let requests = Requests { flow, ..Requests::default() };
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.header_timeout)
@@ -183,68 +198,29 @@ async fn refuse(mut stream: TcpStream) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A connection together with its place among those that are served.
-struct Placed {
-    // Field order: who sees the connection closed finds its place free.
-    _place: Place,
-    stream: TcpStream,
-}
-
-/// A place, counted among the taken ones for as long as it is.
-struct Place {
-    _permit: OwnedSemaphorePermit,
-    _taken: Counted,
-}
-
-impl AsyncRead for Placed {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Placed {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-}
-
 /// Counts the requests of one connection.
 #[derive(Clone, Default)]
 struct Requests {
     started: Arc<AtomicU64>,
     finished: Arc<AtomicU64>,
+    flow: Arc<Flow>,
 }
 
 impl Requests {
-    /// Has `router` answer `request`; it counts as finished once the body of the answer is gone.
+    /// Has `router` answer `request`; it counts as finished once the last of the answer is handed over.
     async fn answer(self, mut router: Router, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         self.started.fetch_add(1, Ordering::Relaxed);
         let finish = Finish(self.finished);
+        if !names_its_host(&request) {
+            let told = "a request of HTTP/1.1 has one Host header (RFC 9112 section 3.2)";
+            let mut refusal = Response::new(Body::from(told));
+            *refusal.status_mut() = StatusCode::BAD_REQUEST;
+            return Ok(refusal);
+        }
         let response = router.call(request).await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            self.flow.becomes_a_session();
+        }
         Ok(response.map(|body| {
             Body::new(body.map_frame(move |frame| {
                 let _until_the_body_is_gone = &finish;
@@ -253,17 +229,26 @@ impl Requests {
         }))
     }
 
-    /// Returns if no request is under way and, for a moment, none begins; else never.
+    /// Returns once, for a moment, no request is under way or begins, and nothing of an answer is or waits to be written.
     async fn stay_away(&self) {
-        let started = self.started.load(Ordering::Relaxed);
-        if self.finished.load(Ordering::Relaxed) == started {
+        loop {
+            let before = self.moves();
             tokio::time::sleep(LAST_REQUEST_GRACE).await;
-            if self.started.load(Ordering::Relaxed) == started {
+            let (started, finished, written) = self.moves();
+            if (started, finished, written) == before && started == finished && !self.flow.is_waiting() {
                 return;
             }
         }
-        std::future::pending().await
     }
+
+    /// What differs after anything has happened on the connection: requests begun and finished, bytes written.
+    fn moves(&self) -> (u64, u64, u64) {
+        (self.started.load(Ordering::Relaxed), self.finished.load(Ordering::Relaxed), self.flow.written())
+    }
+}
+
+fn names_its_host(request: &Request<Incoming>) -> bool {
+    request.version() < Version::HTTP_11 || request.headers().get_all(header::HOST).iter().count() == 1
 }
 
 struct Finish(Arc<AtomicU64>);

@@ -68,7 +68,12 @@ fn builder(temper: &str) -> HostBuilder {
     match temper {
         "Default" => Host::builder(),
         "Impatient" => Host::builder()
-            .limits(HostLimits { header_timeout: IMPATIENCE, body_timeout: IMPATIENCE, ..HostLimits::DEFAULT })
+            .limits(HostLimits {
+                header_timeout: IMPATIENCE,
+                body_timeout: IMPATIENCE,
+                write_timeout: IMPATIENCE,
+                ..HostLimits::DEFAULT
+            })
             .websocket_limits(WebSocketLimits {
                 ping_interval: IMPATIENCE / 2,
                 idle_timeout: IMPATIENCE,

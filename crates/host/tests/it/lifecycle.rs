@@ -1,10 +1,11 @@
 //! Ending and starting again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use muster_host::Host;
+use muster_host::{Host, HostLimits};
 use reqwest::StatusCode;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::client::{CLOSE, Client, PATIENCE, answer, connect, goodbyes, host, read_frame};
 use crate::module::{Variant, module};
@@ -132,6 +133,53 @@ async fn a_request_under_way_is_answered_before_the_host_ends() {
     sender.send(Ok(" half\"]")).await.unwrap();
     drop(sender);
     assert_eq!(answered.await.unwrap(), (StatusCode::OK, String::new()));
+    ended.await.unwrap();
+}
+
+/// Also one that arrives more slowly than anything else on this connection may: the client takes some of it all the time.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_read_slowly_arrives_whole_although_the_host_ends() {
+    const STATEMENTS: usize = 64;
+    const MIB: usize = 1 << 20;
+    let limits = HostLimits {
+        write_timeout: Duration::from_secs(3),
+        drain_deadline: Duration::from_secs(60),
+        ..HostLimits::DEFAULT
+    };
+    let host = Host::builder().in_memory().limits(limits).start().await.unwrap();
+    let owner = Client::new(host.url()).await;
+    owner.publish("slow", module(Variant::Plain)).await;
+    for row in 0..4 {
+        owner.call("slow", "add", json!([format!("{row}{}", "x".repeat(120_000))])).await;
+    }
+    let address = host.local_addr();
+    let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+    let statements = "SELECT * FROM item;".repeat(STATEMENTS);
+    let request = format!(
+        "POST /v1/database/slow/sql HTTP/1.1\r\nHost: host\r\nContent-Length: {}\r\n\r\n{statements}",
+        statements.len()
+    );
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(tokio::time::timeout(PATIENCE, socket.read_u8()).await.unwrap().unwrap());
+    }
+    let head = String::from_utf8(head).unwrap().to_lowercase();
+    let length: usize = head.split("content-length: ").nth(1).unwrap().lines().next().unwrap().parse().unwrap();
+    assert!(length > 28 * MIB, "{head}");
+    let begun = Instant::now();
+    let ended = tokio::spawn(host.shutdown());
+    let (mut received, mut piece) = (0, vec![0; MIB]);
+    loop {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        let read = tokio::time::timeout(PATIENCE, socket.read(&mut piece)).await.unwrap();
+        match read.unwrap_or_else(|error| panic!("{error} after {received} of {length} bytes")) {
+            0 => break,
+            bytes => received += bytes,
+        }
+    }
+    assert_eq!(received, length);
+    assert!(begun.elapsed() > limits.write_timeout, "slowly");
     ended.await.unwrap();
 }
 

@@ -112,6 +112,7 @@ impl Config {
             header_bytes: self.number("limits.header_bytes"),
             header_timeout: self.time("limits.header_timeout"),
             body_timeout: self.time("limits.body_timeout"),
+            write_timeout: self.time("limits.write_timeout"),
             program_bytes: self.number("limits.program_bytes"),
             call_bytes: self.number("limits.call_bytes"),
             sql_bytes: self.number("limits.sql_bytes"),

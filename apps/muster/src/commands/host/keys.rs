@@ -142,6 +142,13 @@ const KEYS: &[Key] = &[
         "How long a request's body may take to arrive; then 408"
     ),
     key!(
+        "limits.write_timeout",
+        "write-timeout",
+        WAIT,
+        Initial::Time(LIMITS.write_timeout),
+        "How long an answer may wait for its client to take more of it; then the connection is cut off"
+    ),
+    key!(
         "limits.program_bytes",
         "program-bytes",
         SIZE,
