@@ -63,6 +63,9 @@ fn put(rng: &mut Rng, items: &mut Vec<Timed>, item: Item) {
     items.push(Timed { at_ms: rng.between(10, FAULTS_MS), item });
 }
 
+/// How many more cuts follow one behind which requests still arrive.
+const LATE_ROUNDS: u64 = 3;
+
 /// Faults of a few kinds, in bunches: the second soon after the first finds a world that has not settled.
 pub(super) fn faults(rng: &mut Rng, setting: &Setting, items: &mut Vec<Timed>) {
     let kinds: Vec<u64> = (0..KINDS).filter(|_| rng.chance(330)).collect();
@@ -77,6 +80,9 @@ pub(super) fn faults(rng: &mut Rng, setting: &Setting, items: &mut Vec<Timed>) {
             let at_ms = begin + rng.below(6_000);
             if rng.chance(if matches!(item, Item::Cut { how: Cut::ClientFirst { .. }, .. }) { 1_000 } else { 400 }) {
                 busy(rng, setting, &item, at_ms, items);
+            }
+            if let Item::Cut { node, how: Cut::ClientFirst { .. } } = item {
+                late_batches(rng, setting, node, at_ms, items);
             }
             if let Item::BadPages { flaw: Flaw::Epoch, ms } = item {
                 // Wrong only while a reader still asks for the life before.
@@ -95,6 +101,22 @@ pub(super) fn faults(rng: &mut Rng, setting: &Setting, items: &mut Vec<Timed>) {
     let restored = |timed: &Timed| matches!(timed.item, Item::RestoreDisk { node, .. } if node < setting.publishers);
     if items.iter().any(restored) {
         items.retain(|timed| timed.item != Item::Sweep);
+    }
+}
+
+/// More such cuts, in quick succession: a batch overlaps only where it arrives between the answer about it and the longer one that
+/// is made of it and of what was published since.
+fn late_batches(rng: &mut Rng, setting: &Setting, node: usize, at_ms: u64, items: &mut Vec<Timed>) {
+    let node = if node < setting.publishers { node } else { rng.below(setting.publishers as u64) as usize };
+    let stream = rng.below(setting.streams.len() as u64) as usize;
+    for round in 1..=LATE_ROUNDS {
+        let at_ms = at_ms + round * 2_000;
+        let late_ms = rng.between(50, 500);
+        items.push(Timed { at_ms, item: Item::Cut { node, how: Cut::ClientFirst { late_ms } } });
+        for _ in 0..4 {
+            let (at_ms, equal) = (at_ms - 150 + rng.below(300), rng.chance(300));
+            items.push(Timed { at_ms, item: Item::Publish { node, stream, count: 1, equal } });
+        }
     }
 }
 
