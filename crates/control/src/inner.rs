@@ -178,8 +178,33 @@ pub(crate) struct Gate {
     clients: Mutex<Limiter<String>>,
 }
 
-/// An attempt to authenticate that was counted.
-pub(crate) struct Attempt((Address, String));
+/// An attempt to authenticate that was counted. Dropped before its proof was looked at, it is given back: who was not
+/// answered has not guessed.
+pub(crate) struct Attempt<'a> {
+    gate: &'a Gate,
+    key: (Address, String),
+    stands: bool,
+}
+
+impl Attempt<'_> {
+    /// Its proof is looked at: from here on it counts, also when nobody waits for what comes of it.
+    pub(crate) fn stand(&mut self) {
+        self.stands = true;
+    }
+
+    /// Nothing was wrong with it.
+    pub(crate) fn give_back(mut self) {
+        self.stands = false;
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.stands {
+            self.gate.failures.lock().unwrap_or_else(PoisonError::into_inner).give_back(&self.key);
+        }
+    }
+}
 
 impl Gate {
     fn new(rates: Rates) -> Gate {
@@ -201,15 +226,10 @@ impl Gate {
     }
 
     /// One attempt to be this client. Keyed by both: else anybody could lock out a client whose id they know.
-    pub(crate) fn attempt(&self, address: Address, client_id: &str) -> Result<Attempt, u64> {
+    pub(crate) fn attempt(&self, address: Address, client_id: &str) -> Result<Attempt<'_>, u64> {
         let key = (address, client_id.to_owned());
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).take(key.clone(), self.now_us())?;
-        Ok(Attempt(key))
-    }
-
-    /// The attempt was right.
-    pub(crate) fn give_back(&self, attempt: Attempt) {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).give_back(&attempt.0);
+        Ok(Attempt { gate: self, key, stands: false })
     }
 
     /// One request of this client, which is who it says.

@@ -12,7 +12,7 @@ use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier 
 use argon2::{Algorithm, Argon2, Params, Version};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
 use crate::limits::{HASH_WAIT, HASHES_AT_ONCE, VERIFIED_SECRET_S, VERIFIED_SECRETS_MAX};
@@ -33,6 +33,9 @@ pub(crate) struct Passwords {
     remember_key: Zeroizing<[u8; 32]>,
     remembered: Mutex<HashMap<[u8; 32], Instant>>,
 }
+
+/// The right to compute one hash.
+pub(crate) struct Turn(#[expect(dead_code, reason = "held until the hash is done")] OwnedSemaphorePermit);
 
 /// There was no turn within [`HASH_WAIT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,13 +70,20 @@ impl Passwords {
         }
     }
 
-    /// Whether `secret` is one of those that are stored. With none stored, it takes the time of a wrong one.
-    pub(crate) async fn check(&self, secret: Secret, stored: Vec<String>) -> Result<bool, Busy> {
-        let marks: Vec<[u8; 32]> = stored.iter().map(|phc| self.mark(&secret, phc)).collect();
-        if marks.iter().any(|mark| self.is_remembered(mark)) {
-            return Ok(true);
-        }
+    /// Whether `secret` is one of those that are stored, and was right a while ago. Takes no time.
+    pub(crate) fn remembers(&self, secret: &Secret, stored: &[String]) -> bool {
+        stored.iter().any(|phc| self.is_remembered(&self.mark(secret, phc)))
+    }
+
+    /// Waits for a turn to hash, at most [`HASH_WAIT`].
+    pub(crate) async fn turn(&self) -> Result<Turn, Busy> {
         let turn = tokio::time::timeout(HASH_WAIT, self.turns.clone().acquire_owned()).await.map_err(|_| Busy)?;
+        turn.map(Turn).map_err(|_| Busy)
+    }
+
+    /// Whether `secret` is one of those that are stored. With none stored, it takes the time of a wrong one.
+    pub(crate) async fn check(&self, turn: Turn, secret: Secret, stored: Vec<String>) -> Result<bool, Busy> {
+        let marks: Vec<[u8; 32]> = stored.iter().map(|phc| self.mark(&secret, phc)).collect();
         let dummy = self.dummy.clone();
         let found = tokio::task::spawn_blocking(move || {
             let _turn = turn;
@@ -121,17 +131,24 @@ impl Passwords {
 mod tests {
     use super::*;
 
+    async fn checked(passwords: &Passwords, secret: Secret, stored: Vec<String>) -> Result<bool, Busy> {
+        if passwords.remembers(&secret, &stored) {
+            return Ok(true);
+        }
+        passwords.check(passwords.turn().await?, secret, stored).await
+    }
+
     #[tokio::test]
     async fn only_the_right_secret_is_taken_also_when_remembered() {
         let (right, wrong) = (Secret::new("right"), Secret::new("wrong"));
         let (passwords, stored) = (Passwords::new(), vec![hash(&right)]);
         assert!(stored[0].starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
         for _ in 0..2 {
-            assert_eq!(passwords.check(right.clone(), stored.clone()).await, Ok(true));
-            assert_eq!(passwords.check(wrong.clone(), stored.clone()).await, Ok(false));
+            assert_eq!(checked(&passwords, right.clone(), stored.clone()).await, Ok(true));
+            assert_eq!(checked(&passwords, wrong.clone(), stored.clone()).await, Ok(false));
         }
-        assert_eq!(passwords.check(right.clone(), vec![]).await, Ok(false), "no secret is stored");
-        assert_eq!(passwords.check(right, vec![hash(&wrong)]).await, Ok(false), "another is stored now");
+        assert_eq!(checked(&passwords, right.clone(), vec![]).await, Ok(false), "no secret is stored");
+        assert_eq!(checked(&passwords, right, vec![hash(&wrong)]).await, Ok(false), "another is stored now");
     }
 
     #[tokio::test]
@@ -142,7 +159,7 @@ mod tests {
             let mut best = Duration::MAX;
             for _ in 0..5 {
                 let before = Instant::now();
-                assert_eq!(passwords.check(Secret::new("wrong"), stored.clone()).await, Ok(false));
+                assert_eq!(checked(&passwords, Secret::new("wrong"), stored.clone()).await, Ok(false));
                 best = best.min(before.elapsed());
             }
             best

@@ -1,8 +1,8 @@
 //! Who asks: a client's secret or signed assertion, found in a request and checked.
 //!
 //! What always holds: one answer for an unknown client, a disabled one and a wrong secret, and the same work for each;
-//! an attempt is counted before the work is done and given back when it was right, so that guessing in parallel gains
-//! nothing; what was sent is neither logged nor repeated.
+//! an attempt is counted before the work is done and given back when it was right or nothing was looked at, so that
+//! guessing in parallel gains nothing; what was sent is neither logged nor repeated.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use serde::Deserialize;
 use url::form_urlencoded;
 
 use super::answer::Refusal;
-use crate::inner::{Address, Inner};
+use crate::inner::{Address, Attempt, Inner};
 use crate::keys;
 use crate::limits::{
     ASSERTION_ID_BYTES_MAX, ASSERTION_LIFETIME_MAX_S, CLIENT_ID_BYTES_MAX, CLOCK_MARGIN_S, CREDENTIAL_BYTES_MAX,
@@ -93,11 +93,12 @@ impl Presented {
     /// Checks the proof.
     pub(crate) async fn check(self, inner: &std::sync::Arc<Inner>, address: Address) -> Result<Client, Refusal> {
         let Presented { client_id, proof } = self;
-        let attempt = inner.gate.attempt(address, &client_id).map_err(Refusal::rate_limited)?;
-        let client = match proof {
-            Proof::Secret(secret) => check_secret(inner, client_id, secret).await?,
+        let (client, attempt) = match proof {
+            Proof::Secret(secret) => check_secret(inner, address, client_id, secret).await?,
             Proof::Assertion(assertion) => {
-                inner.blocking(move |inner| check_assertion(inner, &client_id, &assertion)).await?
+                let mut attempt = inner.gate.attempt(address, &client_id).map_err(Refusal::rate_limited)?;
+                attempt.stand();
+                (inner.blocking(move |inner| check_assertion(inner, &client_id, &assertion)).await?, attempt)
             }
         };
         let Some(client) = client.filter(|client| !client.disabled) else {
@@ -105,7 +106,7 @@ impl Presented {
             tracing::warn!(%address, "client authentication failed");
             return Err(Refusal::invalid_client());
         };
-        inner.gate.give_back(attempt);
+        attempt.give_back();
         inner.gate.client(&client.id).map_err(Refusal::rate_limited)?;
         Ok(client)
     }
@@ -140,9 +141,11 @@ fn form_decoded(text: &str) -> String {
 
 async fn check_secret(
     inner: &std::sync::Arc<Inner>,
+    address: Address,
     client_id: String,
     secret: Secret,
-) -> Result<Option<Client>, Refusal> {
+) -> Result<(Option<Client>, Attempt<'_>), Refusal> {
+    let who = client_id.clone();
     let (client, stored) = inner
         .blocking(move |inner| {
             inner.store.read(|connection| {
@@ -151,8 +154,17 @@ async fn check_secret(
             })
         })
         .await?;
-    let right = inner.passwords.check(secret, stored).await.map_err(|_| Refusal::busy())?;
-    Ok(client.filter(|_| right))
+    let mut attempt = inner.gate.attempt(address, &who).map_err(Refusal::rate_limited)?;
+    // Looked at only while an attempt is left, else guessing would be free; and at once, so that a client that asks often
+    // at the same time holds none.
+    if inner.passwords.remembers(&secret, &stored) {
+        attempt.stand();
+        return Ok((client, attempt));
+    }
+    let turn = inner.passwords.turn().await.map_err(|_| Refusal::busy())?;
+    attempt.stand();
+    let right = inner.passwords.check(turn, secret, stored).await.map_err(|_| Refusal::busy())?;
+    Ok((client.filter(|_| right), attempt))
 }
 
 /// The claims of a client assertion (RFC 7523 section 3).
@@ -212,3 +224,37 @@ fn check_assertion(inner: &Inner, client_id: &str, assertion: &Secret) -> Result
 
 /// A key that nobody signs with: its private half is dropped as soon as it is made.
 static DUMMY_KEY: std::sync::LazyLock<PublicKey> = std::sync::LazyLock::new(keys::public_key_of_nobody);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use http::StatusCode;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::rate::Rate;
+
+    #[tokio::test]
+    async fn who_is_not_answered_has_not_guessed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut config = Config::new(folder.path().join("state"), "http://127.0.0.1:1", "lane");
+        config.rates.failures = Rate::new(1, 1, 3_600_000);
+        let inner = Arc::new(Inner::open(config).expect("opened"));
+        let ask = async || {
+            let proof = Proof::Secret(Secret::new("wrong"));
+            let presented = Presented { client_id: "one".into(), proof };
+            let checked = presented.check(&inner, Address::new([10, 0, 0, 1].into())).await;
+            axum::response::IntoResponse::into_response(checked.map(|_| ()).expect_err("wrong")).status()
+        };
+        let turns = (inner.passwords.turn().await, inner.passwords.turn().await);
+        assert!(turns.0.is_ok() && turns.1.is_ok());
+        let dropped = tokio::time::timeout(Duration::from_millis(300), ask()).await;
+        assert!(dropped.is_err(), "it waits for a turn");
+        assert_eq!(ask().await, StatusCode::SERVICE_UNAVAILABLE);
+        drop(turns);
+        assert_eq!(ask().await, StatusCode::UNAUTHORIZED, "neither was an attempt");
+        assert_eq!(ask().await, StatusCode::TOO_MANY_REQUESTS, "this was one");
+    }
+}

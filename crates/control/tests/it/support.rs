@@ -113,6 +113,12 @@ impl Service {
         self.post_as(who, "/oauth/token", &form).await
     }
 
+    /// The same question, not asked yet.
+    pub(crate) fn token_request(&self, who: &Registered) -> RequestBuilder {
+        let form = [("grant_type", "client_credentials")];
+        self.request(Method::POST, "/oauth/token").header("authorization", who.basic()).form_body(&form)
+    }
+
     pub(crate) async fn refresh(&self, who: &Registered, token: &str) -> Answer {
         self.post_as(who, "/oauth/token", &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
     }
