@@ -14,12 +14,12 @@ use crate::config::{Config, Rates};
 use crate::error::ControlError;
 use crate::http::answer::Refusal;
 use crate::issue::Issuer;
-use crate::keys::{KeyFiles, make_private_dir, read_private};
+use crate::keys::{KeyFiles, SELF, make_private_dir, read_private};
 use crate::limits::LIMITER_KEYS_MAX;
 use crate::metrics::Metrics;
 use crate::password::Passwords;
 use crate::rate::Limiter;
-use crate::store::{PRIVATE_DIR, Store, StoreError, check_private, facts};
+use crate::store::{PRIVATE_DIR, Store, StoreError, audit, check_private, facts};
 
 /// The database in the state directory.
 const DATABASE_FILE: &str = "control.sqlite";
@@ -93,18 +93,42 @@ impl Inner {
         })
     }
 
-    /// Writes down whose state this is. Another issuer's is refused.
+    /// Writes down whose state this is. Another issuer's is refused; another audience or database is a change that is
+    /// audited and said, because it may be a slip: tokens of another audience are refused everywhere.
     fn bind(&self) -> Result<(), ControlError> {
         let config = &self.config;
-        self.store.write(|tx| {
-            match facts::get(tx, facts::ISSUER)? {
+        let now_s = config.clock.now_s();
+        let told = [(facts::AUDIENCE, Some(config.audience.as_str())), (facts::DATABASE, config.database.as_deref())];
+        let changed = self.store.write(|tx| {
+            let mut changed = Vec::new();
+            let known = facts::get(tx, facts::ISSUER)?;
+            let is_new = known.is_none();
+            match known {
                 Some(issuer) if issuer != config.issuer => return Err(ControlError::OtherIssuer(issuer)),
                 Some(_) => {}
                 None => facts::set(tx, facts::ISSUER, Some(&config.issuer))?,
             }
-            facts::set(tx, facts::AUDIENCE, Some(&config.audience))?;
-            Ok(facts::set(tx, facts::DATABASE, config.database.as_deref())?)
-        })
+            for (name, now) in told {
+                let before = facts::get(tx, name)?;
+                if before.as_deref() == now {
+                    continue;
+                }
+                facts::set(tx, name, now)?;
+                if !is_new {
+                    let detail = serde_json::json!({ "before": before, "now": now });
+                    audit::append(tx, now_s, SELF, "service.change", name, &detail)?;
+                    changed.push((name, before, now));
+                }
+            }
+            Ok::<_, ControlError>(changed)
+        })?;
+        for (name, before, now) in changed {
+            let (before, now) = (before.as_deref().unwrap_or("none"), now.unwrap_or("none"));
+            tracing::warn!(
+                "the {name} of this state was `{before}` and is `{now}` from now on; it is in the audit log"
+            );
+        }
+        Ok(())
     }
 
     /// Wakes whoever delivers revocations.

@@ -28,7 +28,7 @@ use crate::store::keys::{self as rows, PublicKey};
 use crate::store::{PRIVATE_DIR, PRIVATE_FILE, StoreError, audit, check_private};
 
 /// Who keys are changed by when nobody asked.
-const SELF: &str = "control";
+pub(crate) const SELF: &str = "control";
 
 /// The private halves.
 pub(crate) struct KeyFiles {

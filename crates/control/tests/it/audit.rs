@@ -1,6 +1,6 @@
 //! The audit log: every change is in it, and what is changed in it shows.
 
-use muster_control::{ControlError, Permission};
+use muster_control::{Config, Control, ControlError, Permission};
 use rusqlite::Connection;
 
 use crate::support::{Service, grant};
@@ -155,4 +155,23 @@ async fn two_processes_that_write_at_once_both_succeed() {
     let changes =
         service.control.audit(0).unwrap().into_iter().filter(|entry| ["ada", "bea"].contains(&entry.actor.as_str()));
     assert_eq!(changes.count(), 120);
+}
+
+#[test]
+fn another_audience_or_database_is_a_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let opened = |audience: &str, database: Option<&str>| {
+        let mut config = Config::new(dir.path().join("state"), "http://127.0.0.1:1", audience);
+        config.database = database.map(str::to_owned);
+        let entries = Control::open(config).unwrap().audit(0).unwrap().into_iter();
+        let changes = entries.filter(|entry| entry.action == "service.change");
+        changes.map(|entry| (entry.actor, entry.subject, entry.detail)).collect::<Vec<_>>()
+    };
+    let change = |of: &str, detail: &str| ("control".to_owned(), of.to_owned(), detail.to_owned());
+    assert_eq!(opened("lane", Some("a")), []);
+    assert_eq!(opened("lane", Some("a")), [], "the same is no change");
+    let audience = change("audience", r#"{"before":"lane","now":"other"}"#);
+    assert_eq!(opened("other", Some("a")), [audience.clone()]);
+    let database = change("database", r#"{"before":"a","now":null}"#);
+    assert_eq!(opened("other", None), [audience, database]);
 }
