@@ -14,6 +14,8 @@ use crate::http_error::ApiError;
 use crate::publishing;
 use crate::state::AppState;
 
+use super::publish::require_owner;
+
 /// What `GET /v1/database/{name_or_identity}` answers, in SATS-JSON as the official server does.
 #[derive(spacetimedb_sats::ser::Serialize)]
 #[sats(crate = spacetimedb_sats)]
@@ -51,8 +53,6 @@ pub(super) async fn delete(
     let Some(record) = state.control.database(identity)? else {
         return Ok(());
     };
-    if record.owner != caller.identity() {
-        return Err(ApiError::forbidden(caller.identity(), identity, "delete database"));
-    }
+    require_owner(&record, &caller, "delete database")?;
     publishing::delete(&state, record).await
 }

@@ -17,6 +17,8 @@ use crate::auth::Caller;
 use crate::http_error::ApiError;
 use crate::state::AppState;
 
+use super::publish::require_owner;
+
 #[derive(Deserialize)]
 pub(super) struct LogsQuery {
     num_lines: Option<u32>,
@@ -30,8 +32,11 @@ pub(super) async fn logs(
     Query(LogsQuery { num_lines, follow }): Query<LogsQuery>,
     Extension(caller): Extension<Arc<Caller>>,
 ) -> Result<impl IntoResponse, ApiError> {
-    if record.owner != caller.identity() {
-        return Err(ApiError::forbidden(caller.identity(), record.identity, "view module logs"));
+    require_owner(&record, &caller, "view module logs")?;
+    let headers = [(header::CACHE_CONTROL, "no-cache"), (header::CONTENT_TYPE, "application/x-ndjson")];
+    // The engine would send the last line of a log on disk.
+    if num_lines == Some(0) && !follow {
+        return Ok((headers, Body::empty()));
     }
     let lines = match state.engine.module(&record).await {
         Ok(module) => module
@@ -47,6 +52,5 @@ pub(super) async fn logs(
     let lines = lines
         .inspect_err(move |error| tracing::warn!(%database, %error, "module log cannot be read"))
         .take_until(shutdown);
-    let headers = [(header::CACHE_CONTROL, "no-cache"), (header::CONTENT_TYPE, "application/x-ndjson")];
     Ok((headers, Body::from_stream(lines)))
 }

@@ -243,7 +243,8 @@ fn published(domain: Option<name::DatabaseName>, database_identity: Identity, op
     Json(PublishResult::Success { domain, database_identity, op }).into_response()
 }
 
-fn require_owner(record: &DatabaseRecord, caller: &Caller, action: &str) -> Result<(), ApiError> {
+/// 403 unless `caller` owns the database.
+pub(super) fn require_owner(record: &DatabaseRecord, caller: &Caller, action: &str) -> Result<(), ApiError> {
     if record.owner == caller.identity() {
         Ok(())
     } else {
