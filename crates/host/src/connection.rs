@@ -58,7 +58,7 @@ fn panicked(error: tokio::task::JoinError) -> ApiError {
 }
 
 /// A connection id that is not zero, which the engine takes for "none".
-fn random_connection_id() -> ConnectionId {
+pub(crate) fn random_connection_id() -> ConnectionId {
     ConnectionId::from_u128(rand::random::<u128>() | 1)
 }
 

@@ -55,6 +55,7 @@ use tokio_util::task::TaskTracker;
 use self::close::CloseReason;
 use self::handshake::{Socket, Upgrade};
 use self::presence::Presence;
+use crate::connection::random_connection_id;
 use crate::departure::Departure;
 
 pub(crate) use self::handshake::Handshake;
@@ -269,10 +270,6 @@ fn first_message(version: WsVersion, client: ClientActorId, token: String) -> Ou
 
 fn database(module_rx: &watch::Receiver<ModuleHost>) -> Identity {
     module_rx.borrow().info().database_identity
-}
-
-fn random_connection_id() -> ConnectionId {
-    ConnectionId::from_le_byte_array(rand::random())
 }
 
 #[cfg(test)]
