@@ -1,7 +1,9 @@
 //! Request bodies: read whole within a size and a time, or else drained.
 //!
 //! A client that is still sending a module when it is refused would see its connection reset instead of the reason.
-//! So what a handler left unread is read and thrown away before an error goes out, within twice the size of a module.
+//! So what a handler left unread is read and thrown away before an error goes out, within twice the size of a module. Not
+//! so where the client waits to hear whether it may send at all (`Expect: 100-continue`, RFC 9110 section 10.1.1) and
+//! nobody has begun to read: it hears the refusal, and sends nothing.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +16,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
 use bytestring::ByteString;
-use http::StatusCode;
+use http::{StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 
@@ -51,14 +53,16 @@ fn is_too_long(error: &axum::Error) -> bool {
 /// Middleware: drains what a refused request has not sent yet.
 pub(crate) async fn drain_if_refused(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let slot = Slot::default();
-    let request = request.map(|body| Body::new(Lent { body, slot: slot.clone() }));
+    let expects = request.headers().contains_key(header::EXPECT);
+    let request = request.map(|body| Body::new(Lent { body, begun: false, slot: slot.clone() }));
     let response = next.run(request).await;
     let status = response.status();
     let unread = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
     // Who was too slow has had their time.
     let refused = (status.is_client_error() || status.is_server_error()) && status != StatusCode::REQUEST_TIMEOUT;
-    if let Some(unread) = unread
+    if let Some((unread, begun)) = unread
         && refused
+        && (begun || !expects)
     {
         // Whoever sends more, or more slowly, loses the answer, as without this.
         let _ = tokio::time::timeout(DRAIN_TIMEOUT, drain(unread, state.limits.drain_bytes())).await;
@@ -77,12 +81,13 @@ async fn drain(mut body: Body, bytes_max: usize) {
     }
 }
 
-/// Where a body comes back to when its reader drops it.
-type Slot = Arc<Mutex<Option<Body>>>;
+/// Where a body comes back to when its reader drops it, and whether it had begun to read.
+type Slot = Arc<Mutex<Option<(Body, bool)>>>;
 
 /// A body that is not lost when it is dropped.
 struct Lent {
     body: Body,
+    begun: bool,
     slot: Slot,
 }
 
@@ -94,6 +99,7 @@ impl HttpBody for Lent {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.begun = true;
         Pin::new(&mut self.body).poll_frame(context)
     }
 
@@ -109,6 +115,6 @@ impl HttpBody for Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         let body = std::mem::take(&mut self.body);
-        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some((body, self.begun));
     }
 }

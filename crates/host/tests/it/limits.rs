@@ -134,3 +134,38 @@ async fn a_shutdown_waits_no_longer_than_its_deadline() {
     let took = started.elapsed();
     assert!(took >= limits.drain_deadline && took < Duration::from_secs(8), "{took:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_before_sending_is_refused_at_once_and_not_told_to_go_on() {
+    let host = host_with(HostLimits::DEFAULT).await;
+    let owner = Client::new(host.url()).await;
+    owner.publish("owned", module(Variant::Plain)).await;
+    for (request, status) in [
+        ("PUT /v1/database/owned HTTP/1.1\r\n", "403"),
+        ("PUT /v1/database/owned HTTP/1.1\r\nAuthorization: Bearer none\r\n", "401"),
+        ("POST /v1/database/absent/sql HTTP/1.1\r\n", "404"),
+    ] {
+        let head = format!("{request}Host: host\r\nExpect: 100-continue\r\nContent-Length: 1000000\r\n\r\n");
+        let begun = Instant::now();
+        let told = exchange(host.local_addr(), head.as_bytes());
+        assert!(told.starts_with(&format!("HTTP/1.1 {status} ")), "{told}");
+        assert!(begun.elapsed() < muster_host::limits::DRAIN_TIMEOUT, "{:?}", begun.elapsed());
+    }
+    host.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_of_http_1_1_names_its_host_once() {
+    let host = host_with(HostLimits::DEFAULT).await;
+    for (request, status) in [
+        ("GET /v1/ping HTTP/1.1\r\n", "400"),
+        ("GET /v1/ping HTTP/1.1\r\nHost: one\r\nHost: two\r\n", "400"),
+        ("GET /v1/ping HTTP/1.1\r\nHost: one\r\n", "200"),
+        ("GET /v1/ping HTTP/1.0\r\n", "200"),
+    ] {
+        let told = exchange(host.local_addr(), format!("{request}Connection: close\r\n\r\n").as_bytes());
+        let (version, rest) = told.split_once(' ').unwrap();
+        assert!(version.starts_with("HTTP/1.") && rest.starts_with(status), "{request}: {told}");
+    }
+    host.shutdown().await;
+}
