@@ -198,7 +198,8 @@ impl FromRequestParts<AppState> for MaybeCaller {
     }
 }
 
-/// The token of a request: `Authorization: Bearer`, else `?token=`, which browsers need for WebSockets.
+/// The token of a request: `Authorization: Bearer`, else `?token=`, which browsers need for WebSockets. 400 for a header or
+/// a query that cannot be read, as one that has two tokens.
 fn token_of(parts: &Parts) -> Result<Option<String>, ApiError> {
     #[derive(Deserialize)]
     struct TokenQuery {
@@ -213,7 +214,10 @@ fn token_of(parts: &Parts) -> Result<Option<String>, ApiError> {
             Err(malformed())
         };
     }
-    Ok(Query::<TokenQuery>::try_from_uri(&parts.uri).ok().and_then(|query| query.0.token))
+    // Not "none": whoever sent one is told that it was not understood, and not made somebody else.
+    let query = Query::<TokenQuery>::try_from_uri(&parts.uri)
+        .map_err(|error| ApiError::bad_request(format!("the query cannot be read: {}", error.body_text())))?;
+    Ok(query.0.token)
 }
 
 /// Middleware for the routes of databases: finds out who calls, or makes somebody up, and says so in the answer.
@@ -261,6 +265,15 @@ mod tests {
             assert!(refused.to_string().contains("https://evil.example"), "{refused}");
             assert!(validator.validate_token("not a token").await.is_err());
         }
+    }
+
+    #[test]
+    fn a_query_with_two_tokens_is_refused_and_not_taken_for_none() {
+        let token = |uri: &str| token_of(&http::Request::get(uri).body(()).unwrap().into_parts().0);
+        assert_eq!(token("/v1/ping?token=one"), Ok(Some("one".into())));
+        assert_eq!(token("/v1/ping?other=x"), Ok(None));
+        let refused = token("/v1/ping?token=one&token=two").unwrap_err();
+        assert!(format!("{refused:?}").contains("duplicate field"), "{refused:?}");
     }
 
     #[test]

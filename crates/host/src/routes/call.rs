@@ -157,24 +157,30 @@ impl Call {
             | ReducerCallError::ScheduleReducerNotFound => StatusCode::NOT_FOUND,
             ReducerCallError::WorkerError(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        ApiError::new(status, format!("{error:#}"))
+        ApiError::new(status, outermost_and_root(&error.into()))
     }
 
     fn procedure_error(&self, error: ProcedureCallError) -> ApiError {
-        let (status, message) = match &error {
-            ProcedureCallError::Args(_) => (StatusCode::BAD_REQUEST, format!("{error:#}")),
+        let status = match &error {
+            ProcedureCallError::Args(_) => StatusCode::BAD_REQUEST,
             ProcedureCallError::NoSuchProcedure => {
-                (StatusCode::NOT_FOUND, format!("No such procedure or reducer: `{}`", self.function))
+                let message = format!("No such procedure or reducer: `{}`", self.function);
+                return ApiError::new(StatusCode::NOT_FOUND, message);
             }
-            ProcedureCallError::NoSuchModule(_) => (StatusCode::NOT_FOUND, format!("{error:#}")),
-            ProcedureCallError::OutOfEnergy => (StatusCode::PAYMENT_REQUIRED, format!("{error:#}")),
-            ProcedureCallError::InternalError(_) => {
-                let message = format!("{error:#}");
-                (StatusCode::INTERNAL_SERVER_ERROR, without_backtrace(&message).to_owned())
-            }
+            ProcedureCallError::NoSuchModule(_) => StatusCode::NOT_FOUND,
+            ProcedureCallError::OutOfEnergy => StatusCode::PAYMENT_REQUIRED,
+            ProcedureCallError::InternalError(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        ApiError::new(status, message)
+        ApiError::new(status, outermost_and_root(&error.into()))
     }
+}
+
+/// What failed and, behind it, what was found wrong: of arguments, the engine says in between the same as before.
+fn outermost_and_root(error: &anyhow::Error) -> String {
+    let (outermost, root) = (error.to_string(), error.root_cause().to_string());
+    let outermost = without_backtrace(&outermost).trim_end_matches(": .");
+    let root = without_backtrace(&root);
+    if outermost.ends_with(root) { outermost.to_owned() } else { format!("{outermost}: {root}") }
 }
 
 /// The header that says how long the module ran.

@@ -9,7 +9,9 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
-use http::header::{SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::header::{SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -65,6 +67,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Handshake {
         *request.version_mut() = parts.version;
         request.headers_mut().clone_from(&parts.headers);
         let response = create_response_with_body(&request, Body::empty).map_err(refusal)?;
+        if !is_nonce(&parts.headers) {
+            let told = "Sec-WebSocket-Key must be 16 random bytes in base64 (RFC 6455 section 4.1)";
+            return Err((StatusCode::BAD_REQUEST, told).into_response());
+        }
         let on_upgrade = parts.extensions.remove::<OnUpgrade>().ok_or_else(|| {
             (StatusCode::UPGRADE_REQUIRED, "this connection cannot be upgraded to a WebSocket").into_response()
         })?;
@@ -124,6 +130,13 @@ fn refusal(error: SocketError) -> Response {
     }
 }
 
+/// Whether there is one `Sec-WebSocket-Key`, of sixteen bytes in base64.
+fn is_nonce(headers: &HeaderMap) -> bool {
+    let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).iter();
+    let key = keys.next().map(|key| BASE64_STANDARD.decode(key.as_bytes().trim_ascii()));
+    matches!(key, Some(Ok(nonce)) if nonce.len() == 16) && keys.next().is_none()
+}
+
 fn best_offered(headers: &HeaderMap) -> Option<Subprotocol> {
     let offers = headers.get_all(SEC_WEBSOCKET_PROTOCOL);
     let offered: Vec<&str> = offers
@@ -145,6 +158,21 @@ mod tests {
             headers.append(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(offer));
         }
         best_offered(&headers).map(|subprotocol| subprotocol.name)
+    }
+
+    #[test]
+    fn a_key_is_sixteen_bytes_in_base64() {
+        let nonce = |keys: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for key in keys {
+                headers.append(SEC_WEBSOCKET_KEY, HeaderValue::from_static(key));
+            }
+            is_nonce(&headers)
+        };
+        assert!(nonce(&["dGhlIHNhbXBsZSBub25jZQ=="]));
+        for bad in [&["abc"][..], &["YWJj"], &[""], &[], &["dGhlIHNhbXBsZSBub25jZQ=="; 2]] {
+            assert!(!nonce(bad), "{bad:?}");
+        }
     }
 
     #[test]

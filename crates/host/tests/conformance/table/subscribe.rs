@@ -265,6 +265,14 @@ async fn refusals(world: &World, page: &Page) {
     ask(world, page, keyless, "400: the header `Sec-WebSocket-Key` is required", |it| it.status(400)).await;
     let forged = get(url).by(Who::Forger);
     ask(world, page, forged, "401, by the header too", |it| it.status(401)).await;
+    let short = get(url)
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-protocol", "v2.bsatn.spacetimedb")
+        .header("sec-websocket-key", "abc")
+        .header("sec-websocket-version", "13");
+    ask(world, page, short, "400: a key that is not 16 bytes in base64 (RFC 6455 section 4.1)", |it| it.status(400))
+        .await;
     let old = get(url)
         .header("connection", "Upgrade")
         .header("upgrade", "websocket")

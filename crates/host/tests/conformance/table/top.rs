@@ -20,6 +20,8 @@ pub(super) async fn rows(world: &World, page: &Page) {
     ask(world, page, foreign, promise, |it| it.status(200)).await;
     let basic = get("/v1/ping").header("authorization", "Basic dG9rZW46c2VjcmV0");
     ask(world, page, basic, "400: headers are of the form `Authorization: Bearer ${token}`", |it| it.status(400)).await;
+    let two = get("/v1/ping?token=one&token=two");
+    ask(world, page, two, "400: two tokens (the pages are silent)", |it| it.status(400)).await;
     ask(world, page, post("/v1/ping"), "405 (the pages are silent)", |it| it.status(405)).await;
     ask(world, page, get("/v1/health"), "200, JSON (the pages are silent)", |it| {
         it.with(200, "\"version\":\"2.14.0\"")
@@ -45,6 +47,10 @@ async fn cors(world: &World, page: &Page) {
             && it.header("access-control-allow-headers") == Some("authorization,accept,content-type")
     })
     .await;
+    let note = "the host answers every `OPTIONS` itself, as a preflight: a module's handler does not hear of it";
+    let module = Ask::new(Method::OPTIONS, "/v1/database/features/route/echo").note(note);
+    let promise = "200, what the module's handler for any method says (the pages are silent)";
+    ask(world, page, module, promise, |it| it.with(200, "OPTIONS")).await;
     let simple = get("/v1/database/features")
         .header("origin", "https://app.example")
         .showing("access-control-allow-origin")
