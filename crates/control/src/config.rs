@@ -31,6 +31,9 @@ pub struct Config {
     pub phases: Phases,
     /// How often somebody may ask.
     pub rates: Rates,
+    /// How many connections one address may have open at once; an IPv6 address counts as its /64, and the trusted proxy is
+    /// not limited.
+    pub connections_per_address: usize,
     /// The proxy that stands in front, if one does: only from it is `X-Forwarded-For` believed, and of that the last.
     pub trusted_proxy: Option<IpAddr>,
     /// The first signing key, PKCS#8 PEM on P-256: the lane's `JWT_SIGNING_KEY`. Read only where there is no key yet.
@@ -101,6 +104,7 @@ impl Config {
         }
     }
 
+            connections_per_address: limits::CONNECTIONS_PER_ADDRESS_MAX,
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         check_issuer(&self.issuer)?;
         if self.audience.is_empty() || self.audience.len() > IDENTITY_CLAIM_BYTES_MAX {

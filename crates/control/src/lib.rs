@@ -28,6 +28,7 @@ pub mod limits;
 mod metrics;
 mod outbox;
 mod password;
+mod peers;
 pub mod rate;
 mod refresh;
 pub mod schedule;

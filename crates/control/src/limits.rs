@@ -65,6 +65,8 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections at once; one more waits in the kernel.
 pub const CONNECTIONS_MAX: usize = 1_024;
+/// Connections of one address at once: so that it takes many addresses to use them all up.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 64;
 /// Password hashes computed at once: each takes 19 MiB and a core.
 pub const HASHES_AT_ONCE: usize = 2;
 /// How long a request waits for its turn to have a secret checked.
@@ -132,6 +134,7 @@ const _: () = assert!(ACCESS_LIFETIME_MAX_S <= SESSION_LIFETIME_MAX_S);
 // The shortest token must be refreshable at all: a whole second before its end.
 const _: () = assert!(ACCESS_LIFETIME_MIN_S * REFRESH_AFTER_PERCENT / 100 < ACCESS_LIFETIME_MIN_S);
 const _: () = assert!(ACCESS_LIFETIME_MIN_S * REFRESH_AFTER_PERCENT / 100 >= 1);
+const _: () = assert!(CONNECTIONS_PER_ADDRESS_MAX * 16 <= CONNECTIONS_MAX);
 const _: () = assert!(CLIENT_ID_BYTES_MAX <= IDENTITY_CLAIM_BYTES_MAX);
 const _: () = assert!(CREDENTIAL_BYTES_MAX < BODY_BYTES_MAX);
 // A token with the longest patterns (base64 adds a third) must itself be short enough to be looked at.

@@ -27,12 +27,14 @@ pub(crate) enum Counter {
     Delivered,
     /// Deliveries that failed, by database.
     DeliveryFailures,
+    /// Connections of an address that had too many.
+    ConnectionsRefused,
     /// Rounds of housekeeping that failed.
     HousekeepingFailures,
 }
 
 impl Counter {
-    const ALL: [Counter; 8] = [
+    const ALL: [Counter; 9] = [
         Counter::Requests,
         Counter::Answers,
         Counter::Tokens,
@@ -40,6 +42,7 @@ impl Counter {
         Counter::FailedClients,
         Counter::Delivered,
         Counter::DeliveryFailures,
+        Counter::ConnectionsRefused,
         Counter::HousekeepingFailures,
     ];
 
@@ -53,6 +56,9 @@ impl Counter {
             Counter::Delivered => ("revocations_delivered_total", "Revocations that a module took.", "database"),
             Counter::DeliveryFailures => {
                 ("delivery_failures_total", "Deliveries of revocations that failed.", "database")
+            }
+            Counter::ConnectionsRefused => {
+                ("connections_refused_total", "Connections of an address that had too many.", "")
             }
             Counter::HousekeepingFailures => ("housekeeping_failures_total", "Rounds of housekeeping that failed.", ""),
         }

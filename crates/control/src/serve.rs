@@ -26,12 +26,13 @@ use tower::ServiceExt as _;
 
 use crate::error::ControlError;
 use crate::http::{Peer, router};
-use crate::inner::Inner;
+use crate::inner::{Address, Inner};
 use crate::limits::{
     CONNECTIONS_MAX, HEAD_TIMEOUT, KEY_TICK_MS, LOCK_TRY_MS, LOCK_WAIT_MS, PRUNE_EVERY_S, SHUTDOWN_TIMEOUT,
 };
 use crate::metrics::Counter;
 use crate::store::facts::{self, ServiceFacts};
+use crate::peers::{Held, Peers};
 use crate::store::{PRIVATE_FILE, sessions};
 
 /// Serves until `shutdown` ends. `began` is called once it is certain that this process serves.
@@ -50,6 +51,7 @@ pub(crate) async fn serve(
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let app = router(inner.clone());
     let mut shutdown = pin!(shutdown);
+    let peers = Arc::new(Peers::default());
     loop {
         // A place first: a connection that was accepted and finds none would be lost when this is begun anew.
         let next = async { (places.clone().acquire_owned().await, listener.accept().await) };
@@ -60,8 +62,9 @@ pub(crate) async fn serve(
                     Ok((stream, peer)) => {
                         let connection = connection(app.clone(), stream, peer, stopped.clone());
                         connections.spawn(async move {
+                        let Ok(held) = admit(&inner, &peers, peer) else { continue };
                             connection.await;
-                            drop(place);
+                            drop((place, held));
                         });
                     }
                     Err(error) => {
@@ -86,6 +89,24 @@ pub(crate) async fn serve(
 
 /// One service for a state directory: two would each think that they alone serve the key set.
 async fn lock(inner: &Inner) -> Result<File, ControlError> {
+/// One connection too many of its address.
+struct TooMany;
+
+/// A connection's place among those of its address; the trusted proxy needs none, because it speaks for many.
+fn admit(inner: &Inner, peers: &Arc<Peers>, peer: SocketAddr) -> Result<Option<Held>, TooMany> {
+    let ip = peer.ip().to_canonical();
+    if inner.config.trusted_proxy.is_some_and(|proxy| proxy.to_canonical() == ip) {
+        return Ok(None);
+    }
+    let address = Address::new(ip);
+    let held = peers.hold(address, inner.config.connections_per_address);
+    if held.is_none() {
+        inner.metrics.count(Counter::ConnectionsRefused, "");
+        tracing::debug!(%address, "a connection is closed: its address has too many");
+    }
+    held.map(Some).ok_or(TooMany)
+}
+
     let file = lock_file(&inner.config.state_dir)?;
     // Somebody who only looks whether a service runs holds it for a moment.
     for _ in 0..LOCK_WAIT_MS / LOCK_TRY_MS {
