@@ -1,6 +1,6 @@
 //! What a service is told at its start, checked once.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use url::{Host, Url};
@@ -74,6 +74,12 @@ pub enum ConfigError {
         /// What is wrong with it, and what would be right.
         why: &'static str,
     },
+    /// The issuer is `http`, and others than this machine would be answered.
+    #[error(
+        "an http issuer is for this machine alone, and {0} is open to others, whose secrets would cross a network in the \
+         clear; listen on 127.0.0.1, or give an https:// issuer and put a proxy with a certificate in front"
+    )]
+    OpenNetwork(SocketAddr),
     /// The audience is empty or too long.
     #[error("the audience must have 1 to {IDENTITY_CLAIM_BYTES_MAX} bytes; take the lane's TOKEN_AUDIENCE")]
     Audience,
@@ -98,13 +104,25 @@ impl Config {
             window: SupportWindow::default(),
             phases: Phases::default(),
             rates: Rates::default(),
+            connections_per_address: limits::CONNECTIONS_PER_ADDRESS_MAX,
             trusted_proxy: None,
             first_signing_key: None,
             clock: Clock::System,
         }
     }
 
-            connections_per_address: limits::CONNECTIONS_PER_ADDRESS_MAX,
+    /// Whether it may answer at `address`: with an `http` issuer only where nobody but this machine can ask.
+    ///
+    /// # Errors
+    /// [`ConfigError::OpenNetwork`].
+    pub fn may_listen(&self, address: SocketAddr) -> Result<(), ConfigError> {
+        let is_open = !address.ip().to_canonical().is_loopback();
+        if is_open && !self.issuer.starts_with("https:") {
+            return Err(ConfigError::OpenNetwork(address));
+        }
+        Ok(())
+    }
+
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         check_issuer(&self.issuer)?;
         if self.audience.is_empty() || self.audience.len() > IDENTITY_CLAIM_BYTES_MAX {
@@ -167,6 +185,20 @@ mod tests {
         assert_eq!(check("http://127.0.0.1:1", 1, kept), Ok(()), "a drill");
         assert_eq!(check("http://127.0.0.1:1", -1, kept), Err(ConfigError::Announcement(0)));
         assert!(matches!(check("http://127.0.0.1:1", least, 3_600), Err(ConfigError::Retiring(_))));
+    }
+
+    #[test]
+    fn an_issuer_without_tls_answers_this_machine_only() {
+        let may = |issuer: &str, address: &str| {
+            Config::new("state", issuer, "lane").may_listen(address.parse().expect("an address")).is_ok()
+        };
+        for address in ["127.0.0.1:1", "127.7.7.7:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            assert!(may("http://127.0.0.1:1", address), "{address}");
+        }
+        for address in ["0.0.0.0:1", "[::]:1", "10.0.0.7:1", "[::ffff:10.0.0.7]:1"] {
+            assert!(!may("http://127.0.0.1:1", address), "{address}");
+            assert!(may("https://control.example", address), "{address}: a proxy stands in front");
+        }
     }
 
     #[test]

@@ -93,7 +93,8 @@ impl Control {
     /// for a proxy in front, unless hosts and clients are on this machine.
     ///
     /// # Errors
-    /// [`ControlError::AlreadyServing`] where another process serves this state directory; a disk that fails.
+    /// [`ControlError::AlreadyServing`] where another process serves this state directory; an `http` issuer on a listener
+    /// that is open to other machines; a disk that fails.
     pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ControlError> {
         self.serve_and_say(listener, || {}, shutdown).await
     }

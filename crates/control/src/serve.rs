@@ -1,6 +1,7 @@
 //! The service as a running thing: connections, timers, and an orderly end.
 //!
-//! What always holds: at most [`CONNECTIONS_MAX`] connections at once; a slow head ends its connection; one process
+//! What always holds: at most [`CONNECTIONS_MAX`] connections at once, and of them so many of one address as the
+//! configuration says; an `http` issuer answers this machine only; a slow head ends its connection; one process
 //! serves a state directory; keys begin to sign only here.
 
 use std::convert::Infallible;
@@ -31,8 +32,8 @@ use crate::limits::{
     CONNECTIONS_MAX, HEAD_TIMEOUT, KEY_TICK_MS, LOCK_TRY_MS, LOCK_WAIT_MS, PRUNE_EVERY_S, SHUTDOWN_TIMEOUT,
 };
 use crate::metrics::Counter;
-use crate::store::facts::{self, ServiceFacts};
 use crate::peers::{Held, Peers};
+use crate::store::facts::{self, ServiceFacts};
 use crate::store::{PRIVATE_FILE, sessions};
 
 /// Serves until `shutdown` ends. `began` is called once it is certain that this process serves.
@@ -42,6 +43,7 @@ pub(crate) async fn serve(
     began: impl FnOnce(),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ControlError> {
+    inner.config.may_listen(listener.local_addr()?)?;
     let _lock = lock(&inner).await?;
     inner.begin_serving()?;
     began();
@@ -49,9 +51,9 @@ pub(crate) async fn serve(
     let timers = tokio::spawn(timers(inner.clone(), stopped.clone()));
     let mut connections = JoinSet::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let peers = Arc::new(Peers::default());
     let app = router(inner.clone());
     let mut shutdown = pin!(shutdown);
-    let peers = Arc::new(Peers::default());
     loop {
         // A place first: a connection that was accepted and finds none would be lost when this is begun anew.
         let next = async { (places.clone().acquire_owned().await, listener.accept().await) };
@@ -60,9 +62,9 @@ pub(crate) async fn serve(
             (place, accepted) = next => {
                 match accepted {
                     Ok((stream, peer)) => {
+                        let Ok(held) = admit(&inner, &peers, peer) else { continue };
                         let connection = connection(app.clone(), stream, peer, stopped.clone());
                         connections.spawn(async move {
-                        let Ok(held) = admit(&inner, &peers, peer) else { continue };
                             connection.await;
                             drop((place, held));
                         });
@@ -87,8 +89,6 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-/// One service for a state directory: two would each think that they alone serve the key set.
-async fn lock(inner: &Inner) -> Result<File, ControlError> {
 /// One connection too many of its address.
 struct TooMany;
 
@@ -107,6 +107,8 @@ fn admit(inner: &Inner, peers: &Arc<Peers>, peer: SocketAddr) -> Result<Option<H
     held.map(Some).ok_or(TooMany)
 }
 
+/// One service for a state directory: two would each think that they alone serve the key set.
+async fn lock(inner: &Inner) -> Result<File, ControlError> {
     let file = lock_file(&inner.config.state_dir)?;
     // Somebody who only looks whether a service runs holds it for a moment.
     for _ in 0..LOCK_WAIT_MS / LOCK_TRY_MS {
