@@ -47,3 +47,7 @@ fn what_would_be_dangerous_is_refused() {
     assert!(refused(&["--revocations-server", "http://127.0.0.1:9"]).contains("--database"));
     assert!(refused(&["--trusted-proxy", "proxy"]).contains("no address"));
 }
+    assert!(refused(&["--database", "d", "--revocations-server", "http://10.255.255.1:3000"]).contains("without TLS"));
+    let open = ["serve", "--listen", "0.0.0.0:0", "--audience", "lane", "--issuer", "http://127.0.0.1:9"];
+    assert!(place.control(&open).error(2).contains("this machine alone"));
+    assert!(!place.sandbox.path("state").exists(), "nothing was made");

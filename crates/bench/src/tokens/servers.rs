@@ -53,6 +53,7 @@ impl Servers {
             for limit in [
                 "--address-burst",
                 "--address-per-second",
+                "--address-connections",
                 "--client-burst",
                 "--client-per-second",
                 "--failure-burst",

@@ -9,7 +9,7 @@ use std::time::Duration;
 use muster_control::compat::SupportWindow;
 use muster_control::rate::Rate;
 use muster_control::schedule::Phases;
-use muster_control::{Config, Rates, Secret};
+use muster_control::{Config, ControlError, Rates, Secret};
 use muster_wire::{Endpoint, Token};
 
 use super::keys::{OfControl, TABLE};
@@ -62,11 +62,15 @@ pub(super) fn service(settings: &Settings, bound: Option<SocketAddr>) -> Result<
     config.window = window(settings)?;
     config.rates = rates(settings);
     config.trusted_proxy = settings.text("trusted_proxy").map(|text| address(settings, text)).transpose()?;
+    config.connections_per_address = settings.number("limits.address_connections");
     if let Some(path) = settings.text("first_signing_key") {
         let pem = read_limited("the first signing key", Path::new(path), TOKEN_FILE_BYTES_MAX)?;
         config.first_signing_key = Some(Secret::new(String::from_utf8_lossy(&pem)));
     }
     Ok(config)
+    if let Some(address) = bound {
+        config.may_listen(address).map_err(ControlError::from)?;
+    }
 }
 
 /// Rounded up: a key is not to sign, or to go, too early.
@@ -124,7 +128,12 @@ impl Told {
             return Err(Failure::could_not(cause, "give --database NAME: the lane's own"));
         };
         // What is wrong with the address is to be said at the start.
-        Endpoint::new(server, database)?;
+        let endpoint = Endpoint::new(server, database)?;
+        if !endpoint.is_encrypted() && !endpoint.websocket_url().host_str().is_some_and(is_this_machine) {
+            let origin = &settings.get("revocations.server").origin;
+            let cause = format!("{origin}: a token that ends grants is not sent to {server} without TLS");
+            return Err(Failure::could_not(cause, "write https://, or name a host on this machine"));
+        }
         let token = settings.text("revocations.token_file").map(|path| {
             let bytes = read_limited("the token", Path::new(path), TOKEN_FILE_BYTES_MAX)?;
             Ok::<_, Failure>(Token::new(String::from_utf8_lossy(&bytes).trim())?)
@@ -144,6 +153,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("control.toml");
         std::fs::write(&path, text).expect("written");
+/// As clients have it that send their secrets to a token service.
+fn is_this_machine(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || host.ends_with(".localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
         let mut settings = Settings::defaults(&TABLE);
         from_file(&TABLE, &path).expect("read").into_iter().for_each(|given| settings.set(given));
         settings
@@ -207,3 +222,17 @@ mod tests {
         assert!(issuer("10.0.0.1:7").is_err());
     }
 }
+    #[test]
+    fn a_token_goes_to_another_machine_encrypted_or_not_at_all() {
+        let told = |server: &str| Told::of(&read(&format!("database = 'd'\n[revocations]\nserver = '{server}'\n")));
+        for good in ["https://host.example", "http://127.0.0.1:3000", "http://localhost:3000", "http://[::1]:3000"] {
+            assert!(told(good).expect(good).is_some(), "{good}");
+        }
+        for bad in ["http://10.255.255.1:3000", "http://host.example:3000", "http://[fe80::1]:3000"] {
+            assert!(told(bad).expect_err(bad).to_string().contains("without TLS"), "{bad}");
+        }
+    }
+
+        let named = read("state_dir = '/s'\naudience = 'lane'\nissuer = 'http://127.0.0.1:7'\n");
+        let open = service(&named, Some("0.0.0.0:7".parse().expect("an address"))).expect_err("others could ask");
+        assert!(open.to_string().contains("this machine alone"), "{open}");

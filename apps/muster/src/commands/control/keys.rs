@@ -170,6 +170,13 @@ const KEYS: &[Key] = &[
         "Requests of one address a second after that"
     ),
     key!(
+        "limits.address_connections",
+        "address-connections",
+        SOME,
+        Initial::Number(limits::CONNECTIONS_PER_ADDRESS_MAX),
+        "Connections of one address at once; the trusted proxy's are not counted"
+    ),
+    key!(
         "limits.client_burst",
         "client-burst",
         SOME,
