@@ -14,7 +14,7 @@ use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use spacetimedb::db::persistence::{Database, Persistence, PersistenceProvider};
-use spacetimedb_engine::relational_db::{LocalDurability, local_durability, open_snapshot_repo};
+use spacetimedb_engine::relational_db::{local_durability, open_snapshot_repo};
 use spacetimedb_engine::snapshot::{Compression, SnapshotWorker};
 use spacetimedb_paths::server::ServerDataDir;
 use spacetimedb_runtime::Handle;
@@ -42,39 +42,26 @@ impl PersistenceProvider for FolderPersistence {
             tokio::task::spawn_blocking(move || open_snapshot_repo(snapshots, identity, replica_id)).await??;
         let worker = SnapshotWorker::new(repository, Compression::Enabled, runtime.clone());
         let (durability, disk_size) = local_durability(replica, runtime.clone(), Some(&worker)).await?;
-        tokio::spawn(compress_after_snapshots(worker.subscribe(), Arc::downgrade(&durability)));
+        let log = Arc::downgrade(&durability);
+        tokio::spawn(compress_after_snapshots(worker.subscribe(), log, |log, snapshot| {
+            let segments = log.existing_segment_offsets()?;
+            // Those that are compressed already stay as they are.
+            log.compress_segments(before(&segments, snapshot)).map(drop)
+        }));
         Ok(Persistence { durability, disk_size, snapshots: Some(worker), runtime })
     }
 }
 
-/// A commit log of several segments, each named by the number of its first transaction.
-trait Segments: Send + Sync + 'static {
-    /// Their names, in ascending order.
-    fn names(&self) -> io::Result<Vec<u64>>;
-    /// Compresses some; those that are compressed already stay as they are.
-    fn compress(&self, names: &[u64]) -> io::Result<()>;
-}
-
-impl Segments for <LocalDurability as std::ops::Deref>::Target {
-    fn names(&self) -> io::Result<Vec<u64>> {
-        self.existing_segment_offsets()
-    }
-
-    fn compress(&self, names: &[u64]) -> io::Result<()> {
-        self.compress_segments(names).map(drop)
-    }
-}
-
 /// Compresses what lies before each new snapshot, until the log is gone or nobody can take a snapshot any more.
-async fn compress_after_snapshots<L: Segments>(mut snapshots: watch::Receiver<Option<u64>>, log: Weak<L>) {
+async fn compress_after_snapshots<L: Send + Sync + 'static>(
+    mut snapshots: watch::Receiver<Option<u64>>,
+    log: Weak<L>,
+    compress: impl Fn(&L, u64) -> io::Result<()> + Copy + Send + 'static,
+) {
     while snapshots.changed().await.is_ok() {
         let Some(snapshot) = *snapshots.borrow_and_update() else { continue };
         let Some(log) = log.upgrade() else { return };
-        let compressed = tokio::task::spawn_blocking(move || {
-            let names = log.names()?;
-            log.compress(before(&names, snapshot))
-        });
-        match compressed.await {
+        match tokio::task::spawn_blocking(move || compress(&log, snapshot)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(snapshot, %error, "cannot compress old segments of a commit log"),
             // The runtime ends.
@@ -83,7 +70,8 @@ async fn compress_after_snapshots<L: Segments>(mut snapshots: watch::Receiver<Op
     }
 }
 
-/// Those segments of which every transaction lies before `snapshot`. The last one never does: it is written.
+/// Those segments, each named by the number of its first transaction, that end before `snapshot`. The last
+/// one never does: it is written.
 fn before(names: &[u64], snapshot: u64) -> &[u64] {
     let begun = names.partition_point(|first| *first <= snapshot);
     &names[..begun.saturating_sub(1)]
@@ -105,45 +93,37 @@ mod tests {
         assert_eq!(before(&[], 1000), [0; 0]);
     }
 
-    #[derive(Default)]
-    struct Kept(Mutex<Vec<u64>>);
-
-    impl Segments for Kept {
-        fn names(&self) -> io::Result<Vec<u64>> {
-            Ok(vec![0, 10, 20])
-        }
-
-        fn compress(&self, names: &[u64]) -> io::Result<()> {
-            self.0.lock().unwrap().extend(names);
-            Ok(())
-        }
+    fn note(log: &Mutex<Vec<u64>>, snapshot: u64) -> io::Result<()> {
+        log.lock().unwrap().push(snapshot);
+        Ok(())
     }
 
     #[tokio::test]
     async fn each_snapshot_is_followed_by_a_compression_and_none_keeps_the_log() {
         let (taken, snapshots) = watch::channel(None);
-        let log = Arc::new(Kept::default());
-        let task = tokio::spawn(compress_after_snapshots(snapshots, Arc::downgrade(&log)));
-        taken.send_replace(Some(15));
-        while log.0.lock().unwrap().is_empty() {
-            tokio::task::yield_now().await;
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let task = tokio::spawn(compress_after_snapshots(snapshots, Arc::downgrade(&log), note));
+        for snapshot in [15, 25] {
+            taken.send_replace(Some(snapshot));
+            while log.lock().unwrap().last() != Some(&snapshot) {
+                tokio::task::yield_now().await;
+            }
         }
-        assert_eq!(*log.0.lock().unwrap(), [0]);
         while Arc::strong_count(&log) > 1 {
             tokio::task::yield_now().await;
         }
         drop(log);
-        taken.send_replace(Some(25));
+        taken.send_replace(Some(35));
         task.await.unwrap();
     }
 
     #[tokio::test]
     async fn the_task_ends_with_whoever_takes_snapshots() {
         let (taken, snapshots) = watch::channel(Some(3));
-        let log = Arc::new(Kept::default());
-        let task = tokio::spawn(compress_after_snapshots(snapshots, Arc::downgrade(&log)));
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let task = tokio::spawn(compress_after_snapshots(snapshots, Arc::downgrade(&log), note));
         drop(taken);
         task.await.unwrap();
-        assert!(log.0.lock().unwrap().is_empty());
+        assert!(log.lock().unwrap().is_empty());
     }
 }
