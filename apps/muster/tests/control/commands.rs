@@ -1,6 +1,6 @@
 //! Setting up, serving, and changing what is served.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use serde_json::Value;
 
@@ -156,4 +156,16 @@ fn a_service_that_cannot_sign_says_that_it_is_not_well() {
     eventually("it says so", PATIENCE, || place.ask("GET", "/healthz", &[], "").0 == 503);
     let (_, said) = place.ask("GET", "/healthz", &[], "");
     assert!(!said.contains("state"), "no path: {said}");
+}
+
+#[test]
+fn who_has_no_name_is_in_the_audit_log_by_number() {
+    let mut place = Place::new();
+    place.sandbox = place.sandbox.with("LOGNAME", "").with("USER", "");
+    place.control(&["init", "--issuer", &place.issuer(), "--audience", "muster-test"]).done();
+    place.client("one", &[]);
+    let told = place.control(&["audit"]).done();
+    let added = told.lines().find(|line| line.contains("client.add")).expect("it is there");
+    let number = std::fs::metadata(place.sandbox.path("state")).expect("there").uid();
+    assert!(added.contains(&format!("uid {number}")), "{told}");
 }

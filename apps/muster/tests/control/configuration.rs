@@ -1,5 +1,7 @@
 //! Where a service's settings come from.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use crate::service::Place;
 
 #[test]
@@ -45,9 +47,28 @@ fn what_would_be_dangerous_is_refused() {
     assert!(refused(&["--issuer", "https://control.example", "--keys-announce", "10s"]).contains("420 s"));
     assert!(refused(&["--keys-retire", "10s"]).contains("3660 s"));
     assert!(refused(&["--revocations-server", "http://127.0.0.1:9"]).contains("--database"));
-    assert!(refused(&["--trusted-proxy", "proxy"]).contains("no address"));
-}
     assert!(refused(&["--database", "d", "--revocations-server", "http://10.255.255.1:3000"]).contains("without TLS"));
     let open = ["serve", "--listen", "0.0.0.0:0", "--audience", "lane", "--issuer", "http://127.0.0.1:9"];
     assert!(place.control(&open).error(2).contains("this machine alone"));
     assert!(!place.sandbox.path("state").exists(), "nothing was made");
+    assert!(refused(&["--trusted-proxy", "proxy"]).contains("no address"));
+}
+
+#[test]
+fn a_secret_that_others_can_read_is_said() {
+    let place = Place::new();
+    place.sandbox.file("owner.token", "aaaa.bbbb.cccc");
+    let file = place.sandbox.path("owner.token");
+    let told = |mode: u32| {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).expect("set");
+        let host = ["--database", "d", "--revocations-server", "http://127.0.0.1:9"];
+        let mut service = place.serve(&[&host[..], &["--revocations-token-file", "owner.token"]].concat());
+        service.signal("TERM");
+        assert_eq!(service.code(), Some(0));
+        service.rest_of_talk()
+    };
+    let said = told(0o644);
+    assert!(said.contains("owner.token can be read by others (mode 0644)"), "{said}");
+    let said = told(0o600);
+    assert!(!said.contains("by others"), "{said}");
+}

@@ -3,6 +3,7 @@
 //! What always holds: nothing is opened or made here; what a setting is wrong about is said with where it stands.
 
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -61,16 +62,26 @@ pub(super) fn service(settings: &Settings, bound: Option<SocketAddr>) -> Result<
     };
     config.window = window(settings)?;
     config.rates = rates(settings);
-    config.trusted_proxy = settings.text("trusted_proxy").map(|text| address(settings, text)).transpose()?;
     config.connections_per_address = settings.number("limits.address_connections");
+    config.trusted_proxy = settings.text("trusted_proxy").map(|text| address(settings, text)).transpose()?;
     if let Some(path) = settings.text("first_signing_key") {
-        let pem = read_limited("the first signing key", Path::new(path), TOKEN_FILE_BYTES_MAX)?;
+        let pem = read_secret("the first signing key", Path::new(path))?;
         config.first_signing_key = Some(Secret::new(String::from_utf8_lossy(&pem)));
     }
-    Ok(config)
     if let Some(address) = bound {
         config.may_listen(address).map_err(ControlError::from)?;
     }
+    Ok(config)
+}
+
+/// A file that holds a secret. Where others can read it, that is said: some mount secrets in no other way.
+fn read_secret(what: &str, path: &Path) -> Result<Vec<u8>, Failure> {
+    let bytes = read_limited(what, path, TOKEN_FILE_BYTES_MAX)?;
+    let mode = std::fs::metadata(path).map_or(0, |facts| facts.permissions().mode() & 0o777);
+    if mode & 0o077 != 0 {
+        tracing::warn!("{what} {} can be read by others (mode {mode:04o}); `chmod 600` it", path.display());
+    }
+    Ok(bytes)
 }
 
 /// Rounded up: a key is not to sign, or to go, too early.
@@ -135,11 +146,17 @@ impl Told {
             return Err(Failure::could_not(cause, "write https://, or name a host on this machine"));
         }
         let token = settings.text("revocations.token_file").map(|path| {
-            let bytes = read_limited("the token", Path::new(path), TOKEN_FILE_BYTES_MAX)?;
+            let bytes = read_secret("the token", Path::new(path))?;
             Ok::<_, Failure>(Token::new(String::from_utf8_lossy(&bytes).trim())?)
         });
         Ok(Some(Told { server: server.into(), database: database.into(), token: token.transpose()? }))
     }
+}
+
+/// As clients have it that send their secrets to a token service.
+fn is_this_machine(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || host.ends_with(".localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -153,12 +170,6 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("control.toml");
         std::fs::write(&path, text).expect("written");
-/// As clients have it that send their secrets to a token service.
-fn is_this_machine(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || host.ends_with(".localhost") || address.is_ok_and(|address| address.is_loopback())
-}
-
         let mut settings = Settings::defaults(&TABLE);
         from_file(&TABLE, &path).expect("read").into_iter().for_each(|given| settings.set(given));
         settings
@@ -215,14 +226,6 @@ fn is_this_machine(host: &str) -> bool {
     }
 
     #[test]
-    fn a_loopback_address_is_an_issuer_and_another_is_none() {
-        let settings = read("state_dir = '/s'\naudience = 'lane'\n");
-        let issuer = |address: &str| service(&settings, Some(address.parse().expect("an address"))).map(|it| it.issuer);
-        assert_eq!(issuer("127.0.0.1:7"), Ok("http://127.0.0.1:7".into()));
-        assert!(issuer("10.0.0.1:7").is_err());
-    }
-}
-    #[test]
     fn a_token_goes_to_another_machine_encrypted_or_not_at_all() {
         let told = |server: &str| Told::of(&read(&format!("database = 'd'\n[revocations]\nserver = '{server}'\n")));
         for good in ["https://host.example", "http://127.0.0.1:3000", "http://localhost:3000", "http://[::1]:3000"] {
@@ -233,6 +236,14 @@ fn is_this_machine(host: &str) -> bool {
         }
     }
 
+    #[test]
+    fn a_loopback_address_is_an_issuer_and_another_is_none() {
+        let settings = read("state_dir = '/s'\naudience = 'lane'\n");
+        let issuer = |address: &str| service(&settings, Some(address.parse().expect("an address"))).map(|it| it.issuer);
+        assert_eq!(issuer("127.0.0.1:7"), Ok("http://127.0.0.1:7".into()));
+        assert!(issuer("10.0.0.1:7").is_err());
         let named = read("state_dir = '/s'\naudience = 'lane'\nissuer = 'http://127.0.0.1:7'\n");
         let open = service(&named, Some("0.0.0.0:7".parse().expect("an address"))).expect_err("others could ask");
         assert!(open.to_string().contains("this machine alone"), "{open}");
+    }
+}

@@ -1,5 +1,6 @@
 //! What every command that manages a service begins with: where its state is, and who asks.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -66,7 +67,7 @@ impl StateArgs {
 pub(super) struct ChangeArgs {
     #[command(flatten)]
     pub(super) state: StateArgs,
-    /// Who makes the change, for the audit log [default: this user's name]
+    /// Who makes the change, for the audit log [default: this user's name, or number]
     #[arg(long, value_name = "NAME")]
     actor: Option<String>,
 }
@@ -79,8 +80,13 @@ impl ChangeArgs {
     pub(super) fn open(&self) -> Result<(Control, String), Failure> {
         let variable = |name| std::env::var(name).ok().filter(|name| !name.is_empty());
         let actor = self.actor.clone().or_else(|| variable("LOGNAME")).or_else(|| variable("USER"));
-        Ok((self.state.open()?, actor.unwrap_or_else(|| "unknown".into())))
+        Ok((self.state.open()?, actor.or_else(this_user).unwrap_or_else(|| "unknown".into())))
     }
+}
+
+/// The number of the user whose process this is, as the kernel tells where it has `/proc`: services have no `LOGNAME`.
+fn this_user() -> Option<String> {
+    std::fs::metadata("/proc/self").ok().map(|facts| format!("uid {}", facts.uid()))
 }
 
 /// A refusal is the answer no; everything else could not be asked.
