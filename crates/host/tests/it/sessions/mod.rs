@@ -49,7 +49,8 @@ async fn a_subscriber_sees_what_another_writes() {
                 TableUpdateRows::PersistentTable(changes) => {
                     let row = (&changes.inserts).into_iter().next().unwrap();
                     assert_eq!(row[..32], identity.to_byte_array());
-                    assert_eq!(&row[36..], b"Ada");
+                    // Behind the name, `seen_by`.
+                    assert_eq!(&row[36..39], b"Ada");
                 }
                 other => panic!("expected stored rows, got {other:?}"),
             },
