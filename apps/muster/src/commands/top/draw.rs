@@ -3,6 +3,8 @@
 //! What always holds: drawing is pure; badges are judged at the moment that it is given; what a badge or a state says is
 //! said in words too, so nothing is lost without colours.
 
+use std::time::Duration;
+
 use muster_panel::{At, Badge, Facts, Pane};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -21,8 +23,8 @@ pub(super) struct State {
     pub(super) scrolled: usize,
     pub(super) is_help: bool,
     pub(super) has_color: bool,
-    /// What the newest key did, where nothing else shows it at once.
-    pub(super) said: Option<&'static str>,
+    /// What a key did, where nothing else shows it at once, and when.
+    pub(super) said: Option<(&'static str, At)>,
 }
 
 impl State {
@@ -32,6 +34,8 @@ impl State {
     }
 }
 
+/// For how long it is shown what a key did.
+const SAID_FOR: Duration = Duration::from_secs(3);
 const KEYS: &str = "1-5 ←→ pane   ↑↓ scroll   r reconnect now   d disconnect   ? help   q quit";
 const KEYS_APART: &str = "1-5 ←→ pane   ↑↓ scroll   d connect again   ? help   q quit";
 const KEYS_HELP: &str = "? back   ↑↓ scroll   q quit";
@@ -59,7 +63,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, facts: &Facts, now: At, state: &State)
     lane(frame, top, facts);
     list(frame, panes, facts, now, state);
     let deepest = pane(frame, body, facts, now, state);
-    last(frame, bottom, facts, state);
+    last(frame, bottom, facts, now, state);
     deepest
 }
 
@@ -150,10 +154,11 @@ fn help(width: usize) -> Vec<Line<'static>> {
 }
 
 /// What is wrong with the screen itself, what a key did, or which keys there are.
-fn last(frame: &mut Frame<'_>, area: Rect, facts: &Facts, state: &State) {
+fn last(frame: &mut Frame<'_>, area: Rect, facts: &Facts, now: At, state: &State) {
     let room = usize::from(area.width).saturating_sub(1);
     let is_apart = facts.lane.as_ref().is_some_and(|lane| !lane.is_wanted);
-    let (said, style) = match (&facts.trouble, state.said) {
+    let said = state.said.filter(|(_, at)| now.since(*at) < SAID_FOR).map(|(said, _)| said);
+    let (said, style) = match (&facts.trouble, said) {
         (Some(trouble), _) => (format!("! {}", one_line(trouble)), look::of_refusal(state.has_color)),
         (None, Some(said)) => (said.into(), look::of_head()),
         (None, None) if state.is_help => (KEYS_HELP.into(), look::of_old()),

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use muster_panel::{Command, Facts, Pane, Panel};
+use muster_panel::{At, Command, Facts, Pane, Panel};
 use ratatui::crossterm::event;
 use tokio::sync::mpsc;
 
@@ -39,7 +39,7 @@ pub(super) async fn run(panel: &Panel) -> Outcome {
         tokio::select! {
             key = keys.recv() => match key {
                 None => return Ok(Exit::Done),
-                Some(key) => match carry_out(&shown, &mut state, key, deepest) {
+                Some(key) => match carry_out(&shown, panel.now(), &mut state, key, deepest) {
                     Next::End => return Ok(Exit::Done),
                     Next::Ask(command) => { panel.ask(command); }
                     Next::Look => {}
@@ -84,7 +84,7 @@ pub(super) enum Next {
 }
 
 /// What a key does. `deepest` is how far the pane that was drawn can be scrolled.
-pub(super) fn carry_out(facts: &Facts, state: &mut State, key: Asked, deepest: usize) -> Next {
+pub(super) fn carry_out(facts: &Facts, now: At, state: &mut State, key: Asked, deepest: usize) -> Next {
     let index = Pane::ALL.iter().position(|pane| *pane == state.pane).unwrap_or(0);
     let show = |state: &mut State, index: usize| {
         (state.pane, state.scrolled, state.is_help) = (Pane::ALL[index % Pane::ALL.len()], 0, false);
@@ -102,7 +102,7 @@ pub(super) fn carry_out(facts: &Facts, state: &mut State, key: Asked, deepest: u
         Asked::Help => (state.is_help, state.scrolled) = (!state.is_help, 0),
         Asked::Back if state.is_help => (state.is_help, state.scrolled) = (false, 0),
         Asked::Reconnect => {
-            state.said = Some("connecting anew, at once");
+            state.said = Some(("connecting anew, at once", now));
             return Next::Ask(Command::ReconnectNow);
         }
         Asked::Toggle if facts.lane.as_ref().is_some_and(|lane| lane.is_wanted) => {

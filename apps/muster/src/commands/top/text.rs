@@ -7,7 +7,7 @@ use std::time::Duration;
 use muster_contract::state::ConnectionState;
 use muster_panel::badge::age;
 use muster_panel::model::token::TokenKind;
-use muster_panel::{At, Facts, Pane};
+use muster_panel::{At, Badge, Facts, Pane};
 
 use crate::outcome::one_line;
 use crate::table;
@@ -151,13 +151,14 @@ fn sync(facts: &Facts, now: At) -> Body {
     let sync = &facts.sync;
     let reason = sync.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
     let attempts = if sync.attempts > 0 { format!(", attempt {}", sync.attempts) } else { String::new() };
-    let mut lines = vec![format!(
-        "{}{reason}{attempts}{}; {} events behind, {:.1} events/s",
-        sync.state,
-        retry(sync.next_retry, now),
-        sync.lag,
-        sync.rate
-    )];
+    // What is behind, and how fast it goes, is true only while the host is heard.
+    let is_heard = matches!(facts.badge(Pane::Sync, now), Badge::Live | Badge::CatchingUp);
+    let pace = match (sync.streams.is_empty(), is_heard) {
+        (true, false) => String::new(),
+        (_, true) => format!("; {} events behind, {:.1} events/s", sync.lag, sync.rate),
+        (false, false) => format!("; {} events behind when last heard", sync.lag),
+    };
+    let mut lines = vec![format!("{}{reason}{attempts}{}{pace}", sync.state, retry(sync.next_retry, now))];
     lines.extend(sync.last_error.as_deref().map(one_line));
     if let (Some(half), Some(most)) = (sync.latency.quantile(0.5), sync.latency.quantile(0.99)) {
         lines.push(format!("append to apply: half within {}, 99 % within {}", took(half), took(most)));
