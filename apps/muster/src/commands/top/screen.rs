@@ -18,7 +18,10 @@ struct Taken(ratatui::DefaultTerminal);
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        ratatui::restore();
+        // The hook has done it, and then said what happened; to do it again would put the cursor above that.
+        if !std::thread::panicking() {
+            ratatui::restore();
+        }
     }
 }
 

@@ -121,11 +121,11 @@ fn live() -> Model {
         }),
     );
     presence(&mut model);
+    let last = LastEvent { seq: 1_204, kind: "tool.started".into(), at: T0 };
+    model.on(T0, Observation::LastEvents(BTreeMap::from([(StreamId::parse(AGENT).expect("an id"), last)])));
     let streams = vec![word(AGENT, ConnectionState::Live, 1_204, 1_204), word(BUILD, ConnectionState::Live, 7, 7)];
     model.on(T0, Observation::Streams(streams));
     model.on(T0, Observation::Sync(sync(ConnectionState::Live, 0, Some(T0))));
-    let last = LastEvent { seq: 1_204, kind: "tool.started".into(), at: T0 };
-    model.on(T0, Observation::LastEvents(BTreeMap::from([(StreamId::parse(AGENT).expect("an id"), last)])));
     let rows = (1_175..=1_204).rev().map(event).collect();
     model.on(T0, Observation::Events { stream: AGENT.into(), search: String::new(), rows, through: 1_204 });
     let parked = ParkedFacts { code: "payload_too_large".into(), message: "300000 bytes".into(), since: T0 };

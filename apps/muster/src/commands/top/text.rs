@@ -153,12 +153,12 @@ fn sync(facts: &Facts, now: At) -> Body {
     let attempts = if sync.attempts > 0 { format!(", attempt {}", sync.attempts) } else { String::new() };
     // What is behind, and how fast it goes, is true only while the host is heard.
     let is_heard = matches!(facts.badge(Pane::Sync, now), Badge::Live | Badge::CatchingUp);
-    let pace = match (sync.streams.is_empty(), is_heard) {
-        (true, false) => String::new(),
-        (_, true) => format!("; {} events behind, {:.1} events/s", sync.lag, sync.rate),
-        (false, false) => format!("; {} events behind when last heard", sync.lag),
-    };
+    let pace =
+        if is_heard { format!("; {} events behind, {:.1} events/s", sync.lag, sync.rate) } else { String::new() };
     let mut lines = vec![format!("{}{reason}{attempts}{}{pace}", sync.state, retry(sync.next_retry, now))];
+    if !is_heard && !sync.streams.is_empty() {
+        lines.push(format!("{} events behind when last heard", sync.lag));
+    }
     lines.extend(sync.last_error.as_deref().map(one_line));
     if let (Some(half), Some(most)) = (sync.latency.quantile(0.5), sync.latency.quantile(0.99)) {
         lines.push(format!("append to apply: half within {}, 99 % within {}", took(half), took(most)));
