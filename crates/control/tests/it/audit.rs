@@ -171,7 +171,7 @@ fn another_audience_or_database_is_a_change() {
     assert_eq!(opened("lane", Some("a")), []);
     assert_eq!(opened("lane", Some("a")), [], "the same is no change");
     let audience = change("audience", r#"{"before":"lane","now":"other"}"#);
-    assert_eq!(opened("other", Some("a")), [audience.clone()]);
+    assert_eq!(opened("other", Some("a")), std::slice::from_ref(&audience));
     let database = change("database", r#"{"before":"a","now":null}"#);
     assert_eq!(opened("other", None), [audience, database]);
 }
