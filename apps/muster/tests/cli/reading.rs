@@ -23,11 +23,11 @@ fn a_name_is_set_and_read_back_in_clear_form() {
     let host = Host::in_memory(&hosts);
     let sandbox = published(&host);
     sandbox.run(&["call", "set_name", "\"Ada\""]).done();
-    let people = rows(&sandbox, "SELECT * FROM person");
+    let people = rows(&sandbox, "SELECT identity, name FROM person");
     let identity = people[0]["identity"].as_str().expect("an identity");
     assert!(identity.len() == 64 && identity.starts_with("c200"), "{identity}");
     assert_eq!(people, [json!({ "identity": identity, "name": "Ada" })]);
-    let table = sandbox.run(&["sql", "SELECT * FROM person"]).done();
+    let table = sandbox.run(&["sql", "SELECT identity, name FROM person"]).done();
     assert_eq!(table, format!("{:<64}  name\n{identity}  Ada\n", "identity"));
     let sessions = rows(&sandbox, "SELECT * FROM active_connection");
     assert_eq!(sessions.len(), 1, "the asker");
