@@ -352,7 +352,13 @@ async fn first_launch(state: &HostState, record: &DatabaseRecord, program: Hash)
 }
 
 async fn undo_create(state: &HostState, record: &DatabaseRecord) {
-    match state.control.delete(record.identity).await {
+    let mut deleted = state.control.delete(record.identity).await;
+    if deleted.is_err() {
+        // On a full disk the catalogue finds room only where the data was. A database without data begins anew.
+        retire(state, record.replica_id).await;
+        deleted = state.control.delete(record.identity).await;
+    }
+    match deleted {
         Ok(replica_id) => {
             retire(state, replica_id).await;
             forget_programs(state, [record.initial_program]).await;
