@@ -18,6 +18,7 @@ const tables = schema({
   person: table({ name: 'person', public: true }, {
     identity: t.identity().primaryKey(),
     name: t.string(),
+    seenBy: t.u8(),
   }),
   activeConnection: table({ name: 'active_connection', public: true }, {
     connectionId: t.connectionId().primaryKey(),
@@ -26,6 +27,7 @@ const tables = schema({
     clientId: t.option(t.string()),
     clientBuild: t.option(t.string()),
     connectedAt: t.timestamp(),
+    seenBy: t.u8(),
   }),
   presenceSummary: table({ name: 'presence_summary', public: true }, {
     id: t.u8().primaryKey(),
