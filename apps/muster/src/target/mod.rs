@@ -24,11 +24,11 @@ use crate::limits::CHECK_MS_MAX;
 use crate::outcome::Failure;
 use crate::ui::Ui;
 
-#[cfg(all(unix, feature = "host", feature = "control"))]
-pub(crate) use files::{create_private_folder, state_home};
 pub(crate) use files::read_limited;
 #[cfg(feature = "control")]
 pub(crate) use files::write_new_secret;
+#[cfg(all(unix, feature = "host", feature = "control"))]
+pub(crate) use files::{create_private_folder, state_home};
 pub(crate) use names::check_new_name;
 pub(crate) use outbox::outbox_of;
 use saved::Owner;
