@@ -43,6 +43,9 @@ impl Issuer {
         let key = SigningKey::from_slice(&[7; 32]).expect("a key");
         let pem = key.to_pkcs8_pem(LineEnding::LF).expect("PEM");
         let mut config = Config::new(dir.path().join("state"), format!("http://{address}"), AUDIENCE);
+        // Thousands of attempts from one address: what is tried here is the doors, not the patience.
+        config.rates.address.burst = 1_000_000;
+        config.rates.client.burst = 1_000_000;
         config.first_signing_key = Some(Secret::new(pem.as_str()));
         let control = Control::open(config).expect("the service opens");
         let serving = control.clone();
