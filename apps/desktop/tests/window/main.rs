@@ -210,7 +210,7 @@ fn the_handshake_of_two_clients_is_run_from_the_window() {
 fn the_keyboard_alone_reaches_every_pane_and_action() {
     let plane = Plane::start();
     let mut window = plane.window(plane.target());
-    window.wait("it is connected", |window| window.said_of(Pane::Sync) == "live");
+    window.wait_until_all_are_live();
     for (key, pane) in [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5].into_iter().zip(Pane::ALL) {
         window.harness.key_press_modifiers(Modifiers::COMMAND, key);
         window.step();
