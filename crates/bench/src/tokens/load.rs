@@ -1,6 +1,7 @@
 //! One load: a writer appends batches, and each of so many sessions reads every event of them, page by page, woken by the
 //! module's signals.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
@@ -118,24 +119,33 @@ impl Load {
         Ok(())
     }
 
-    /// Reads to the last event. A signal says that there is more; what was said before a page was asked for is in it.
+    /// Reads to the last event. A signal says that there is more; what was said before a page was asked for is in it. Signals
+    /// are taken also while a page is on its way: a session whose signals wait is not read, so its page would not come.
     async fn read(&self, connection: &Connection, incoming: &mut Incoming) -> Result<(), BenchError> {
-        let mut after = 0u64;
+        let (mut after, mut more) = (0u64, false);
         while after < self.events() {
-            incoming.next().await.ok_or_else(|| failed("a session ended"))?;
-            loop {
-                let arguments = (self.stream.as_str(), 0u64, after, 0u64, PAGE_EVENTS, PAGE_BYTES);
-                let reply = connection.call_procedure("read_page", args(&arguments)).await.map_err(failed)?;
-                let CallOutcome::Returned(value) = reply.outcome else { return Err(failed("a page was refused")) };
-                let bytes: Vec<u8> = bsatn::from_slice(&value).map_err(failed)?;
-                let Answer::Ok(page) = Answer::<Page>::from_bytes(&bytes).map_err(failed)? else {
-                    return Err(failed("a page was refused"));
-                };
-                after += page.events.len() as u64;
-                if after >= page.head {
-                    break;
-                }
+            if !more {
+                incoming.next().await.ok_or_else(|| failed("a session ended"))?;
             }
+            more = false;
+            let arguments = (self.stream.as_str(), 0u64, after, 0u64, PAGE_EVENTS, PAGE_BYTES);
+            let mut asked = pin!(connection.call_procedure("read_page", args(&arguments)));
+            let reply = loop {
+                tokio::select! {
+                    reply = &mut asked => break reply.map_err(failed)?,
+                    update = incoming.next() => {
+                        update.ok_or_else(|| failed("a session ended"))?;
+                        more = true;
+                    }
+                }
+            };
+            let CallOutcome::Returned(value) = reply.outcome else { return Err(failed("a page was refused")) };
+            let bytes: Vec<u8> = bsatn::from_slice(&value).map_err(failed)?;
+            let Answer::Ok(page) = Answer::<Page>::from_bytes(&bytes).map_err(failed)? else {
+                return Err(failed("a page was refused"));
+            };
+            after += page.events.len() as u64;
+            more |= after < page.head;
         }
         Ok(())
     }
