@@ -15,11 +15,11 @@ use crate::error::ControlError;
 use crate::http::answer::Refusal;
 use crate::issue::Issuer;
 use crate::keys::{KeyFiles, SELF, make_private_dir, read_private};
-use crate::limits::LIMITER_KEYS_MAX;
+use crate::limits::{LIMITER_KEYS_MAX, PRUNE_ROWS};
 use crate::metrics::Metrics;
 use crate::password::Passwords;
 use crate::rate::Limiter;
-use crate::store::{PRIVATE_DIR, Store, StoreError, audit, check_private, facts};
+use crate::store::{PRIVATE_DIR, Store, StoreError, audit, check_private, cohorts, facts, sessions};
 
 /// The database in the state directory.
 const DATABASE_FILE: &str = "control.sqlite";
@@ -142,6 +142,15 @@ impl Inner {
         let first = self.config.first_signing_key.as_ref();
         self.store.write(|tx| {
             self.keys.advance(tx, self.config.phases, now_s, self.serving_since_s(), first).map_err(ControlError::from)
+        })
+    }
+
+    /// Forgets some of what nobody needs any more, in one short transaction. Returns whether there may be more.
+    pub(crate) fn prune_some(&self) -> Result<bool, ControlError> {
+        let now_s = self.config.clock.now_s();
+        self.store.write(|tx| {
+            cohorts::prune(tx, now_s)?;
+            Ok(sessions::prune(tx, now_s, PRUNE_ROWS)? == PRUNE_ROWS)
         })
     }
 

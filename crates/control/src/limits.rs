@@ -120,6 +120,10 @@ pub const LOCK_TRY_MS: u64 = 20;
 pub const LIST_MAX: usize = 1_000;
 /// How often what has expired is deleted, in seconds.
 pub const PRUNE_EVERY_S: u64 = 300;
+/// Rows that are deleted in one transaction: nobody else writes meanwhile, so it must be short.
+pub const PRUNE_ROWS: usize = 1_000;
+/// How long others may write between two such transactions, in milliseconds.
+pub const PRUNE_PAUSE_MS: u64 = 5;
 /// How long an expired session is still listed, in seconds.
 pub const SESSION_KEPT_S: i64 = 24 * 3_600;
 

@@ -29,12 +29,13 @@ use crate::error::ControlError;
 use crate::http::{Peer, router};
 use crate::inner::{Address, Inner};
 use crate::limits::{
-    CONNECTIONS_MAX, HEAD_TIMEOUT, KEY_TICK_MS, LOCK_TRY_MS, LOCK_WAIT_MS, PRUNE_EVERY_S, SHUTDOWN_TIMEOUT,
+    CONNECTIONS_MAX, HEAD_TIMEOUT, KEY_TICK_MS, LOCK_TRY_MS, LOCK_WAIT_MS, PRUNE_EVERY_S, PRUNE_PAUSE_MS,
+    SHUTDOWN_TIMEOUT,
 };
 use crate::metrics::Counter;
 use crate::peers::{Held, Peers};
+use crate::store::PRIVATE_FILE;
 use crate::store::facts::{self, ServiceFacts};
-use crate::store::{PRIVATE_FILE, sessions};
 
 /// Serves until `shutdown` ends. `began` is called once it is certain that this process serves.
 pub(crate) async fn serve(
@@ -175,33 +176,38 @@ async fn until(stopped: &mut watch::Receiver<bool>) {
     while !*stopped.borrow_and_update() && stopped.changed().await.is_ok() {}
 }
 
-/// What is done from time to time. A failure is said and tried again.
+/// What is done from time to time.
 async fn timers(inner: Arc<Inner>, stopped: watch::Receiver<bool>) {
+    tokio::join!(keys(&inner, &stopped), pruning(&inner, &stopped));
+}
+
+/// Moves the keys on.
+async fn keys(inner: &Arc<Inner>, stopped: &watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(Duration::from_millis(KEY_TICK_MS));
-    let mut since_prune_s = 0;
     while !*stopped.borrow() {
         ticks.tick().await;
-        since_prune_s += KEY_TICK_MS / 1_000;
-        let prune = since_prune_s >= PRUNE_EVERY_S;
-        let work = inner.clone();
-        let done = tokio::task::spawn_blocking(move || work.housekeeping(prune)).await;
-        if prune {
-            since_prune_s = 0;
-        }
-        if let Ok(Err(error)) = done {
-            inner.metrics.count(Counter::HousekeepingFailures, "");
-            tracing::error!(%error, "housekeeping failed; it is tried again");
+        housekeeping(inner, Inner::advance_keys).await;
+    }
+}
+
+/// Forgets what has expired, a little at a time: whoever mints or revokes meanwhile waits for one transaction at most.
+async fn pruning(inner: &Arc<Inner>, stopped: &watch::Receiver<bool>) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(PRUNE_EVERY_S));
+    while !*stopped.borrow() {
+        ticks.tick().await;
+        while !*stopped.borrow() && housekeeping(inner, Inner::prune_some).await == Some(true) {
+            tokio::time::sleep(Duration::from_millis(PRUNE_PAUSE_MS)).await;
         }
     }
 }
 
-impl Inner {
-    fn housekeeping(&self, prune: bool) -> Result<(), ControlError> {
-        self.advance_keys()?;
-        if prune {
-            let now_s = self.config.clock.now_s();
-            self.store.write(|tx| sessions::prune(tx, now_s))?;
-        }
-        Ok(())
-    }
+/// Does a piece of work off the async threads. A failure is said, and it is tried again at the next turn.
+async fn housekeeping(inner: &Arc<Inner>, work: fn(&Inner) -> Result<bool, ControlError>) -> Option<bool> {
+    let it = inner.clone();
+    let done = tokio::task::spawn_blocking(move || work(&it)).await.ok()?;
+    done.inspect_err(|error| {
+        inner.metrics.count(Counter::HousekeepingFailures, "");
+        tracing::error!(%error, "housekeeping failed; it is tried again");
+    })
+    .ok()
 }

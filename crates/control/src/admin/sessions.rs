@@ -1,14 +1,15 @@
 //! Sessions, revocations and the audit log, as an administrator sees and ends them.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::{end_tokens, find};
 use crate::Control;
 use crate::error::ControlError;
-use crate::limits::LIST_MAX;
+use crate::limits::{LIST_MAX, PRUNE_PAUSE_MS};
 use crate::secret::Secret;
 use crate::store::audit::{self, AuditEntry, Head};
-use crate::store::cohorts;
 use crate::store::revocations::{self, Revocation};
 use crate::store::sessions::{self, Session};
 
@@ -94,16 +95,15 @@ impl Control {
     }
 
     /// Forgets what nobody needs any more: expired tokens and assertions, sessions a day after their end, revocations of
-    /// what has expired everywhere. The running service does it every five minutes.
+    /// what has expired everywhere. The running service does it every five minutes. Others write in between.
     ///
     /// # Errors
     /// The database.
     pub fn prune(&self) -> Result<(), ControlError> {
-        let now_s = self.now_s();
-        self.inner.store.write(|tx| {
-            cohorts::prune(tx, now_s)?;
-            Ok(sessions::prune(tx, now_s)?)
-        })
+        while self.inner.prune_some()? {
+            std::thread::sleep(Duration::from_millis(PRUNE_PAUSE_MS));
+        }
+        Ok(())
     }
 
     /// The audit log after an entry, oldest first, at most [`LIST_MAX`].

@@ -23,7 +23,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use crate::limits::SQLITE_BUSY_MS;
 
 /// What makes each version of the one before; the first of nothing.
-const STEPS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema_2.sql")];
+const STEPS: [&str; 3] = [include_str!("schema.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
 const SCHEMA_VERSION: i64 = STEPS.len() as i64;
 
 /// What can go wrong with the state directory.

@@ -257,17 +257,108 @@ pub(crate) fn spend(tx: &Transaction<'_>, hash: &[u8; 32], now_s: i64) -> Result
     Ok(())
 }
 
-/// Deletes what nobody needs any more: expired tokens, sessions a day after their end, assertions, revocations. An
-/// expired token is refused for its time before it is looked up.
-pub(crate) fn prune(tx: &Transaction<'_>, now_s: i64) -> Result<(), StoreError> {
+/// Deletes at most `limit` rows of what nobody needs any more: expired tokens, sessions a day after their end, assertions,
+/// revocations. Returns how many: fewer than `limit` means that nothing is left. An expired token is refused for its time
+/// before it is looked up.
+pub(crate) fn prune(tx: &Transaction<'_>, now_s: i64, limit: usize) -> Result<usize, StoreError> {
     let kept_s = now_s - SESSION_KEPT_S;
-    tx.execute("DELETE FROM access_token WHERE expires_s < ?", [kept_s])?;
-    tx.execute("DELETE FROM refresh_token WHERE session_id IN (SELECT id FROM session WHERE ends_s < ?)", [kept_s])?;
-    tx.execute(
-        "DELETE FROM session WHERE ends_s < ?1 AND NOT EXISTS (SELECT 1 FROM access_token a WHERE a.session_id = session.id)",
-        [kept_s],
+    let mut room = limit;
+    room -=
+        delete(tx, "access_token WHERE rowid IN (SELECT rowid FROM access_token WHERE expires_s < ?1", kept_s, room)?;
+    room -= prune_sessions(tx, kept_s, room)?;
+    let used = "assertion WHERE (client_id, jti) IN (SELECT client_id, jti FROM assertion WHERE expires_s < ?1";
+    room -= delete(tx, used, now_s, room)?;
+    room -= delete(tx, "revocation WHERE seq IN (SELECT seq FROM revocation WHERE expires_s < ?1", now_s, room)?;
+    Ok(limit - room)
+}
+
+/// Deletes what `which` selects for a time, at most `limit` rows.
+fn delete(tx: &Transaction<'_>, which: &str, before_s: i64, limit: usize) -> Result<usize, StoreError> {
+    let sql = format!("DELETE FROM {which} LIMIT ?2)");
+    Ok(tx.prepare_cached(&sql)?.execute(params![before_s, limit as i64])?)
+}
+
+/// Deletes sessions that ended before a time, the longest over first, each after its refresh tokens, which may be many.
+fn prune_sessions(tx: &Transaction<'_>, before_s: i64, limit: usize) -> Result<usize, StoreError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT id FROM session WHERE ends_s < ?1 \
+         AND NOT EXISTS (SELECT 1 FROM access_token a WHERE a.session_id = session.id) ORDER BY ends_s LIMIT ?2",
     )?;
-    tx.execute("DELETE FROM assertion WHERE expires_s < ?", [now_s])?;
-    tx.execute("DELETE FROM revocation WHERE expires_s < ?", [now_s])?;
-    Ok(())
+    let over: Vec<String> =
+        statement.query_map(params![before_s, limit as i64], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let mut refresh_tokens = tx.prepare_cached(
+        "DELETE FROM refresh_token WHERE rowid IN (SELECT rowid FROM refresh_token WHERE session_id = ?1 LIMIT ?2)",
+    )?;
+    let mut session = tx.prepare_cached("DELETE FROM session WHERE id = ?1")?;
+    let mut room = limit;
+    for id in over {
+        room -= refresh_tokens.execute(params![id, room as i64])?;
+        if room == 0 {
+            break;
+        }
+        room -= session.execute([&id])?;
+    }
+    Ok(limit - room)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+
+    const TABLES: [&str; 5] = ["access_token", "refresh_token", "session", "assertion", "revocation"];
+    const DAY_S: i64 = 24 * 3_600;
+
+    /// Sessions that ended at `ends_s`, each with an access token and this many refresh tokens; beside them as many
+    /// assertions and revocations.
+    fn fill(tx: &Transaction<'_>, name: &str, sessions: usize, refresh_tokens: usize, ends_s: i64) {
+        for n in 0..sessions {
+            let id = format!("{name}-{n}");
+            let session = "INSERT INTO session VALUES (?1, 'one', 'one', '[]', NULL, NULL, '[]', '[]', NULL, 1, 1, ?2, NULL, NULL)";
+            tx.execute(session, params![id, ends_s]).expect("a session");
+            insert_access(tx, &id, &id, 1, ends_s).expect("an access token");
+            for m in 0..refresh_tokens {
+                let mut hash = [0; 32];
+                let text = format!("{id}/{m}");
+                hash[..text.len()].copy_from_slice(text.as_bytes());
+                insert_refresh(tx, &hash, &id, 1).expect("a refresh token");
+            }
+            tx.execute("INSERT INTO assertion VALUES ('one', ?1, ?2)", params![id, ends_s]).expect("an assertion");
+            revocations::append(tx, RevokedKind::Token, &id, 1, ends_s, "test").expect("a revocation");
+        }
+    }
+
+    fn counts(tx: &Transaction<'_>) -> [i64; 5] {
+        let count = |table| tx.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0));
+        TABLES.map(|table| count(table).expect("a count"))
+    }
+
+    #[test]
+    fn a_transaction_forgets_so_many_rows_and_no_more_and_all_together_forget_what_is_over_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&folder.path().join("control.sqlite")).expect("made");
+        let now_s = 10 * DAY_S;
+        let filled = store.write(|tx| {
+            fill(tx, "over", 7, 5, now_s - 2 * DAY_S);
+            fill(tx, "live", 2, 3, now_s + 1);
+            Ok::<_, StoreError>(counts(tx))
+        });
+        assert_eq!(filled.expect("filled"), [9, 41, 9, 9, 9]);
+        let once = || {
+            store.write(|tx| {
+                let before = counts(tx).iter().sum::<i64>();
+                let pruned = prune(tx, now_s, 4)?;
+                assert_eq!(before - counts(tx).iter().sum::<i64>(), pruned as i64, "as many as said");
+                Ok::<_, StoreError>(pruned)
+            })
+        };
+        let mut pruned = Vec::new();
+        while pruned.last() != Some(&0) {
+            pruned.push(once().expect("pruned"));
+        }
+        let (last, full) = pruned.split_last().and_then(|(_, most)| most.split_last()).expect("several");
+        assert!(full.iter().all(|rows| *rows == 4) && *last <= 4, "{pruned:?}");
+        assert_eq!(pruned.iter().sum::<usize>(), 7 * (1 + 5 + 1 + 1 + 1));
+        assert_eq!(store.write(|tx| Ok::<_, StoreError>(counts(tx))).expect("counted"), [2, 6, 2, 2, 2]);
+    }
 }

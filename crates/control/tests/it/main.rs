@@ -6,6 +6,7 @@ mod compatibility;
 mod exchange;
 mod keys;
 mod limits;
+mod pruning;
 mod refresh;
 mod restart;
 mod revocation;

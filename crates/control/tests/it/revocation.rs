@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use muster_control::limits::{DELIVERY_PAGE_MAX, DELIVERY_TIMEOUT_MS};
 use muster_control::{Permission, Revocation, RevocationSink, RevokedKind, deliver_revocations};
 use reqwest::Method;
 use serde_json::json;
@@ -231,6 +232,32 @@ async fn a_burst_of_revocations_is_delivered_in_pages_that_a_slow_way_gets_throu
         () = deliver_revocations(&control, &sink) => unreachable!("it delivers for ever"),
     }
     assert_eq!(sink.0.lock().unwrap().iter().sum::<usize>(), 150);
+}
+
+/// Takes a page as a whole or not at all, and needs longer for it than the first attempt is given.
+struct LongWay(Mutex<usize>);
+
+impl RevocationSink for LongWay {
+    async fn deliver(&self, revocations: &[Revocation]) -> Result<(), String> {
+        tokio::time::sleep(Duration::from_millis(DELIVERY_TIMEOUT_MS + 500)).await;
+        *self.0.lock().unwrap() += revocations.len();
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_takes_longer_than_its_first_attempt_is_given_longer_at_the_next_and_gets_through() {
+    let service = Service::start().await;
+    service.client("one", "sync.read", "a.*", &[]);
+    for _ in 0..DELIVERY_PAGE_MAX {
+        service.control.client_revoke_sessions("test", "one").unwrap();
+    }
+    let (sink, control) = (LongWay(Mutex::default()), service.control.clone());
+    tokio::select! {
+        () = eventually("all are delivered", || control.revocations_waiting("", 1).unwrap().is_empty()) => {}
+        () = deliver_revocations(&control, &sink) => unreachable!("it delivers for ever"),
+    }
+    assert_eq!(*sink.0.lock().unwrap(), DELIVERY_PAGE_MAX, "once");
 }
 
 #[tokio::test]
