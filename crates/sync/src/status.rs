@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use muster_contract::cursor::Position;
+use muster_contract::pattern::StreamPattern;
 use muster_contract::state::{ConnectionState, LeaveReason};
 use muster_contract::stream::StreamId;
 
@@ -19,6 +20,10 @@ pub struct Status {
     pub reason: Option<LeaveReason>,
     /// How many streams are in which state.
     pub streams: Counts,
+    /// How many patterns are followed, or are to be.
+    pub follows: usize,
+    /// Those of them that the host refuses on the present connection. Their streams, as far as any are known, are blocked.
+    pub refused: Vec<StreamPattern>,
     /// Events that the host is known to have and the store has not, over all streams.
     pub lag: u64,
     /// Attempts to connect since the last one that came to something.
@@ -30,10 +35,13 @@ pub struct Status {
 }
 
 impl Status {
-    /// Whether nothing goes on before a person changes something: blocked, and not only in a part of the streams.
+    /// Whether nothing goes on before a person changes something: blocked, and not only in a part of the streams or of the
+    /// patterns.
     pub fn is_stuck(&self) -> bool {
         use ConnectionState::{Backoff, Blocked, Connecting, Live, Replaying};
+        let some_are_followed = !self.refused.is_empty() && self.refused.len() < self.follows;
         self.state == Blocked
+            && !some_are_followed
             && [Backoff, Connecting, Live, Replaying].into_iter().all(|state| self.streams.of(state) == 0)
     }
 }

@@ -90,7 +90,8 @@ mod tests {
     fn status(state: ConnectionState, error: Option<&str>) -> Status {
         let reason = error.map(|_| LeaveReason::Network);
         let (streams, last_error) = (Counts::default(), error.map(String::from));
-        Status { state, reason, streams, lag: 0, attempts: 0, next_retry: None, last_error }
+        let refused = Vec::new();
+        Status { state, reason, streams, follows: 1, refused, lag: 0, attempts: 0, next_retry: None, last_error }
     }
 
     #[test]

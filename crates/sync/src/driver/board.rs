@@ -26,6 +26,8 @@ impl Board {
             state: ConnectionState::Idle,
             reason: None,
             streams: Counts::default(),
+            follows: 0,
+            refused: Vec::new(),
             lag: 0,
             attempts: 0,
             next_retry: None,
@@ -96,6 +98,7 @@ impl Board {
             status.state = ConnectionState::Blocked;
             status.reason = Some(LeaveReason::Unknown);
             status.streams = counts;
+            status.refused = Vec::new();
             status.next_retry = None;
             status.last_error = Some(message.into());
         });

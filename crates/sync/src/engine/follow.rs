@@ -6,8 +6,6 @@
 //! proof that the host is there and as the net below lost signals; with more streams than one answer holds, the polls
 //! take turns over them.
 
-use std::time::Duration;
-
 use muster_contract::Code;
 use muster_contract::page::{Answer, StreamInfo, StreamList};
 use muster_contract::pattern::StreamPattern;
@@ -16,101 +14,15 @@ use muster_contract::state::LeaveReason;
 use muster_contract::stream::StreamId;
 
 use super::requests::Purpose;
+use super::slot::{ListKind, SlotState};
 use super::stream::{Key, Step};
-use super::words::{Action, Follow, LinkNo, Request, RequestNo, Signal, Trouble};
+use super::words::{Action, LinkNo, Request, RequestNo, Signal, Trouble};
 use super::{Engine, Timer};
-
-#[derive(Debug)]
-pub(super) struct Slot {
-    pub(super) follow: Follow,
-    /// The highest number that a stream had when all had been listed once, in this or an earlier run: where the follow
-    /// says that it begins "now", this was now.
-    pub(super) established: Option<u64>,
-    /// While that is not known: streams from this number on have come since the pattern was followed.
-    later_from: Option<u64>,
-    /// The store has that written down, or is about to.
-    pub(super) is_recorded: bool,
-    pub(super) state: SlotState,
-    /// The listing under way.
-    listing: Option<RequestNo>,
-    /// The first pass on this connection is done.
-    pub(super) is_complete: bool,
-    pass: u64,
-    /// Where the pass goes on.
-    pass_after: u64,
-    is_poll_due: bool,
-    poll_at: Option<Duration>,
-    /// Streams behind this number may be new.
-    news: Option<u64>,
-    attempts: u32,
-    pub(super) last_error: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SlotState {
-    Away,
-    Asked,
-    Following,
-    Waiting(Duration),
-    Blocked(LeaveReason),
-}
-
-/// Which part of a pattern's streams is listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ListKind {
-    /// The next part of a pass.
-    Pass,
-    /// What may be new.
-    News,
-}
-
-impl Slot {
-    pub(super) fn new(follow: Follow) -> Slot {
-        Slot {
-            follow,
-            established: None,
-            later_from: None,
-            is_recorded: false,
-            state: SlotState::Away,
-            listing: None,
-            is_complete: false,
-            pass: 0,
-            pass_after: 0,
-            is_poll_due: false,
-            poll_at: None,
-            news: None,
-            attempts: 0,
-            last_error: None,
-        }
-    }
-
-    /// Whether the stream of this number came after the pattern was first followed. (Numbers grow.)
-    pub(super) fn is_later(&self, no: u64) -> bool {
-        self.established.is_some_and(|last| no > last) || self.later_from.is_some_and(|first| no >= first)
-    }
-
-    /// Another connection follows it from now on.
-    pub(super) fn moved_over(&mut self) {
-        self.listing = None;
-        self.news = None;
-        self.is_poll_due = false;
-    }
-
-    pub(super) fn disconnected(&mut self) {
-        self.listing = None;
-        self.is_complete = false;
-        self.news = None;
-        self.is_poll_due = false;
-        if !matches!(self.state, SlotState::Blocked(_)) {
-            self.state = SlotState::Away;
-        }
-    }
-}
 
 impl Engine {
     pub(super) fn follow(&mut self, slot: usize) {
         let it = &mut self.slots[slot];
-        if matches!(it.state, SlotState::Blocked(_)) {
+        if it.is_blocked() {
             return;
         }
         it.state = SlotState::Asked;
@@ -127,7 +39,6 @@ impl Engine {
     pub(super) fn following(&mut self, slot: usize) {
         let it = &mut self.slots[slot];
         it.state = SlotState::Following;
-        it.attempts = 0;
         it.last_error = None;
         it.pass += 1;
         it.pass_after = 0;
@@ -161,7 +72,7 @@ impl Engine {
         let wait = self.backoff(self.slots[slot].attempts);
         let until = self.after(wait, Timer::Refollow(slot));
         self.slots[slot].disconnected();
-        self.slots[slot].state = SlotState::Waiting(until);
+        self.slots[slot].state = SlotState::Waiting { until, reason };
         self.leave_slot(slot, reason);
     }
 
@@ -177,14 +88,14 @@ impl Engine {
     }
 
     pub(super) fn refollow(&mut self, slot: usize) {
-        let is_due = matches!(self.slots[slot].state, SlotState::Waiting(until) if until <= self.now);
+        let is_due = matches!(self.slots[slot].state, SlotState::Waiting { until, .. } if until <= self.now);
         if is_due && self.link.open().is_some() {
             self.follow(slot);
         }
     }
 
     pub(super) fn unblock_slot(&mut self, slot: usize) {
-        if matches!(self.slots[slot].state, SlotState::Blocked(_)) {
+        if self.slots[slot].is_blocked() {
             self.slots[slot].state = SlotState::Away;
             if self.link.open().is_some() {
                 self.follow(slot);
@@ -283,7 +194,10 @@ impl Engine {
         let it = &mut self.slots[slot];
         it.pass += 1;
         it.pass_after = 0;
-        if !std::mem::replace(&mut it.is_complete, true) {
+        if std::mem::replace(&mut it.is_complete, true) {
+            // It has lasted: a host that acknowledges a follow and ends it at once must not be asked ever again at once.
+            it.attempts = 0;
+        } else {
             self.mark_slot(slot);
         }
         self.establish(slot, last);

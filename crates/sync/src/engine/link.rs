@@ -16,7 +16,7 @@ use std::time::Duration;
 use muster_contract::Code;
 use muster_contract::state::LeaveReason;
 
-use super::follow::SlotState;
+use super::slot::SlotState;
 use super::words::{Action, LinkNo, Trouble};
 use super::{Engine, Phase, Timer};
 use crate::limits::{BLOCKED_RETRY_MS, BLOCKED_SPREAD_MS, OPENING_MS_MAX, ms};
@@ -100,6 +100,8 @@ impl Engine {
             // Given up in the meantime.
             return self.out.push(Action::Disconnect(link));
         }
+        // Its token may be another one, of which nobody was told because this connection waited for it.
+        self.unblock_what_a_token_mends();
         self.link.state = LinkState::Open(link);
         for slot in 0..self.slots.len() {
             self.follow(slot);
@@ -222,12 +224,17 @@ impl Engine {
         }
     }
 
-    fn unblock_what_a_token_mends(&mut self) {
+    /// What the token before did not grant is asked for again.
+    pub(super) fn unblock_streams_that_a_token_mends(&mut self) {
         for key in self.keys() {
             if self.streams[key.0].blocked.take_if(|(reason, _)| is_mended_by_a_token(*reason)).is_some() {
                 self.restart(key);
             }
         }
+    }
+
+    fn unblock_what_a_token_mends(&mut self) {
+        self.unblock_streams_that_a_token_mends();
         for slot in 0..self.slots.len() {
             if matches!(self.slots[slot].state, SlotState::Blocked(reason) if is_mended_by_a_token(reason)) {
                 self.unblock_slot(slot);
@@ -257,6 +264,12 @@ impl Engine {
         }
     }
 
+    /// Whether there is anything to ask the host, so that its silence means something. Of what it refuses it is not asked
+    /// again.
+    pub(super) fn asks_anything(&self) -> bool {
+        self.slots.iter().any(|slot| !slot.is_blocked())
+    }
+
     /// When the host's word is no longer recent.
     pub(super) fn proof_ends(&self) -> Option<Duration> {
         self.link.proof().map(|proof| proof + self.options.tuning.liveness)
@@ -265,7 +278,9 @@ impl Engine {
     pub(super) fn proof_may_end(&mut self) {
         if self.proof_ends().is_some_and(|end| end <= self.now) {
             self.link.proof = None;
-            self.link.reason = Some(LeaveReason::Network);
+            if self.asks_anything() {
+                self.link.reason = Some(LeaveReason::Network);
+            }
             // Whatever comes next says that the host is there, and not that nothing has happened in the meantime.
             for key in self.keys() {
                 let stream = &mut self.streams[key.0];

@@ -39,16 +39,17 @@ mod pages;
 mod plan;
 mod report;
 mod requests;
+mod slot;
 mod stream;
 mod successor;
 #[cfg(test)]
 mod tests;
 mod words;
 
-use follow::Slot;
 use link::Link;
 use report::Overall;
 use requests::Requests;
+use slot::Slot;
 use stream::{Key, Stream};
 use successor::Successor;
 
@@ -78,7 +79,7 @@ pub struct Tuning {
     pub page_bytes: u32,
     /// Bytes asked for, waiting or being applied, over all streams. At least two pages.
     pub in_flight_bytes: usize,
-    /// Batches with the store.
+    /// Batches with the store, at most [`limits::APPLY_AT_ONCE_MAX`].
     pub apply_at_once: usize,
     /// How often the streams of a followed pattern are listed anew, as proof that the host is there.
     pub poll: Duration,
@@ -207,6 +208,8 @@ impl Engine {
     /// An engine that waits for [`Event::Opened`].
     pub fn new(mut options: Options) -> Engine {
         options.follows.truncate(limits::FOLLOWS_MAX);
+        // The way to the store has room for so many.
+        options.tuning.apply_at_once = options.tuning.apply_at_once.clamp(1, limits::APPLY_AT_ONCE_MAX);
         let slots = options.follows.iter().cloned().map(Slot::new).collect();
         Engine {
             options,

@@ -7,8 +7,8 @@
 
 use muster_contract::state::{ConnectionState, LeaveReason};
 
-use super::follow::SlotState;
 use super::link::LinkState;
+use super::slot::{Slot, SlotState};
 use super::stream::{Key, Step};
 use super::words::Action;
 use super::{Engine, Phase};
@@ -108,9 +108,19 @@ impl Engine {
         if let Some(state) = self.link_state() {
             return (state, self.link.reason);
         }
-        match self.slots[stream.slot].state {
-            SlotState::Blocked(reason) => return (Blocked, Some(reason)),
-            SlotState::Waiting(_) => return (Backoff, stream.reason),
+        let slot = &self.slots[stream.slot];
+        if let SlotState::Blocked(reason) = slot.state {
+            return (Blocked, Some(reason));
+        }
+        // Open, and the host has not been heard of for too long, or not yet.
+        if !self.link.is_proven() {
+            return (Connecting, self.link.reason);
+        }
+        if let Some((state, _)) = slot.waits_as() {
+            return (state, stream.reason);
+        }
+        match slot.state {
+            SlotState::Waiting { .. } | SlotState::Blocked(_) => {}
             SlotState::Away | SlotState::Asked => return (Connecting, stream.reason),
             SlotState::Following => {}
         }
@@ -134,18 +144,29 @@ impl Engine {
             (_, LinkState::Opening(_) | LinkState::Open(_)) if self.link.is_blocked => Some(ConnectionState::Blocked),
             (_, LinkState::Opening(_)) => Some(ConnectionState::Connecting),
             (_, LinkState::Waiting(_)) => Some(ConnectionState::Backoff),
-            // Open, and the host has not been heard of for too long, or not yet.
-            (_, LinkState::Open(_)) if !self.link.is_proven() => Some(ConnectionState::Connecting),
             (_, LinkState::Open(_)) => None,
         }
     }
 
     fn status(&self) -> Status {
         let (state, reason) = self.overall_state();
+        let slot_wait = || {
+            let waits = |slot: &Slot| match slot.state {
+                SlotState::Waiting { until, .. } => Some(until),
+                _ => None,
+            };
+            self.slots.iter().filter_map(waits).min()
+        };
         let next_retry = match self.link.state {
             LinkState::Waiting(until) => Some(until),
             LinkState::Blocked(until) => until,
-            _ => self.store_wait,
+            _ => self.store_wait.or_else(slot_wait),
+        };
+        let refused = match self.link_state() {
+            Some(_) => Vec::new(),
+            None => {
+                self.slots.iter().filter(|slot| slot.is_blocked()).map(|slot| slot.follow.pattern.clone()).collect()
+            }
         };
         let stream_error = || match state {
             ConnectionState::Blocked => {
@@ -158,6 +179,8 @@ impl Engine {
             state,
             reason,
             streams: self.overall.counts,
+            follows: self.slots.len(),
+            refused,
             lag: u64::try_from(self.overall.lag).unwrap_or(u64::MAX),
             attempts: self.link.attempts,
             next_retry,
@@ -176,11 +199,14 @@ impl Engine {
         if let Some(state) = self.link_state() {
             return (state, self.link.reason);
         }
+        if !self.link.is_proven() && self.asks_anything() {
+            return (Connecting, self.link.reason);
+        }
         let counts = &self.overall.counts;
         if counts.of(Replaying) > 0 {
             return (Replaying, None);
         }
-        let is_blocked = |slot: &super::Slot| match slot.state {
+        let is_blocked = |slot: &Slot| match slot.state {
             SlotState::Blocked(reason) => Some(reason),
             _ => None,
         };
@@ -191,13 +217,17 @@ impl Engine {
             let reason = self.streams.iter().find_map(|stream| stream.blocked.as_ref().map(|(reason, _)| *reason));
             return (Blocked, reason);
         }
-        let waits = |slot: &super::Slot| matches!(slot.state, SlotState::Waiting(_));
-        if counts.of(Backoff) > 0 || self.store_wait.is_some() || self.slots.iter().any(waits) {
-            return (Backoff, Some(LeaveReason::Unknown));
+        let waits = |wanted| {
+            let mut waiting = self.slots.iter().filter_map(Slot::waits_as);
+            waiting.find_map(move |(state, reason)| (state == wanted).then_some(reason))
+        };
+        let refused = waits(Backoff);
+        if counts.of(Backoff) > 0 || self.store_wait.is_some() || refused.is_some() {
+            return (Backoff, Some(refused.unwrap_or(LeaveReason::Unknown)));
         }
-        let is_following = |slot: &super::Slot| slot.state == SlotState::Following && slot.is_complete;
+        let is_following = |slot: &Slot| slot.state == SlotState::Following && slot.is_complete;
         if counts.of(Connecting) > 0 || !self.slots.iter().all(is_following) {
-            return (Connecting, None);
+            return (Connecting, waits(Connecting));
         }
         (Live, None)
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::follow::ListKind;
+use super::slot::ListKind;
 use super::stream::Key;
 use super::words::{Action, LinkNo, Reply, Request, RequestNo, Trouble};
 use super::{Engine, Timer};
@@ -87,8 +87,13 @@ impl Engine {
             let Purpose::Follow(slot) = sent.purpose else { return };
             return self.successor_answered(slot, sent.at, reply);
         }
+        let attempts = self.link.attempts;
         if !matches!(reply, Reply::Failed(_)) {
             self.proven(sent.at);
+        }
+        if let (Purpose::Follow(_), Reply::Refused(_)) = (sent.purpose, &reply) {
+            // It is there, and nothing has come of it: one that refuses and drops is not to be hammered either.
+            self.link.attempts = attempts;
         }
         match (sent.purpose, reply) {
             (Purpose::Follow(slot), Reply::Done) => {

@@ -17,8 +17,9 @@ use std::time::Duration;
 
 use muster_contract::Code;
 
-use super::follow::{SlotState, refusal};
+use super::follow::refusal;
 use super::link::{LinkState, is_mended_by_a_token, may_be_mended};
+use super::slot::SlotState;
 use super::words::{Action, LinkNo, Reply, Trouble};
 use super::{Engine, Timer};
 use crate::limits::{OPENING_MS_MAX, ms};
@@ -173,6 +174,7 @@ impl Engine {
             }
             State::Following(following) => {
                 self.link.state = LinkState::Open(following.link);
+                self.unblock_streams_that_a_token_mends();
                 for (slot, answer) in following.answers.into_iter().enumerate() {
                     match answer {
                         // Its answer comes to the present connection then.

@@ -91,6 +91,46 @@ fn a_forbidden_pattern_is_blocked_without_hammering_and_the_others_go_on() {
 }
 
 #[test]
+fn what_is_refused_is_blocked_for_its_own_reason_however_long_nothing_is_asked() {
+    let mut world = World::with(options(&[("a.*", StartAt::Start), ("b", StartAt::Start)]));
+    world.connect();
+    refuse_follow(&mut world, Code::ForbiddenStream);
+    refuse_follow(&mut world, Code::ForbiddenStream);
+    for _ in 0..10 {
+        let status = world.overall();
+        assert_eq!((status.state, status.reason), (ConnectionState::Blocked, Some(LeaveReason::Forbidden)));
+        assert!(status.last_error.as_ref().is_some_and(|said| said.contains("forbidden_stream")), "{status:?}");
+        assert!(status.is_stuck() && status.refused.len() == 2);
+        assert!(world.asked.is_empty());
+        world.pass(limits::ms(limits::LIVENESS_MS_MAX));
+    }
+    // Of one that waits for its stream, and one that is refused, the first may still come to something.
+    let mut world = World::with(options(&[("a", StartAt::Start), ("b", StartAt::Start)]));
+    world.connect();
+    refuse_follow(&mut world, Code::ForbiddenStream);
+    world.settle();
+    let status = world.overall();
+    assert_eq!((status.state, status.is_stuck(), status.refused.len()), (ConnectionState::Blocked, false, 1));
+}
+
+#[test]
+fn a_host_that_ends_what_it_has_just_acknowledged_is_asked_more_and_more_slowly() {
+    let mut world = applied(1);
+    let mut ended = 0;
+    let end = world.now + limits::ms(120_000);
+    while world.now < end {
+        let link = world.open.expect("open");
+        if world.state("a") == ConnectionState::Live {
+            ended += 1;
+            world.feed(Event::Signal { link, slot: 0, stream: 0, what: Signal::FollowEnded });
+        }
+        world.pass(limits::ms(100));
+        world.settle();
+    }
+    assert!((10..=60).contains(&ended), "{ended} times in two minutes");
+}
+
+#[test]
 fn a_forbidden_page_blocks_its_stream_alone() {
     let mut world = applied(1);
     world.append("b", &["1"]);
@@ -124,7 +164,11 @@ fn an_ended_follow_is_asked_for_again() {
     let link = world.open.expect("open");
     world.feed(Event::Signal { link, slot: 0, stream: 0, what: Signal::FollowEnded });
     let status = &world.streams[&id("a")];
-    assert_eq!((status.state, status.reason), (ConnectionState::Backoff, Some(LeaveReason::StreamClosed)));
+    assert_eq!((status.state, status.reason), (ConnectionState::Connecting, Some(LeaveReason::StreamClosed)));
+    // Nothing has failed, and nobody says so before the host has said why.
+    let status = world.overall();
+    assert_eq!((status.state, status.reason), (ConnectionState::Connecting, Some(LeaveReason::StreamClosed)));
+    assert!(status.next_retry.is_some());
     world.pass(limits::ms(8_000));
     world.settle();
     assert_eq!(world.state("a"), ConnectionState::Live);

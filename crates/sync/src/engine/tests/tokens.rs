@@ -184,3 +184,66 @@ fn polls_do_not_multiply_with_connections() {
     }
     assert!((1..=3).contains(&lists), "{lists} listings in 10 s");
 }
+
+/// A world whose grant has ended, and whose follow was refused since.
+fn refused_world() -> World {
+    let mut world = applied(1);
+    let link = world.open.expect("open");
+    world.feed(Event::Signal { link, slot: 0, stream: 0, what: Signal::FollowEnded });
+    world.pass(limits::ms(250));
+    answer_follow(&mut world, refused(Code::Unauthorized));
+    assert_eq!(world.overall().state, ConnectionState::Blocked);
+    world.asked.clear();
+    world
+}
+
+#[test]
+fn the_next_connection_follows_what_the_last_one_was_refused_though_nobody_told_of_its_token() {
+    // While there was no token, the connection waited for one: nobody has to be told of that one.
+    let mut world = refused_world();
+    world.append_in_silence("a", &["2"]);
+    world.disconnect();
+    world.pass(limits::ms(8_000));
+    world.settle();
+    assert_eq!((world.state("a"), world.kept("a").payloads.len()), (ConnectionState::Live, 2));
+    assert_eq!(world.overall().refused, []);
+}
+
+#[test]
+fn a_host_that_refuses_every_follow_and_drops_is_asked_more_and_more_slowly() {
+    let mut world = World::new();
+    let mut asked = 0;
+    let end = limits::ms(120_000);
+    while world.now < end {
+        world.connect();
+        if world.waiting(is_follow) > 0 {
+            asked += 1;
+            answer_follow(&mut world, refused(Code::Unauthorized));
+            world.disconnect();
+        }
+        world.pass(limits::ms(100));
+    }
+    assert!((10..=60).contains(&asked), "{asked} times in two minutes");
+}
+
+#[test]
+fn a_page_that_was_refused_is_asked_for_again_by_the_session_that_steps_in() {
+    for is_open in [true, false] {
+        let mut world = applied(1);
+        world.append("a", &["2"]);
+        let (request, _) = world.page_request();
+        world.feed(Event::Answered { request, reply: refused(Code::Unauthorized) });
+        assert_eq!(world.state("a"), ConnectionState::Blocked);
+        world.feed(Event::TokenRefreshDue);
+        if is_open {
+            world.connect();
+        }
+        let link = world.older.take().or_else(|| world.open.take()).expect("the first one");
+        world.asked.retain(|(over, ..)| *over != link);
+        let why = Trouble { is_retryable: true, code: None, message: "cut".into() };
+        world.feed(Event::Disconnected { link, why });
+        world.settle();
+        let kept = world.kept("a").payloads.len();
+        assert_eq!((world.state("a"), kept, world.engine.counters().connections), (ConnectionState::Live, 2, 2));
+    }
+}
