@@ -73,6 +73,7 @@ fn decision(act: Act) -> Decision {
         database: "presence-abcd".into(),
         module_sha256: Sha256::of(b"the module"),
         policy_sha256: Sha256::of(b"policy"),
+        plan_sha256: Sha256::of(b"plan"),
         inputs: vec![Input { file: "000001-x.dsse.json".into(), sha256: Sha256::of(b"x") }],
         reasons: vec![],
         at: now(),
@@ -307,6 +308,57 @@ fn inconclusive_is_failed_for_who_knows_only_the_specification() {
     assert_eq!(statement["predicate"]["failedTests"], serde_json::json!(["lag"]));
     assert_eq!(statement["predicate"]["warnedTests"], serde_json::json!([]));
     assert!(folder.verify(&folder.files()).holds());
+}
+
+/// A writer that was killed after it had linked its file, and before it had let go of the other name: the next one must
+/// not write into that.
+#[test]
+fn what_a_killed_writer_left_unfinished_is_not_written_to() {
+    let folder = Folder::new(Algorithm::Ed25519);
+    let last = folder.dir.path().join(&folder.dir.names().expect("read")[3]);
+    let left = folder.dir.path().join(format!(".{}.unfinished", std::process::id()));
+    std::fs::hard_link(&last, &left).expect("linked");
+    let before = std::fs::read(&last).expect("read");
+    folder.dir.write(&report("slo", 9), &folder.signer).expect("written");
+    assert_eq!(std::fs::read(&last).expect("read"), before);
+    assert!(folder.verify(&folder.files()).holds());
+    assert!(!left.exists(), "what was left is taken away");
+}
+
+/// Anybody can make another ECDSA signature of one, (r, n - s), which holds as well.
+#[test]
+fn the_other_form_of_a_signature_is_refused_also_at_the_end() {
+    use base64::Engine as _;
+    let folder = Folder::new(Algorithm::Es256);
+    for index in [1, 3] {
+        let mut files = folder.files();
+        let json: serde_json::Value = serde_json::from_slice(&files[index].bytes).expect("JSON");
+        let engine = base64::prelude::BASE64_STANDARD;
+        let signature = engine.decode(json["signatures"][0]["sig"].as_str().expect("text")).expect("base64");
+        let signature = p256::ecdsa::Signature::from_der(&signature).expect("DER");
+        let (r, s) = signature.split_scalars();
+        let other = p256::ecdsa::Signature::from_scalars(r, -*s).expect("a signature");
+        let other = engine.encode(other.to_der().as_bytes());
+        let text = String::from_utf8(files[index].bytes.clone()).expect("text");
+        let text = text.replace(json["signatures"][0]["sig"].as_str().expect("text"), &other);
+        files[index].bytes = text.into_bytes();
+        let verdict = folder.verify(&files);
+        assert!(verdict.faults_of(&files[index].name).next().is_some(), "{:?}", verdict.findings);
+    }
+}
+
+#[test]
+fn what_has_a_name_twice_is_refused_though_it_is_signed() {
+    use base64::Engine as _;
+    let folder = Folder::new(Algorithm::Ed25519);
+    let file = folder.files().swap_remove(1);
+    let changed =
+        with_payload(&file, |it| it.replacen(r#""result":"PASSED""#, r#""result":"FAILED","result":"PASSED""#, 1));
+    let json: serde_json::Value = serde_json::from_slice(&changed.bytes).expect("JSON");
+    let payload = base64::prelude::BASE64_STANDARD.decode(json["payload"].as_str().expect("text")).expect("base64");
+    let bytes = Envelope::seal(payload, &folder.signer).to_json();
+    let verdict = verify_one(&File { name: file.name, bytes }, &folder.trust());
+    assert_eq!(verdict.findings.iter().map(|it| it.code).collect::<Vec<_>>(), [Code::BadStatement], "{verdict:?}");
 }
 
 #[test]

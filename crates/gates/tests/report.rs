@@ -61,6 +61,7 @@ fn folder(signer: &Signer, dir: &EvidenceDir) {
         database: "presence-1a2b3c4d".into(),
         module_sha256: module,
         policy_sha256: Sha256::of(b"policy"),
+        plan_sha256: Sha256::of(b"plan"),
         inputs: vec![],
         reasons: vec!["at 25 %: append_to_apply.p95: 912 ms, and the limit is 250 ms".into()],
         at: start(),

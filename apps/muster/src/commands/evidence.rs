@@ -232,6 +232,9 @@ fn verified(place: &Path, trust: &Trust) -> Result<Verdict, Failure> {
 }
 
 fn check(ui: &Ui, args: &VerifyArgs) -> Outcome {
+    if args.head.is_some() && !args.place.is_dir() {
+        return Err(Failure::could_not("--head is about a folder, and this is one file", "name the folder"));
+    }
     let trust = Trust { max_age: args.max_age, head: args.head, ..args.trust.trust()? };
     let verdict = verified(&args.place, &trust)?;
     or_unread(if args.json {

@@ -93,7 +93,7 @@ pub(crate) async fn run(ui: &Ui, args: GateArgs) -> Outcome {
     let mut stop = Stop::listen()?;
     let ran = tokio::select! {
         code = stop.wait_for_code() => Err(code),
-        reports = run_all(ui, &gates, &stage) => Ok(reports),
+        reports = run_all(ui, &gates, &stage, folder.as_ref().zip(signer.as_ref())) => Ok(reports),
     };
     let cleaned = clean(&site).await;
     if cleaned.removed > 0 {
@@ -102,13 +102,9 @@ pub(crate) async fn run(ui: &Ui, args: GateArgs) -> Outcome {
     for left in &cleaned.left {
         ui.complain(format!("not removed: {left}"));
     }
-    let reports = match ran {
-        Ok(reports) => reports,
+    let (reports, written) = match ran {
+        Ok(ran) => ran?,
         Err(code) => return Ok(Exit::Interrupted(code)),
-    };
-    let written = match (&folder, &signer) {
-        (Some(folder), Some(signer)) => write(folder, signer, &reports)?,
-        _ => Vec::new(),
     };
     or_unread(if args.json {
         let result = worst(&reports);
@@ -153,21 +149,27 @@ fn site(args: &GateArgs, target: &Target) -> Result<Site, Failure> {
     })
 }
 
-async fn run_all(ui: &Ui, gates: &[GateName], stage: &Stage) -> Vec<GateReport> {
-    let mut reports = Vec::with_capacity(gates.len());
+/// Runs them, and leaves the evidence of each as soon as it is over, so that nobody can end the run after one that failed and
+/// have no trace of it. The reports, and the files of evidence.
+async fn run_all(
+    ui: &Ui,
+    gates: &[GateName],
+    stage: &Stage,
+    keep: Option<(&EvidenceDir, &Signer)>,
+) -> Result<(Vec<GateReport>, Vec<String>), Failure> {
+    let (mut reports, mut written) = (Vec::with_capacity(gates.len()), Vec::new());
     for gate in gates {
         ui.detail(format!("{gate} begins"));
         let talker = *ui;
         let report = gate.run(stage, Arc::new(move |what: &str| talker.detail(format!("  {what}")))).await;
         ui.detail(format!("{gate} {}", report.result));
+        if let Some((folder, signer)) = keep {
+            let file = folder.write(&report, signer).map_err(|error| Failure::CouldNot(error.to_string()))?;
+            written.push(file.path.display().to_string());
+        }
         reports.push(report);
     }
-    reports
-}
-
-fn write(folder: &EvidenceDir, signer: &Signer, reports: &[GateReport]) -> Result<Vec<String>, Failure> {
-    let write = |report: &GateReport| folder.write(report, signer).map(|written| written.path.display().to_string());
-    reports.iter().map(write).collect::<Result<_, _>>().map_err(|error| Failure::CouldNot(error.to_string()))
+    Ok((reports, written))
 }
 
 fn worst(reports: &[GateReport]) -> GateResult {

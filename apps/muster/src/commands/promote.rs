@@ -4,6 +4,7 @@
 //! What always holds: nothing is published before the evidence suffices; a promotion that was stopped is gone on with
 //! before another one begins; whatever it decides is in the evidence folder.
 
+mod checks;
 mod shown;
 mod steps;
 
@@ -11,9 +12,9 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use muster_gates::Sha256;
-use muster_gates::evidence::{Act, Decision, EvidenceDir, PublicKey, Signer, Trust, verify};
+use muster_gates::evidence::{Act, Decision, EvidenceDir, PublicKey, Signer, Trust, Verdict, verify};
 use muster_gates::gates::{RunId, Settings, Site};
-use muster_gates::promote::{Admission, Core, End, Fact, Journal, Plan, Policy, Stopped, advance, judge};
+use muster_gates::promote::{Admission, Core, End, Journal, Place, Places, Plan, Policy, Stopped, advance, judge};
 use muster_lane::LaneName;
 
 use crate::limits::MODULE_BYTES_MAX;
@@ -93,8 +94,10 @@ pub(crate) struct PromoteArgs {
 struct Prepared {
     folder: EvidenceDir,
     policy: Policy,
+    keys: Vec<PublicKey>,
     module: Vec<u8>,
     sha256: Sha256,
+    verdict: Verdict,
     admission: Admission,
     plan: Plan,
     journal: PathBuf,
@@ -109,7 +112,8 @@ pub(crate) async fn run(ui: &Ui, args: PromoteArgs) -> Outcome {
             "use the token of whoever owns the lane's database (--token-file)",
         ));
     }
-    let prepared = prepare(&args, &target)?;
+    checks::lanes(&args, &target)?;
+    let prepared = prepare(ui, &args, &target)?;
     if args.plan {
         return tell_plan(ui, &args, &prepared);
     }
@@ -117,29 +121,36 @@ pub(crate) async fn run(ui: &Ui, args: PromoteArgs) -> Outcome {
         Failure::could_not("nobody would sign what is decided", "add --evidence-key FILE (muster evidence keygen)")
     })?;
     let signer = Signer::read(signer).map_err(could_not)?;
+    checks::signer(&args, &prepared, &signer)?;
+    let shares = shares(&args)?;
     let mut journal = Journal::open(&prepared.journal).map_err(could_not)?;
-    match journal.core().filter(|core| !core.is_over()) {
-        Some(core) => {
-            if let Some(fact) = resume(ui, &args, &prepared, core)? {
+    match journal.core() {
+        Some(core) if !core.is_over() => {
+            if let Some(fact) = checks::resume(ui, &args, &prepared, core, shares.as_ref())? {
                 journal.append(&fact).map_err(could_not)?;
             }
         }
-        None if args.go_back => {
+        _ if args.go_back => {
             let path = prepared.journal.display();
             return Err(Failure::no(
                 format!("no promotion is under way in {path}"),
                 "there is nothing to go back from",
             ));
         }
-        None if !prepared.admission.suffices() => return refuse(ui, &args, &prepared, &signer),
-        None => {
-            begin_check(&args, &prepared)?;
+        Some(core) if checks::stands(&target, &prepared, core, shares.as_ref()).await? => {
+            ui.say(format!("promotion {} has done this already: nothing is done again", core.plan().id));
+            return tell_end(ui, &args, core, End::Completed);
+        }
+        _ if !prepared.admission.suffices() => return refuse(ui, &args, &prepared, &signer),
+        _ => {
+            checks::begin(&args, &prepared, shares.as_ref())?;
             journal.begin(prepared.plan.clone()).map_err(could_not)?;
         }
     }
-    let site = site(&args, &target, &prepared)?;
-    let mut lane =
-        Lane::new(ui, &target, site, prepared.folder.clone(), signer, shares(&args)?, prepared.module.clone())?;
+    // Its own plan: where it is gone on with, another candidate than this command line's.
+    let candidate = journal.core().expect("it has begun").plan().candidate.clone();
+    let site = site(&args, &target, &prepared, &candidate)?;
+    let mut lane = Lane::new(ui, &target, site, prepared.folder.clone(), signer, shares, prepared.module.clone())?;
     let end = advance(&mut journal, &mut lane).await.map_err(|stopped| match stopped {
         Stopped::Journal(error) => could_not(error),
         Stopped::Step(error) => Failure::could_not(
@@ -147,7 +158,10 @@ pub(crate) async fn run(ui: &Ui, args: PromoteArgs) -> Outcome {
             "mend that and run this again: it goes on where it stopped",
         ),
     })?;
-    let core = journal.core().expect("it was gone on with");
+    tell_end(ui, &args, journal.core().expect("it was gone on with"), end)
+}
+
+fn tell_end(ui: &Ui, args: &PromoteArgs, core: &Core, end: End) -> Outcome {
     let result = if end == End::Completed { "completed" } else { "went_back" };
     or_unread(if args.json { ui.print_json(&Document::over(result, core)) } else { ui.print(shown::over(core, end)) })?;
     Ok(if end == End::Completed { Exit::Done } else { Exit::No })
@@ -158,15 +172,17 @@ fn could_not(error: impl std::fmt::Display) -> Failure {
 }
 
 /// Reads and judges everything, and does nothing.
-fn prepare(args: &PromoteArgs, target: &Target) -> Result<Prepared, Failure> {
+fn prepare(ui: &Ui, args: &PromoteArgs, target: &Target) -> Result<Prepared, Failure> {
     let policy = Policy::read(&args.policy).map_err(could_not)?;
-    let keys = policy.signers.iter().map(|path| PublicKey::read(path)).collect::<Result<_, _>>().map_err(could_not)?;
+    let keys = policy.signers.iter().map(|path| PublicKey::read(path)).collect::<Result<Vec<_>, _>>();
+    let keys = keys.map_err(could_not)?;
     let module = read_limited("the module", &args.module, MODULE_BYTES_MAX)?;
     let sha256 = Sha256::of(&module);
     let folder = EvidenceDir::existing(&args.evidence_dir).map_err(could_not)?;
-    let trust = Trust { head: args.head, ..Trust::new(keys, Timestamp::now()) };
+    let trust = Trust { head: args.head, ..Trust::new(keys.clone(), Timestamp::now()) };
     let verdict = verify(&folder.files().map_err(could_not)?, &trust);
-    let admission = judge(&policy, &args.from.to_string(), sha256, &verdict, trust.now);
+    let places = places(ui, args, &policy);
+    let admission = judge(&policy, &args.from.to_string(), &places, sha256, &verdict, trust.now);
     let database = target.place.endpoint.database().to_owned();
     let candidate = match &args.candidate {
         Some(name) => name.clone(),
@@ -196,7 +212,25 @@ fn prepare(args: &PromoteArgs, target: &Target) -> Result<Prepared, Failure> {
     };
     let default = || args.evidence_dir.join(format!("promotion-{}.journal", args.to));
     let journal = args.journal.clone().unwrap_or_else(default);
-    Ok(Prepared { folder, policy, module, sha256, admission, plan, journal })
+    Ok(Prepared { folder, policy, keys, module, sha256, verdict, admission, plan, journal })
+}
+
+/// Where the lanes are whose evidence is required, as far as their variables are here.
+fn places(ui: &Ui, args: &PromoteArgs, policy: &Policy) -> Places {
+    let mut lanes: Vec<String> = policy.require.iter().flat_map(|it| it.lanes.clone()).collect();
+    lanes.push(args.from.to_string());
+    lanes.sort_unstable();
+    lanes.dedup();
+    let mut places = Places::new();
+    for lane in lanes {
+        match lane.parse().ok().and_then(|name: LaneName| args.target.whereabouts(&name)) {
+            Some((server, database)) => {
+                places.insert(lane, Place { server, database });
+            }
+            None => ui.say(format!("the variables of `{lane}` are not here: its evidence counts by the lane's name")),
+        }
+    }
+    places
 }
 
 /// A number that no other promotion has.
@@ -206,56 +240,6 @@ fn rand_id() -> u64 {
     hasher.write_i128(Timestamp::now().as_nanosecond());
     hasher.write_u32(std::process::id());
     hasher.finish()
-}
-
-/// What is to be written down before a promotion that was stopped goes on.
-fn resume(ui: &Ui, args: &PromoteArgs, prepared: &Prepared, core: &Core) -> Result<Option<Fact>, Failure> {
-    let plan = core.plan();
-    ui.say(format!("goes on with promotion {} of module {}…", plan.id, plan.module_sha256.short()));
-    if plan.module_sha256 != prepared.sha256 || plan.server != prepared.plan.server || plan.from != prepared.plan.from {
-        return Err(Failure::could_not(
-            format!(
-                "promotion {} of module {} from {} to {} is not over, and this is another one",
-                plan.id, plan.module_sha256, plan.from, plan.server
-            ),
-            "run it again with that module and those lanes; with --go-back to end it",
-        ));
-    }
-    if core.goes_back() {
-        return Ok(None);
-    }
-    if args.go_back {
-        return Ok(Some(Fact::Withdrawn { reasons: vec!["--go-back was given".into()] }));
-    }
-    if prepared.admission.suffices() {
-        return Ok(None);
-    }
-    let reasons = prepared.admission.shortcomings.iter().map(|it| one_line(&it.to_string())).collect();
-    Ok(Some(Fact::Withdrawn { reasons }))
-}
-
-/// What must be so before a promotion may begin at all, and is no matter of evidence.
-fn begin_check(args: &PromoteArgs, prepared: &Prepared) -> Result<(), Failure> {
-    for gate in prepared.plan.gates.iter().chain([&prepared.plan.watch_gate]) {
-        gate.parse::<muster_gates::gates::GateName>().map_err(could_not)?;
-    }
-    if prepared.plan.candidate == prepared.plan.database {
-        return Err(Failure::could_not("the candidate is the lane's own database", "name another with --candidate"));
-    }
-    match shares(args)? {
-        None if !prepared.policy.cohorts.is_empty() => Err(Failure::could_not(
-            format!("nothing hands the candidate to {:?} % of the clients", prepared.policy.cohorts),
-            "add --control-state-dir DIR, or write cohorts = [] in the policy's [target]",
-        )),
-        Some(shares) => match shares.standing(&prepared.plan.database)? {
-            Some((candidate, percent)) if candidate != prepared.plan.candidate && percent != "0" => Err(Failure::no(
-                format!("{percent} % of the clients of {} get {candidate} already", prepared.plan.database),
-                "make that the lane's database and clear the cohort first (muster control cohort clear)",
-            )),
-            _ => Ok(()),
-        },
-        None => Ok(()),
-    }
 }
 
 fn shares(args: &PromoteArgs) -> Result<Option<Shares>, Failure> {
@@ -283,29 +267,30 @@ fn refuse(ui: &Ui, args: &PromoteArgs, prepared: &Prepared, signer: &Signer) -> 
 fn tell_plan(ui: &Ui, args: &PromoteArgs, prepared: &Prepared) -> Outcome {
     let under_way = Journal::peek(&prepared.journal).map_err(could_not)?.filter(|core| !core.is_over());
     let suffices = prepared.admission.suffices();
+    if suffices && under_way.is_none() {
+        checks::may_begin(prepared, shares(args)?.as_ref())?;
+    }
+    // What is under way is gone on with as it was begun.
+    let plan = under_way.as_ref().map_or(&prepared.plan, Core::plan);
     or_unread(if args.json {
-        ui.print_json(&Document::plan(
-            if suffices { "would_begin" } else { "refused" },
-            &prepared.plan,
-            &prepared.admission,
-        ))
+        ui.print_json(&Document::plan(if suffices { "would_begin" } else { "refused" }, plan, &prepared.admission))
     } else if suffices {
-        ui.print(shown::plan(&prepared.plan, &prepared.admission, under_way.as_ref()))
+        ui.print(shown::plan(plan, &prepared.admission, under_way.as_ref()))
     } else {
-        ui.print(shown::missing(&prepared.plan, &prepared.admission))
+        ui.print(shown::missing(plan, &prepared.admission))
     })?;
     Ok(if suffices { Exit::Done } else { Exit::No })
 }
 
 /// Where the target's gates are run: the candidate, as the lane.
-fn site(args: &PromoteArgs, target: &Target, prepared: &Prepared) -> Result<Site, Failure> {
+fn site(args: &PromoteArgs, target: &Target, prepared: &Prepared, candidate: &str) -> Result<Site, Failure> {
     let name = args.to.to_string();
     let file = args.gates.clone().or_else(|| Some(PathBuf::from("gates.toml")).filter(|file| file.exists()));
     let settings = file.map(|file| Settings::read(&file, &name)).transpose().map_err(could_not)?.unwrap_or_default();
     Ok(Site {
         name,
         lane: target.place.lane.clone(),
-        endpoint: target.place.endpoint.clone().with_database(&prepared.plan.candidate)?,
+        endpoint: target.place.endpoint.clone().with_database(candidate)?,
         token: target.token.clone(),
         settings,
         module: Some(prepared.module.clone()),

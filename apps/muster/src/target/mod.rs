@@ -109,6 +109,12 @@ impl TargetArgs {
         self
     }
 
+    /// Where another lane is, by the same variables: its base URL and its database; `None` where they do not say.
+    pub(crate) fn whereabouts(&self, name: &LaneName) -> Option<(String, String)> {
+        let endpoint = self.lane_place(name).ok()?.endpoint;
+        Some((endpoint.base().to_owned(), endpoint.database().to_owned()))
+    }
+
     /// Whether a lane is named.
     pub(crate) const fn names_a_lane(&self) -> bool {
         self.lane.is_some()

@@ -44,6 +44,7 @@ pub fn decision() -> Decision {
         database: "presence-abcd".into(),
         module_sha256: Sha256::of(b"the module"),
         policy_sha256: Sha256::of(b"policy"),
+        plan_sha256: Sha256::of(b"plan"),
         inputs: vec![Input { file: "000001-x.dsse.json".into(), sha256: Sha256::of(b"x") }],
         reasons: vec!["the slo gate failed".into()],
         at: NOW,

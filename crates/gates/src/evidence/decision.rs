@@ -68,6 +68,8 @@ pub struct Decision {
     pub module_sha256: Sha256,
     /// SHA-256 of `promotion.toml`.
     pub policy_sha256: Sha256,
+    /// The digest of the whole plan ([`Plan::digest`]): what a promotion that is gone on with is held to.
+    pub plan_sha256: Sha256,
     /// Every statement that it rests on.
     pub inputs: Vec<Input>,
     /// Why, one line each: what is missing, which step failed.
@@ -88,6 +90,7 @@ impl Decision {
             database: plan.candidate.clone(),
             module_sha256: plan.module_sha256,
             policy_sha256: plan.policy_sha256,
+            plan_sha256: plan.digest(),
             inputs: plan.inputs.clone(),
             reasons,
             at,

@@ -21,6 +21,8 @@ use crate::report::{GateReport, Sha256};
 pub const SUFFIX: &str = ".dsse.json";
 /// The file that writers hold while they write.
 const LOCK: &str = ".lock";
+/// How the names of files end that are being written.
+const UNFINISHED: &str = ".unfinished";
 /// How often a writer looks whether the other one is done.
 const LOCK_POLL: Duration = Duration::from_millis(20);
 
@@ -142,6 +144,7 @@ impl EvidenceDir {
 
     fn add(&self, body: Body, signer: &Signer) -> Result<Written, FolderError> {
         let _turn = self.turn()?;
+        self.tidy();
         let link = self.next_link()?;
         let sequence = link.sequence;
         let about = match &body {
@@ -161,9 +164,11 @@ impl EvidenceDir {
 
     /// Whole or not at all, and never over another file.
     fn place(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let unfinished = self.path.join(format!(".{}.unfinished", std::process::id()));
+        // A name of its own: what a killed writer left under one may be the very file that it had linked already, and must
+        // not be written to.
+        let unfinished = self.path.join(format!(".{:016x}{UNFINISHED}", rand::random::<u64>()));
         let written = || {
-            let mut file = File::create(&unfinished)?;
+            let mut file = OpenOptions::new().write(true).create_new(true).open(&unfinished)?;
             file.write_all(bytes)?;
             file.sync_all()?;
             fs::hard_link(&unfinished, path)
@@ -172,6 +177,15 @@ impl EvidenceDir {
         let _ = fs::remove_file(&unfinished);
         written?;
         File::open(&self.path)?.sync_all()
+    }
+
+    /// Takes away what killed writers left unfinished: whoever calls has the turn, so nobody else is at it.
+    fn tidy(&self) {
+        let left = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        for entry in left.filter(|it| it.file_name().to_str().is_some_and(|it| it.ends_with(UNFINISHED))) {
+            // A name that cannot be removed harms nothing.
+            let _ = fs::remove_file(entry.path());
+        }
     }
 
     /// Waits for the other writers.

@@ -162,7 +162,7 @@ impl Signer {
         match &self.0 {
             Private::Es256(key) => {
                 let signature: p256::ecdsa::Signature = p256::ecdsa::signature::Signer::sign(&**key, bytes);
-                signature.to_der().as_bytes().to_vec()
+                signature.normalize_s().unwrap_or(signature).to_der().as_bytes().to_vec()
             }
             Private::Ed25519(key) => key.sign(bytes).to_vec(),
         }
@@ -234,11 +234,13 @@ impl PublicKey {
         }
     }
 
-    /// Whether this is the key's signature over these bytes.
+    /// Whether this is the key's signature over these bytes. Of the two that anybody can make of an ECDSA signature, (r, s)
+    /// and (r, n - s), only the one with the smaller s is: no envelope can be changed without a finding.
     pub(crate) fn holds(&self, bytes: &[u8], signature: &[u8]) -> bool {
         match &self.0 {
             Public::Es256(key) => {
-                p256::ecdsa::Signature::from_der(signature).is_ok_and(|it| key.verify(bytes, &it).is_ok())
+                let is_it = |it: p256::ecdsa::Signature| it.normalize_s().is_none() && key.verify(bytes, &it).is_ok();
+                p256::ecdsa::Signature::from_der(signature).is_ok_and(is_it)
             }
             Public::Ed25519(key) => {
                 ed25519_dalek::Signature::from_slice(signature).is_ok_and(|it| key.verify_strict(bytes, &it).is_ok())

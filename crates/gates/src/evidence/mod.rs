@@ -11,6 +11,7 @@
 mod decision;
 mod dsse;
 mod folder;
+mod json;
 mod keys;
 mod statement;
 mod verify;

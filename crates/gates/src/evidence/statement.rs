@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::decision::Decision;
+use super::json::unambiguous;
 use crate::observation::Standing;
 use crate::report::{GateReport, GateResult, Sha256};
 
@@ -139,6 +140,7 @@ impl Statement {
 
     /// Reads a payload. It must have been verified before.
     pub(super) fn parse(payload: &[u8]) -> Result<Statement, StatementFault> {
+        unambiguous(payload).map_err(StatementFault::Malformed)?;
         let wire: Wire = serde_json::from_slice(payload).map_err(|it| StatementFault::Malformed(it.to_string()))?;
         if wire.statement_type != STATEMENT_TYPE {
             return Err(StatementFault::Malformed(format!("its _type is {:?}", wire.statement_type)));

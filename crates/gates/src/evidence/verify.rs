@@ -5,7 +5,8 @@
 //! given is a help for people and decides nothing: the file is refused whatever the reason. It is drawn from the next
 //! statement, if that one holds (it says by digest what stood before it), else from the file's name and `keyid`.
 
-use std::collections::HashMap;
+mod chain;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -191,7 +192,8 @@ pub fn verify(files: &[File], trust: &Trust) -> Verdict {
         let says = "its payload is signed and stands, but the envelope around it is not as Muster writes one";
         findings.push(Finding { file: it.name.into(), code: Code::TamperedSignature, says: says.into() });
     }
-    chain(&looked, &mut findings);
+    chain::check(&looked, &mut findings);
+    chain::through_strangers(&looked, &mut findings);
     if let Some(head) = trust.head.filter(|head| looked.iter().all(|it| it.sha256 != *head)) {
         let file = looked.last().map_or_else(String::new, |it| it.name.to_owned());
         let says = format!("envelope {} is not here any more: the folder's end is missing, or was replaced", head);
@@ -317,61 +319,6 @@ fn hint_in_name(name: &str) -> Option<&str> {
 /// Whether these bytes have the form of a signature of one of the two algorithms.
 fn is_a_signature(bytes: &[u8]) -> bool {
     bytes.len() == 64 || p256::ecdsa::Signature::from_der(bytes).is_ok()
-}
-
-/// Whether each statement names the file before it.
-fn chain(looked: &[Looked<'_>], findings: &mut Vec<Finding>) {
-    let places: HashMap<Sha256, usize> = looked.iter().enumerate().rev().map(|(at, it)| (it.sha256, at)).collect();
-    let mut payloads: HashMap<Sha256, &str> = HashMap::new();
-    let first_good = looked.iter().find_map(|it| it.good.as_ref());
-    let chain = first_good.map(|it| it.0.link.chain.clone());
-    for (index, this) in looked.iter().enumerate() {
-        let Some((statement, _)) = &this.good else { continue };
-        let payload = this.envelope.as_ref().map(Envelope::payload_sha256).expect("a statement came in an envelope");
-        let mut find = |code, says| findings.push(Finding { file: this.name.into(), code, says });
-        if let Some(earlier) = payloads.insert(payload, this.name) {
-            find(Code::Replayed, format!("it says the same as {earlier}, word for word"));
-            continue;
-        }
-        let link = &statement.link;
-        if Some(&link.chain) != chain.as_ref() {
-            find(Code::Replayed, "it is from another folder: its chain is not this folder's".into());
-            continue;
-        }
-        let before = index.checked_sub(1).map(|it| &looked[it]);
-        match (link.previous, before) {
-            (None, None) if link.sequence == 1 => {}
-            (None, None) => find(Code::Contradiction, format!("it is the first, and numbered {}", link.sequence)),
-            (None, Some(_)) => find(Code::Reordered, "it is the first of the folder, and stands behind another".into()),
-            (Some(previous), before) => {
-                if before.is_some_and(|it| it.sha256 == previous.envelope) {
-                    let number = before.and_then(|it| it.good.as_ref()).map(|it| it.0.link.sequence);
-                    if number.is_some_and(|number| number.checked_add(1) != Some(link.sequence)) {
-                        find(Code::Contradiction, format!("its number {} does not follow", link.sequence));
-                    }
-                } else if let Some(place) = places.get(&previous.envelope) {
-                    find(
-                        Code::Reordered,
-                        format!("it was written behind {}, and stands elsewhere", looked[*place].name),
-                    );
-                } else if !before.is_some_and(|it| is_altered(it, previous, link.sequence)) {
-                    let says = format!(
-                        "statement {} (envelope {}) is missing before it",
-                        link.sequence.saturating_sub(1),
-                        previous.envelope
-                    );
-                    find(Code::Truncated, says);
-                }
-            }
-        }
-    }
-}
-
-/// Whether this file is the one before statement `sequence`, with other bytes; its own finding says so.
-fn is_altered(before: &Looked<'_>, previous: Previous, sequence: u64) -> bool {
-    let is_its_number = number_in_name(before.name).and_then(|it| it.checked_add(1)) == Some(sequence);
-    let is_its_payload = before.envelope.as_ref().is_some_and(|it| it.payload_sha256() == previous.payload);
-    is_its_payload || (before.bad.is_some() && is_its_number)
 }
 
 /// Times, and the result.

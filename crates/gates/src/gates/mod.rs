@@ -119,6 +119,12 @@ impl GateName {
     pub async fn run(self, stage: &Stage, tell: Arc<dyn Fn(&str) + Send + Sync>) -> GateReport {
         let recorder = Recorder::begin(&self.to_string(), stage, tell);
         recorder.configure("may", permissions(stage.settings()));
+        recorder.configure("database", stage.site.endpoint.database());
+        if !stage.is_confirmed {
+            let why = "the host does not confirm that it runs the module that was named, and what a gate finds is about what \
+                       runs: use the token of the database's owner (--token-file)";
+            recorder.undecided("module.runs", why);
+        }
         match self {
             GateName::Provision => provision::run(stage, &recorder).await,
             GateName::Handshake => handshake::gate::run(stage, &recorder).await,
@@ -136,7 +142,18 @@ impl GateName {
             GateName::OneDrill(drill) => drill.run(stage, &recorder).await,
             GateName::Slo => slo::run(stage, &recorder).await,
         }
+        is_still_there(stage, &recorder).await;
         recorder.finish()
+    }
+}
+
+/// The module may have been exchanged while a gate ran: then what was seen is of two modules.
+async fn is_still_there(stage: &Stage, recorder: &Recorder) {
+    let Some(before) = &stage.host_hash else { return };
+    match stage.http.running_program().await {
+        Ok(Some(now)) if now == *before => {}
+        Ok(_) => recorder.undecided("module.stays", "another module was published meanwhile: run it again"),
+        Err(error) => recorder.undecided("module.stays", site::words(&error)),
     }
 }
 

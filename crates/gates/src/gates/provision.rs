@@ -13,7 +13,7 @@ use super::limits::CLOCK_LOOKS;
 use super::recorder::{Recorder, ms};
 use super::settings::Auth;
 use super::site::{Stage, words};
-use crate::observation::{Observation, Quantity};
+use crate::observation::{Observation, Quantity, Standing};
 use crate::report::Sha256;
 
 /// Where OpenID Connect providers describe themselves (OpenID Connect Discovery 1.0, section 4).
@@ -169,9 +169,10 @@ fn module(stage: &Stage, recorder: &Recorder) {
     match &stage.site.module {
         Some(expected) => {
             let expected = Sha256::of(expected);
-            let seen = Observation::equal("module", stage.sha256.to_string(), expected.to_string());
-            let is_it = stage.sha256 == expected;
+            let is_it = stage.is_confirmed && stage.sha256 == expected;
             let why = "another module runs there than the one that was named: publish it, or name the one that runs";
+            let standing = if is_it { Standing::Held } else { Standing::Broken };
+            let seen = Observation::new("module", stage.sha256.to_string(), standing).limit(expected.to_string());
             recorder.observe(if is_it { seen } else { seen.note(why) });
         }
         None => recorder.observe(Observation::held("module", stage.sha256.to_string())),

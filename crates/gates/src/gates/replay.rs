@@ -39,10 +39,14 @@ pub(crate) async fn run(stage: &Stage, recorder: &Recorder) {
         Ok(traffic) => traffic,
         Err(why) => return recorder.undecided("start", why),
     };
+    let before = proxy.traffic().accepted;
     let written = write(&mut traffic, events, &proxy, recorder).await;
     recorder.must("confirmed", written.is_ok(), traffic.sent(), written.err().unwrap_or_default());
     let settled = traffic.settle().await;
     recorder.must("caught_up", settled.is_ok(), settled.is_ok(), settled.err().unwrap_or_default());
+    // Stopped and started once, and both ends cut at the last: fewer would mean that nothing was cut.
+    let again = proxy.traffic().accepted - before;
+    recorder.must("connections.again", again >= 3, again, "nothing was cut, so nothing was resumed");
     for (at, took) in traffic.times.latencies() {
         recorder.push("append to apply", Quantity::Latency, "ms", at, super::recorder::ms(took));
     }

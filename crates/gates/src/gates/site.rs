@@ -103,6 +103,8 @@ pub struct Stage {
     pub(crate) module: Option<Vec<u8>>,
     /// What the host says that it runs (Keccak-256), if it says.
     pub(crate) host_hash: Option<String>,
+    /// Whether the host confirms that this module is what it runs. Where it does not, no gate passes.
+    pub(crate) is_confirmed: bool,
     /// The database's identity, if the host says.
     pub(crate) database: Option<Identity>,
     /// What the host calls itself.
@@ -120,10 +122,10 @@ impl Stage {
         let http = HttpClient::new(site.endpoint.clone(), site.token.clone())?.with_timeout(site.settings.patience());
         let running = running_module(&http).await;
         let (host_hash, served) = match &running {
-            Ok(Some((hash, bytes))) => (Some(hash.clone()), Some(bytes.clone())),
+            Ok(Some((hash, bytes))) => (Some(hash.clone()), bytes.clone()),
             _ => (None, None),
         };
-        let module = served.or_else(|| site.module.clone());
+        let (module, is_confirmed) = subject(host_hash.as_deref(), served, site.module.clone());
         let sha256 = match (&module, running) {
             (Some(bytes), _) => Sha256::of(bytes),
             (None, Err(error)) => return Err(error.into()),
@@ -139,7 +141,7 @@ impl Stage {
         };
         let host = http.server_name().await.ok().flatten();
         let database = info.ok().map(|info| info.database_identity);
-        Ok(Stage { http, sha256, module, host_hash, database, host, is_owner, site })
+        Ok(Stage { http, sha256, module, host_hash, is_confirmed, database, host, is_owner, site })
     }
 
     /// What the lane allows and demands.
@@ -200,16 +202,34 @@ pub(crate) fn impatient() -> Timeouts {
     }
 }
 
-/// The hash of the program that the database runs, as the host keeps it, and its bytes, which have that hash; `None` where
-/// this identity may not read them.
-async fn running_module(http: &HttpClient) -> Result<Option<(String, Vec<u8>)>, HttpError> {
+/// The hash of the program that the database runs, as the host keeps it, and its bytes, if they can be read and have that
+/// hash; `None` where this identity may not read the hash.
+async fn running_module(http: &HttpClient) -> Result<Option<(String, Option<Vec<u8>>)>, HttpError> {
     let Some(hash) = http.running_program().await? else { return Ok(None) };
     let answer = http.sql("SELECT program_bytes FROM st_module", true).await?;
     let cell = answer.statements.first().and_then(|it| it.rows.first()).and_then(|row| row.first());
     let text = cell.and_then(|cell| serde_json::from_str::<String>(cell.get()).ok());
     let bytes = text.and_then(|text| hex::decode(text).ok());
     // Bytes of another hash are not what runs.
-    Ok(bytes.filter(|bytes| hash_bytes(bytes).to_hex().as_str() == hash).map(|bytes| (hash, bytes)))
+    let bytes = bytes.filter(|bytes| has_hash(bytes, &hash));
+    Ok(Some((hash, bytes)))
+}
+
+fn has_hash(module: &[u8], host_hash: &str) -> bool {
+    hash_bytes(module).to_hex().as_str() == host_hash
+}
+
+/// Which module the evidence is about, and whether the host confirms that it runs it: what the host shows, else the file that
+/// is named. A file is only as good as the host's word for its hash.
+fn subject(host_hash: Option<&str>, served: Option<Vec<u8>>, named: Option<Vec<u8>>) -> (Option<Vec<u8>>, bool) {
+    match (served, named) {
+        (Some(served), _) => (Some(served), true),
+        (None, Some(named)) => {
+            let is_confirmed = host_hash.is_some_and(|hash| has_hash(&named, hash));
+            (Some(named), is_confirmed)
+        }
+        (None, None) => (None, false),
+    }
 }
 
 /// What was removed, and what could not be.
@@ -234,15 +254,7 @@ pub async fn clean(site: &Site) -> Cleaned {
 
 async fn remove(site: &Site) -> Result<Cleaned, String> {
     let mut cleaned = Cleaned::default();
-    let scratch = scratch_endpoint(site);
-    let http = HttpClient::new(scratch, site.token.clone()).map_err(|error| words(&error))?;
-    match http.delete_database().await {
-        Ok(()) => cleaned.removed += 1,
-        Err(HttpError::Status { status: 404, .. }) => {}
-        // A stranger may not even ask; then there was none.
-        Err(HttpError::Status { status: 401 | 403, .. }) => {}
-        Err(error) => cleaned.left.push(words(&error)),
-    }
+    remove_scratch(site, site.run.as_str(), &mut cleaned).await;
     let session = Session::open(site.endpoint.clone(), site.token.clone(), site.settings.patience()).await;
     let session = session.map_err(|error| words(&error))?;
     let listed = session.streams(&format!("{PREFIX}.*")).await.map_err(|error| words(&error))?;
@@ -250,6 +262,12 @@ async fn remove(site: &Site) -> Result<Cleaned, String> {
     for stream in listed {
         let is_left_over = RunId::age_s(&stream.id).is_some_and(|age| age > LEFT_OVER_S);
         if !stream.id.starts_with(&own) && !is_left_over {
+            continue;
+        }
+        // The mark goes last: where the database stays, the next run tries again.
+        if let Some(run) = marked_run(&stream.id).filter(|run| *run != site.run.as_str())
+            && !remove_scratch(site, run, &mut cleaned).await
+        {
             continue;
         }
         match session.call("delete_stream", &(stream.id.as_str(),)).await {
@@ -261,9 +279,39 @@ async fn remove(site: &Site) -> Result<Cleaned, String> {
     Ok(cleaned)
 }
 
-/// The name of this run's own database, for drills that change a whole lane.
-pub(crate) fn scratch_endpoint(site: &Site) -> Endpoint {
-    let name = format!("muster-gate-{}", site.run.as_str());
+/// The stream by which a later run knows that this one made a database of its own.
+pub(crate) const SCRATCH_MARK: &str = "scratch";
+
+/// The run whose mark this stream is.
+fn marked_run(stream: &str) -> Option<&str> {
+    let run = stream.strip_prefix(PREFIX)?.strip_prefix('.')?.strip_suffix(SCRATCH_MARK)?.strip_suffix('.')?;
+    run.bytes().all(|it| it.is_ascii_hexdigit() || it == b'-').then_some(run)
+}
+
+/// Deletes a run's own database. Whether it is gone.
+async fn remove_scratch(site: &Site, run: &str, cleaned: &mut Cleaned) -> bool {
+    let http = match HttpClient::new(scratch_endpoint(site, run), site.token.clone()) {
+        Ok(http) => http,
+        Err(error) => {
+            cleaned.left.push(words(&error));
+            return false;
+        }
+    };
+    match http.delete_database().await {
+        Ok(()) => cleaned.removed += 1,
+        // A stranger may not even ask; then there was none.
+        Err(HttpError::Status { status: 401 | 403 | 404, .. }) => {}
+        Err(error) => {
+            cleaned.left.push(words(&error));
+            return false;
+        }
+    }
+    true
+}
+
+/// The name of a run's own database, for drills that change a whole lane.
+pub(crate) fn scratch_endpoint(site: &Site, run: &str) -> Endpoint {
+    let name = format!("muster-gate-{run}");
     site.endpoint.clone().with_database(&name).expect("hexadecimal digits and hyphens are a name")
 }
 
@@ -284,6 +332,27 @@ mod tests {
         assert!(RunId::age_s("muster.gate.1-00000000.x").is_some_and(|age| age > LEFT_OVER_S));
         for other in ["runtime.run.1.events", "muster.gateway.1-0.x", "muster.gate.x-0.y", "muster.gate.17"] {
             assert_eq!(RunId::age_s(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_the_subject_only_on_the_hosts_word_for_its_hash() {
+        let bytes = |text: &str| Some(text.as_bytes().to_vec());
+        let hash = |text: &str| hash_bytes(text.as_bytes()).to_hex().to_string();
+        assert_eq!(subject(Some(&hash("new")), bytes("new"), bytes("old")), (bytes("new"), true));
+        assert_eq!(subject(Some(&hash("new")), None, bytes("new")), (bytes("new"), true));
+        assert_eq!(subject(Some(&hash("old")), None, bytes("new")), (bytes("new"), false));
+        assert_eq!(subject(None, None, bytes("new")), (bytes("new"), false));
+        assert_eq!(subject(Some(&hash("new")), None, None), (None, false));
+    }
+
+    #[test]
+    fn a_mark_names_its_run_and_nothing_else() {
+        assert_eq!(marked_run("muster.gate.1f-0a.scratch"), Some("1f-0a"));
+        for other in
+            ["muster.gate.1f-0a.replay", "muster.gate.1f-0a.x.scratch", "muster.gate.scratch", "a.1f-0a.scratch"]
+        {
+            assert_eq!(marked_run(other), None, "{other}");
         }
     }
 

@@ -44,6 +44,16 @@ pub struct Plan {
     pub watch_gate: String,
 }
 
+impl Plan {
+    /// The digest of all of it, as JSON.
+    ///
+    /// # Panics
+    /// Never: a plan can be written as JSON.
+    pub fn digest(&self) -> Sha256 {
+        Sha256::of(&serde_json::to_vec(self).expect("a plan can be written as JSON"))
+    }
+}
+
 /// What has happened: a line of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "fact", rename_all = "snake_case")]
@@ -180,6 +190,22 @@ impl Core {
     /// Whether it has begun to go back.
     pub fn goes_back(&self) -> bool {
         matches!(self.stage, Stage::Narrowing | Stage::Returning | Stage::Over(End::WentBack))
+    }
+
+    /// Whether the evidence has admitted it, and that has been written down.
+    pub fn is_admitted(&self) -> bool {
+        self.stage != Stage::Admitting
+    }
+
+    /// The gates that have passed on the candidate, as far as it does not go back.
+    pub fn passed(&self) -> &[String] {
+        match self.stage {
+            Stage::Gating(at) => &self.plan.gates[..at],
+            Stage::Widening(_) | Stage::Watching(_) | Stage::Completing | Stage::Over(End::Completed) => {
+                &self.plan.gates
+            }
+            _ => &[],
+        }
     }
 
     /// What is next.

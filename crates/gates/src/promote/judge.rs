@@ -1,8 +1,11 @@
 //! Whether the evidence suffices, and what is missing where it does not.
 //!
 //! What always holds: a pure function of the policy, what was verified, the module and the time; the newest run of a gate
-//! about this very module counts, so a run that passed is outweighed by a later one that did not; inconclusive is not
-//! passed; a folder with anything wrong in it but a stranger's signature proves nothing.
+//! about this very module counts, so a run that passed is outweighed by a later one that did not, later by its clock or by
+//! its place in the folder; inconclusive is not passed; what ran elsewhere than where the lane's variables lead proves
+//! nothing, whatever lane it names; a folder with anything wrong in it but a stranger's signature proves nothing.
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
@@ -17,6 +20,8 @@ pub enum Why {
     Missing,
     /// There is one, of another module.
     OtherModule(Sha256),
+    /// There is one that names the lane, of another database or server.
+    Elsewhere(Place),
     /// It is older than is allowed, in seconds.
     Stale {
         /// Its age.
@@ -32,6 +37,32 @@ pub enum Why {
     Stranger,
     /// The folder does not hold.
     Evidence(Code, String),
+}
+
+/// Where a lane is, as its variables say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The host's base URL, without a slash at its end.
+    pub server: String,
+    /// The database, by name or identity.
+    pub database: String,
+}
+
+/// Where lanes are, by their names: as far as it is known.
+pub type Places = BTreeMap<String, Place>;
+
+impl Place {
+    /// Whether a gate ran here: by the name that it was given, or by the database's identity.
+    fn has(&self, report: &GateReport) -> bool {
+        let given = report.configuration.get("database");
+        report.server == self.server && (given == Some(&self.database) || report.database == self.database)
+    }
+
+    /// Where a gate ran.
+    fn of(report: &GateReport) -> Place {
+        let given = report.configuration.get("database").unwrap_or(&report.database);
+        Place { server: report.server.clone(), database: given.clone() }
+    }
 }
 
 /// A proof that is required and not there.
@@ -53,6 +84,7 @@ impl Why {
         match self {
             Why::Missing => "missing",
             Why::OtherModule(_) => "other_module",
+            Why::Elsewhere(_) => "elsewhere",
             Why::Stale { .. } => "stale",
             Why::Failed(_) => "failed",
             Why::Inconclusive(_) => "inconclusive",
@@ -71,6 +103,9 @@ impl std::fmt::Display for Shortcoming {
         match &self.why {
             Why::Missing => write!(f, "missing: no evidence of this module"),
             Why::OtherModule(of) => write!(f, "missing: the evidence is of another module (sha256 {}…)", of.short()),
+            Why::Elsewhere(Place { server, database }) => {
+                write!(f, "missing: the evidence is of {database} on {server}, where the lane's variables do not lead")
+            }
             Why::Stale { age_s, max_s } => write!(f, "stale: {age_s} s old, and {max_s} s are allowed"),
             Why::Failed(what) => write!(f, "failed: {what}"),
             Why::Inconclusive(what) => write!(f, "inconclusive: {what}"),
@@ -97,8 +132,16 @@ impl Admission {
     }
 }
 
-/// Judges what was verified (with the policy's signers, without an age or a head) for this module.
-pub fn judge(policy: &Policy, from: &str, module: Sha256, verdict: &Verdict, now: Timestamp) -> Admission {
+/// Judges what was verified (with the policy's signers, without an age or a head) for this module. Evidence of a lane whose
+/// place is not known counts by the lane's name.
+pub fn judge(
+    policy: &Policy,
+    from: &str,
+    places: &Places,
+    module: Sha256,
+    verdict: &Verdict,
+    now: Timestamp,
+) -> Admission {
     let mut admission = Admission { inputs: Vec::new(), shortcomings: Vec::new() };
     for finding in verdict.findings.iter().filter(|it| it.code != Code::ForeignSigner) {
         admission.shortcomings.push(Shortcoming {
@@ -112,7 +155,7 @@ pub fn judge(policy: &Policy, from: &str, module: Sha256, verdict: &Verdict, now
         let own = [from.to_owned()];
         let lanes = if requirement.lanes.is_empty() { &own[..] } else { &requirement.lanes[..] };
         for lane in lanes {
-            match proof(requirement, lane, module, verdict, now) {
+            match proof(requirement, lane, places.get(lane), module, verdict, now) {
                 Ok(input) => admission.inputs.push(input),
                 Err(shortcoming) => admission.shortcomings.push(shortcoming),
             }
@@ -125,6 +168,7 @@ pub fn judge(policy: &Policy, from: &str, module: Sha256, verdict: &Verdict, now
 fn proof(
     requirement: &Requirement,
     lane: &str,
+    place: Option<&Place>,
     module: Sha256,
     verdict: &Verdict,
     now: Timestamp,
@@ -137,32 +181,39 @@ fn proof(
         Body::Gate(report) if report.gate == gate && report.lane == lane => Some((**report).clone()),
         _ => None,
     };
-    let runs: Vec<(&Entry, GateReport)> = verdict.entries.iter().filter_map(|it| Some((it, about(it)?))).collect();
-    let newest = |of_this: bool| {
-        let those = runs.iter().filter(move |(_, report)| (report.module_sha256 == module) == of_this);
-        those.max_by_key(|(entry, report)| (report.finished_at, entry.statement.link.sequence))
-    };
-    let Some((entry, report)) = newest(true) else {
+    let named = verdict.entries.iter().filter_map(|it| Some((it, about(it)?)));
+    let (runs, elsewhere): (Vec<(&Entry, GateReport)>, Vec<_>) =
+        named.partition(|(_, report)| place.is_none_or(|place| place.has(report)));
+    let of_this = || runs.iter().filter(|(_, report)| report.module_sha256 == module);
+    let Some(newest) = of_this().max_by_key(|(entry, report)| (report.finished_at, entry.statement.link.sequence))
+    else {
         // Of a stranger's statement nothing is read: only its file's name can say what it may be about.
         let part = format!("-{lane}-{gate}-");
         let mut strangers = verdict.findings.iter().filter(|it| it.code == Code::ForeignSigner);
         if let Some(stranger) = strangers.find(|it| it.file.contains(&part)) {
             return short(Some(&stranger.file), Why::Stranger);
         }
-        return match newest(false) {
-            Some((entry, report)) => short(Some(&entry.file), Why::OtherModule(report.module_sha256)),
-            None => short(None, Why::Missing),
+        return match (elsewhere.last(), runs.last()) {
+            (Some((entry, report)), _) => short(Some(&entry.file), Why::Elsewhere(Place::of(report))),
+            (None, Some((entry, report))) => short(Some(&entry.file), Why::OtherModule(report.module_sha256)),
+            (None, None) => short(None, Why::Missing),
         };
     };
-    let age_s = now.as_second() - report.finished_at.as_second();
-    match report.result {
-        GateResult::Failed => short(Some(&entry.file), Why::Failed(reasons(report).join("; "))),
-        GateResult::Inconclusive => short(Some(&entry.file), Why::Inconclusive(reasons(report).join("; "))),
-        GateResult::Passed if age_s > i64::try_from(requirement.max_age.as_secs()).unwrap_or(i64::MAX) => {
-            short(Some(&entry.file), Why::Stale { age_s, max_s: requirement.max_age.as_secs() })
+    // The clocks of two machines may disagree with the order in which they wrote.
+    let last = of_this().max_by_key(|(entry, _)| entry.statement.link.sequence).unwrap_or(newest);
+    for (entry, report) in [last, newest] {
+        match report.result {
+            GateResult::Failed => return short(Some(&entry.file), Why::Failed(reasons(report).join("; "))),
+            GateResult::Inconclusive => return short(Some(&entry.file), Why::Inconclusive(reasons(report).join("; "))),
+            GateResult::Passed => {}
         }
-        GateResult::Passed => Ok(Input { file: entry.file.clone(), sha256: entry.sha256 }),
     }
+    let (entry, report) = newest;
+    let (age_s, max_s) = (now.as_second() - report.finished_at.as_second(), requirement.max_age.as_secs());
+    if age_s > i64::try_from(max_s).unwrap_or(i64::MAX) {
+        return short(Some(&entry.file), Why::Stale { age_s, max_s });
+    }
+    Ok(Input { file: entry.file.clone(), sha256: entry.sha256 })
 }
 
 /// What kept a report from passing, one line each.

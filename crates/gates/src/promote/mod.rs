@@ -16,5 +16,5 @@ pub mod policy;
 pub use self::core::{Core, End, Fact, Illegal, Plan, Step};
 pub use driver::{StepError, Steps, Stopped, Watched, advance};
 pub use journal::{Journal, JournalError};
-pub use judge::{Admission, Shortcoming, Why, judge};
+pub use judge::{Admission, Place, Places, Shortcoming, Why, judge};
 pub use policy::{Call, Policy, PolicyError, Requirement};

@@ -25,13 +25,11 @@ pub(super) fn plot(quantity: Quantity, series: &[&Series], faults: &[Fault], len
     points().next()?;
     let last = points().map(|it| it.at_ms).chain(faults.iter().map(|it| it.to_ms)).max().unwrap_or(0);
     let highest = points().map(|it| it.value).fold(0.0, f64::max);
-    let step = nice(highest);
-    let frame = Frame {
-        end_ms: length_ms.max(last).max(1) as f64,
-        step,
-        top: ((highest / step).ceil() * step).max(step),
-        bottom: points().map(|it| it.value).fold(0.0, f64::min),
-    };
+    let bottom = points().map(|it| it.value).fold(0.0, f64::min);
+    // Of what lies farther from nothing, so that there are few marks on either side.
+    let step = nice(highest.max(-bottom));
+    let top = ((highest / step).ceil() * step).max(step);
+    let frame = Frame { end_ms: length_ms.max(last).max(1) as f64, step, top, bottom };
     let unit = series.first().map_or("", |it| it.unit.as_str());
     let title = format!("{} ({unit})", name(quantity));
     let mut svg = format!(

@@ -71,6 +71,7 @@ fn in_toto_s_own_tools_verify_and_read_what_was_signed_with_either_algorithm() {
             database: "presence-1".into(),
             module_sha256: Sha256::of(b"m"),
             policy_sha256: Sha256::of(b"policy"),
+            plan_sha256: Sha256::of(b"plan"),
             inputs: vec![Input { file: "000001-x.dsse.json".into(), sha256: Sha256::of(b"x") }],
             reasons: vec!["at 5 %: p95".into()],
             at: "2026-03-01T12:00:00Z".parse().expect("a time"),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use muster_gates::evidence::{Algorithm, EvidenceDir, Signer, Trust, verify};
-use muster_gates::promote::{Policy, Requirement, Why, judge};
+use muster_gates::evidence::{Algorithm, Code, Envelope, EvidenceDir, Signer, Trust, verify};
+use muster_gates::promote::{Place, Places, Policy, Requirement, Why, judge};
 use muster_gates::{GateReport, Observation, Sha256};
 
 use crate::world::signer;
@@ -43,7 +43,22 @@ impl Lane {
     /// A run of a gate, this many seconds ago.
     fn ran(&self, gate: &str, lane: &str, module: &[u8], ago_s: i64, seen: Observation, by: &Signer) -> &Lane {
         let at = now() - SignedDuration::from_secs(ago_s);
-        let mut report = GateReport::begin(gate, lane, "http://h", "d", Sha256::of(module), at);
+        self.ran_at("http://h", gate, lane, module, at, seen, by)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is one fact of a run")]
+    fn ran_at(
+        &self,
+        server: &str,
+        gate: &str,
+        lane: &str,
+        module: &[u8],
+        at: Timestamp,
+        seen: Observation,
+        by: &Signer,
+    ) -> &Lane {
+        let mut report = GateReport::begin(gate, lane, server, "d", Sha256::of(module), at);
+        report.configure("database", "presence");
         report.observe(seen);
         self.dir.write(&report.finish(at), by).expect("written");
         self
@@ -54,8 +69,12 @@ impl Lane {
     }
 
     fn judged(&self) -> muster_gates::promote::Admission {
+        self.judged_at(&Places::new())
+    }
+
+    fn judged_at(&self, places: &Places) -> muster_gates::promote::Admission {
         let verdict = verify(&self.dir.files().expect("read"), &Trust::new(vec![signer().public()], now()));
-        judge(&policy(), "staging", Sha256::of(b"module"), &verdict, now())
+        judge(&policy(), "staging", places, Sha256::of(b"module"), &verdict, now())
     }
 
     /// Gate and reason of everything that is missing.
@@ -122,4 +141,58 @@ fn a_folder_with_a_gap_proves_nothing() {
     let judged = lane.judged();
     assert!(matches!(judged.shortcomings[0].why, Why::Evidence(..)), "{:?}", judged.shortcomings);
     assert!(!judged.suffices());
+}
+
+#[test]
+fn what_ran_elsewhere_proves_nothing_whatever_lane_it_names() {
+    let lane = Lane::new();
+    lane.passed("handshake").passed("replay");
+    let at = |server: &str, database: &str| {
+        Places::from([("staging".to_owned(), Place { server: server.into(), database: database.into() })])
+    };
+    assert!(lane.judged_at(&at("http://h", "presence")).suffices());
+    assert!(lane.judged_at(&at("http://h", "d")).suffices(), "by the identity");
+    for (server, database) in [("http://other", "presence"), ("http://h", "other")] {
+        let judged = lane.judged_at(&at(server, database));
+        let codes: Vec<_> = judged.shortcomings.iter().map(|it| it.why.as_str()).collect();
+        assert_eq!(codes, ["elsewhere"; 2]);
+        assert!(judged.shortcomings[0].to_string().contains("the evidence is of presence on http://h"));
+    }
+    // A laptop's run of the same name outweighs nothing.
+    let broken = Observation::broken("lost", 1_u64, "gone");
+    lane.ran_at("http://127.0.0.1:3000", "replay", "staging", b"module", now(), broken, &signer());
+    assert!(lane.judged_at(&at("http://h", "presence")).suffices());
+}
+
+#[test]
+fn a_failure_that_was_written_later_outweighs_whatever_its_clock_said() {
+    let lane = Lane::new();
+    lane.passed("handshake").passed("replay");
+    lane.ran("replay", "staging", b"module", 90, Observation::broken("lost", 1_u64, "gone"), &signer());
+    assert_eq!(lane.missing(), [("replay".into(), "failed")]);
+    lane.passed("replay");
+    assert_eq!(lane.missing(), []);
+}
+
+#[test]
+fn a_failure_before_a_stranger_s_word_cannot_be_taken_out_unseen() {
+    let stranger = Signer::from_seed(Algorithm::Es256, &[9; 32]).expect("a key");
+    let lane = Lane::new();
+    let held = || Observation::held("all", true);
+    lane.passed("replay").passed("handshake");
+    lane.ran("handshake", "staging", b"module", 30, Observation::broken("lost", 1_u64, "gone"), &signer());
+    lane.ran("security", "staging", b"module", 20, held(), &stranger);
+    lane.ran("contract", "staging", b"module", 15, held(), &stranger);
+    lane.ran("slo", "staging", b"module", 10, held(), &signer());
+    assert_eq!(lane.missing(), [("handshake".into(), "failed")]);
+
+    let third = lane.dir.path().join(&lane.dir.names().expect("read")[2]);
+    let is_seen = || {
+        let judged = lane.judged();
+        judged.shortcomings.iter().any(|it| matches!(it.why, Why::Evidence(Code::Truncated, _)))
+    };
+    std::fs::write(&third, Envelope::seal(b"{}".to_vec(), &stranger).to_json()).expect("written");
+    assert!(is_seen(), "replaced: {:?}", lane.judged());
+    std::fs::remove_file(&third).expect("removed");
+    assert!(is_seen(), "removed: {:?}", lane.judged());
 }

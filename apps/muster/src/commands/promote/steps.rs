@@ -26,6 +26,25 @@ const WATCH_EVERY: Duration = Duration::from_secs(5);
 #[cfg(feature = "control")]
 const ACTOR: &str = "muster promote";
 
+/// Hundredths of a percent in one.
+pub(super) const HUNDREDTHS: u32 = 100;
+
+/// Who gets a candidate now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// The candidate.
+    pub(super) candidate: String,
+    /// How large a share of the clients, in hundredths of a percent.
+    pub(super) hundredths: u32,
+}
+
+impl Standing {
+    /// The share in percent.
+    pub(super) fn percent(&self) -> f64 {
+        f64::from(self.hundredths) / f64::from(HUNDREDTHS)
+    }
+}
+
 /// The shares that a token service hands out.
 pub(super) struct Shares {
     #[cfg(feature = "control")]
@@ -39,14 +58,19 @@ impl Shares {
         Ok(Shares { control: muster_control::Control::manage(state)? })
     }
 
-    /// Which candidate the clients of a database get, and how many percent of them.
-    pub(super) fn standing(&self, database: &str) -> Result<Option<(String, String)>, Failure> {
+    /// The database that the service hands out.
+    pub(super) fn serves(&self) -> Option<String> {
+        self.control.config().database.clone()
+    }
+
+    /// Which candidate the clients of a database get, and how many of them.
+    pub(super) fn standing(&self, database: &str) -> Result<Option<Standing>, Failure> {
         let cohort = self.control.cohort_list()?.into_iter().find(|it| it.database == database);
-        Ok(cohort.map(|it| (it.candidate, it.share.to_string())))
+        Ok(cohort.map(|it| Standing { candidate: it.candidate, hundredths: it.share.hundredths() }))
     }
 
     fn set(&self, database: &str, candidate: &str, percent: u8) -> Result<(), Failure> {
-        let share = muster_control::Share::of_hundredths(u32::from(percent) * 100);
+        let share = muster_control::Share::of_hundredths(u32::from(percent) * HUNDREDTHS);
         self.control.cohort_set(ACTOR, database, candidate, share)?;
         Ok(())
     }
@@ -66,7 +90,11 @@ impl Shares {
         ))
     }
 
-    pub(super) fn standing(&self, _: &str) -> Result<Option<(String, String)>, Failure> {
+    pub(super) fn serves(&self) -> Option<String> {
+        None
+    }
+
+    pub(super) fn standing(&self, _: &str) -> Result<Option<Standing>, Failure> {
         Ok(None)
     }
 
@@ -201,9 +229,17 @@ impl Steps for Lane<'_> {
 
     async fn widen(&mut self, plan: &Plan, percent: u8) -> Result<(), StepError> {
         let shares = self.shares.as_ref().ok_or_else(|| lasting("no token service was named (--control-state-dir)"))?;
-        let standing = shares.standing(&plan.database).map_err(passing)?;
-        if standing == Some((plan.candidate.clone(), percent.to_string())) {
-            return Ok(());
+        let wanted = Standing { candidate: plan.candidate.clone(), hundredths: u32::from(percent) * HUNDREDTHS };
+        match shares.standing(&plan.database).map_err(passing)? {
+            Some(standing) if standing == wanted => return Ok(()),
+            // Somebody else sends clients elsewhere, or more of them here: they must not be taken away from there.
+            Some(it)
+                if it.hundredths > 0 && (it.candidate != wanted.candidate || it.hundredths > wanted.hundredths) =>
+            {
+                let (share, candidate) = (it.percent(), it.candidate);
+                return Err(lasting(format!("somebody has sent {share} % of the clients to {candidate} meanwhile")));
+            }
+            _ => {}
         }
         shares.set(&plan.database, &plan.candidate, percent).map_err(passing)
     }
@@ -238,7 +274,7 @@ impl Steps for Lane<'_> {
             };
         };
         match shares.standing(&plan.database).map_err(passing)? {
-            Some((candidate, _)) if candidate == plan.candidate => shares.clear(&plan.database).map_err(passing),
+            Some(standing) if standing.candidate == plan.candidate => shares.clear(&plan.database).map_err(passing),
             _ => Ok(()),
         }
     }

@@ -65,7 +65,9 @@ pub(super) async fn run(stage: &Stage, recorder: &Recorder) {
             new.as_ref().err().cloned().unwrap_or_default(),
         );
         // Past the moment at which the next token was due, so that it was asked for in vain.
-        let tried = keeper.status().wait_for(|status| status.attempts > 0).await.is_ok();
+        let mut status = keeper.status();
+        let asked = tokio::time::timeout(life + patience, status.wait_for(|status| status.attempts > 0)).await;
+        let tried = matches!(asked, Ok(Ok(_)));
         recorder.must("control_away.asked_in_vain", tried, tried, "nobody asked for the next token while it was due");
         proxy.clear();
         recorder.fault("control away", began);

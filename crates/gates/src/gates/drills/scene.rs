@@ -108,7 +108,9 @@ pub(super) async fn under_load_at(
         Ok(traffic) => traffic,
         Err(why) => return recorder.undecided(&format!("{name}.start"), why),
     };
-    let Some(status) = traffic.status() else { return };
+    let Some(status) = traffic.status() else {
+        return recorder.undecided(&format!("{name}.start"), "the subscriber does not run");
+    };
     let scene = Scene { recorder, proxy: &proxy, status, times: traffic.times.clone() };
     let (stop, stopped) = watch::channel(false);
     let lag = watch_lag(scene.times.clone(), recorder.clone(), format!("lag, {name}"), stopped.clone());

@@ -140,7 +140,8 @@ pub(super) async fn over_http(stage: &Stage, ground: &Ground, token: Token, who:
             }
             None => recorder.undecided(&name, "the host's answer cannot be read"),
         },
-        Ok(_) => recorder.observe(Observation::held(name, "refused")),
+        Ok(CallReply::Refused(_)) => recorder.observe(Observation::held(name, "refused")),
+        Ok(CallReply::Returned(None)) => recorder.undecided(&name, "the host answers nothing"),
         Err(error) if matches!(error.status(), Some(401 | 403)) => {
             recorder.observe(Observation::held(name, "turned away"));
         }
