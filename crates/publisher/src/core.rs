@@ -41,6 +41,7 @@ mod words;
 
 use stream::{Phase, Stream};
 use successor::Successor;
+pub(crate) use words::named;
 pub use words::{
     Action, CallId, Counters, Event, HostEvent, HostState, Refusal, State, Status, StreamNo, StreamRecord, producer_of,
 };

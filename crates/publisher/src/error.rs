@@ -195,7 +195,7 @@ pub enum FlushError {
     Deadline {
         /// How many are neither confirmed nor parked.
         pending: u64,
-        /// What the sender last had trouble with.
+        /// What the sender last had trouble with: the connection, or else what the host refuses and is asked again.
         last_error: Option<String>,
     },
     /// Nothing is sending: there was no [`crate::Publisher::connect`], or it was closed.

@@ -17,9 +17,19 @@ const STAMP_BYTES: usize = 32 + 8;
 
 /// Bytes that are no chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the events stored at byte {at} of a chunk are cut off or damaged")]
-pub(crate) struct DamagedChunk {
-    pub(crate) at: usize,
+pub(crate) enum DamagedChunk {
+    /// From there on nobody knows where an event begins.
+    #[error("the events stored from byte {at} of a chunk on are cut off or damaged")]
+    Rest {
+        /// Where the first of them begins.
+        at: usize,
+    },
+    /// One event: a text of it is none any more, and no host could read the call.
+    #[error("the event stored at byte {at} of a chunk is damaged: its text is not UTF-8")]
+    Event {
+        /// Where it begins.
+        at: usize,
+    },
 }
 
 /// Appends an event to a chunk. `payload` is canonical, and `digest` its SHA-256.
@@ -44,6 +54,14 @@ fn length(chunk: &[u8]) -> Option<usize> {
     let payload = length_at(chunk, 4 + kind)?;
     let all = EVENT_OVERHEAD_BYTES + kind + payload;
     (all <= chunk.len()).then_some(all)
+}
+
+/// Whether the texts of the first event of a chunk, which is this long, are texts.
+fn has_texts(event: &[u8]) -> bool {
+    let text = |at: usize| length_at(event, at).and_then(|length| event.get(at + 4..at + 4 + length));
+    let is_text = |bytes: Option<&[u8]>| bytes.is_some_and(|bytes| std::str::from_utf8(bytes).is_ok());
+    let kind = text(0);
+    is_text(kind) && is_text(text(4 + kind.map_or(0, <[u8]>::len)))
 }
 
 fn length_at(chunk: &[u8], at: usize) -> Option<usize> {
@@ -71,12 +89,14 @@ pub(crate) struct Part<'c> {
     pub(crate) data: &'c [u8],
 }
 
-/// As many events of a chunk, from its event `skip` on, counted from 0, as there is room for.
+/// As many events of a chunk, from its event `skip` on, counted from 0, as there is room for. What stands before damage is
+/// taken without it, so that the damage is the first of the next part.
 ///
 /// # Errors
-/// [`DamagedChunk`], also where the chunk has fewer events than `skip`.
+/// [`DamagedChunk`] of the first event, also where the chunk has fewer events than `skip`.
 pub(crate) fn part(chunk: &[u8], skip: u64, room: Room) -> Result<Part<'_>, DamagedChunk> {
-    let damaged = |rest: &[u8]| DamagedChunk { at: chunk.len() - rest.len() };
+    let at = |rest: &[u8]| chunk.len() - rest.len();
+    let damaged = |rest: &[u8]| DamagedChunk::Rest { at: at(rest) };
     let mut rest = chunk;
     for _ in 0..skip {
         rest = &rest[length(rest).ok_or_else(|| damaged(rest))?..];
@@ -84,7 +104,12 @@ pub(crate) fn part(chunk: &[u8], skip: u64, room: Room) -> Result<Part<'_>, Dama
     let start = rest;
     let (mut events, mut bytes) = (0, 0);
     while events < room.events && !rest.is_empty() {
-        let event = length(rest).ok_or_else(|| damaged(rest))?;
+        let event = match length(rest) {
+            Some(event) if has_texts(&rest[..event]) => event,
+            _ if events > 0 => break,
+            Some(_) => return Err(DamagedChunk::Event { at: at(rest) }),
+            None => return Err(damaged(rest)),
+        };
         let content = event - EVENT_OVERHEAD_BYTES;
         let is_first = room.is_empty && events == 0;
         if !is_first && bytes + content > room.bytes {
@@ -102,7 +127,7 @@ pub(crate) fn part(chunk: &[u8], skip: u64, room: Room) -> Result<Part<'_>, Dama
 /// [`DamagedChunk`], also where there is no such event.
 pub(crate) fn stamp(chunk: &[u8], index: u64) -> Result<(WireHash, Timestamp), DamagedChunk> {
     let part = part(chunk, index, Room { events: 1, bytes: 0, is_empty: true })?;
-    let damaged = DamagedChunk { at: chunk.len() };
+    let damaged = DamagedChunk::Rest { at: chunk.len() };
     let mut stamp = part.data.get(part.data.len().wrapping_sub(STAMP_BYTES)..).ok_or(damaged)?;
     bsatn::from_reader(&mut stamp).map_err(|_| damaged)
 }
@@ -117,7 +142,7 @@ fn decode(chunk: &[u8]) -> Result<Vec<NewEvent>, DamagedChunk> {
     let mut events = Vec::new();
     while !rest.is_empty() {
         let at = chunk.len() - rest.len();
-        events.push(bsatn::from_reader(&mut rest).map_err(|_| DamagedChunk { at })?);
+        events.push(bsatn::from_reader(&mut rest).map_err(|_| DamagedChunk::Rest { at })?);
     }
     Ok(events)
 }
@@ -184,6 +209,21 @@ mod tests {
         assert!(part(&[0xff; 16], 0, ROOMY).is_err());
         assert!(part(&all, 2, ROOMY).is_err());
         assert!(decode(&all[..all.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn what_stands_before_damage_is_taken_without_it() {
+        let sound = chunk(&[event("k", "12345"), event("k", "abcde"), event("k", "67890")]);
+        let mut rotten = sound.clone();
+        let at = rotten.windows(5).position(|window| window == b"abcde").expect("it is in there");
+        rotten[at + 2] = 0xff;
+        let event_bytes = sound.len() / 3;
+        assert_eq!(part(&rotten, 0, ROOMY).expect("the first").events, 1);
+        assert_eq!(part(&rotten, 1, ROOMY), Err(DamagedChunk::Event { at: event_bytes }));
+        assert_eq!(part(&rotten, 2, ROOMY).expect("the last").events, 1, "its lengths are still right");
+        let cut = &sound[..sound.len() - 1];
+        assert_eq!(part(cut, 0, ROOMY).expect("the first two").events, 2);
+        assert_eq!(part(cut, 2, ROOMY), Err(DamagedChunk::Rest { at: 2 * event_bytes }));
     }
 
     proptest! {

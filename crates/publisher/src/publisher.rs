@@ -254,8 +254,10 @@ impl Publisher {
                 return Err(FlushError::SenderEnded { pending, detail });
             }
             if Instant::now() >= deadline {
-                let last_error = status.borrow().last_error.clone();
-                return Err(FlushError::Deadline { pending, last_error });
+                let now = status.borrow();
+                // A connection that is well does not mean that the host takes everything.
+                let refused = now.refused.first().map(|refusal| refusal.message.clone());
+                return Err(FlushError::Deadline { pending, last_error: now.last_error.clone().or(refused) });
             }
             let look = (Instant::now() + FLUSH_LOOK).min(deadline);
             // Whatever wakes it, the disk says whether it is done.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use muster_contract::backoff;
 
 use super::stream::{Class, Numbers, Phase, compare, parks};
-use super::words::{HostState, Refusal};
+use super::words::{HostState, Refusal, named};
 use super::{Action, Call, CallId, Core, StreamNo};
 use crate::limits::{RETRY_AFTER_MS_MAX, ms};
 
@@ -81,13 +81,24 @@ impl Core {
         }
         let Some((no, first, count)) = self.end_append(call) else { return };
         let Some(stream) = self.streams.get_mut(&no) else { return };
-        if stream.calls == 0 && stream.phase == Phase::Ready && parks(stream, &refusal) {
-            let last = first + u64::from(count.unwrap_or(1)).saturating_sub(1);
+        // A place outside of the batch is none.
+        let refusal = Refusal { at: refusal.at.filter(|at| count.is_some_and(|count| *at < count)), ..refusal };
+        // Where the host says which of them it is, what stands before it goes out first, and it alone is named.
+        let is_first = refusal.at.is_none_or(|at| at == 0);
+        if stream.calls == 0 && stream.phase == Phase::Ready && is_first && parks(stream, &refusal) {
+            let count = if refusal.at.is_some() { 1 } else { count.unwrap_or(1) };
+            let last = first + u64::from(count).saturating_sub(1);
             // Whoever decides about them must know which they are.
-            let message = format!("{} (the outbox's events {first} to {last} of this stream)", refusal.message);
+            let message = format!("{}{}", refusal.message, named(first, last));
             return self.park(now, no, Refusal { message, ..refusal }, actions);
         }
-        self.drain(no, first, refusal);
+        let is_final = refusal.class() == Class::Final;
+        let at_fault = refusal.at.filter(|_| is_final).map(|at| first + u64::from(at));
+        if self.drain(no, first, refusal)
+            && let Some(stream) = self.streams.get_mut(&no)
+        {
+            stream.at_fault = at_fault;
+        }
         self.settle(now, random, no, actions);
     }
 
@@ -219,16 +230,18 @@ impl Core {
     }
 
     /// Takes note of a refusal: nothing more is sent until what is under way is answered. Of several, the one for the
-    /// lowest number counts, because those behind it follow from it.
-    fn drain(&mut self, no: StreamNo, first: u64, refusal: Refusal) {
-        let Some(stream) = self.streams.get_mut(&no) else { return };
-        if stream.phase == Phase::Ready || (stream.phase == Phase::Draining && first < stream.refused_at) {
+    /// lowest number counts, because those behind it follow from it; whether this is the one.
+    fn drain(&mut self, no: StreamNo, first: u64, refusal: Refusal) -> bool {
+        let Some(stream) = self.streams.get_mut(&no) else { return false };
+        let counts = stream.phase == Phase::Ready || (stream.phase == Phase::Draining && first < stream.refused_at);
+        if counts {
             stream.refused_at = first;
             stream.refusal = Some(refusal);
         }
         if stream.phase == Phase::Ready {
             stream.phase = Phase::Draining;
         }
+        counts
     }
 
     /// Goes on with a stream whose calls are all answered.

@@ -70,7 +70,7 @@ impl Core {
     fn send_one(&mut self, now: Duration, no: StreamNo, actions: &mut Vec<Action>) -> bool {
         let config = self.config;
         let Some(stream) = self.streams.get_mut(&no) else { return true };
-        let events_max = u32::try_from(stream.unsent()).unwrap_or(u32::MAX).min(config.batch_events_max);
+        let events_max = stream.next_events(config.batch_events_max);
         let events = u64::from(events_max);
         let largest = (KIND_BYTES_MAX + PAYLOAD_BYTES_MAX).saturating_mul(events_max as usize);
         // A first event larger than a batch may be comes alone.

@@ -42,6 +42,8 @@ pub(super) struct Stream {
     pub(super) refusal: Option<Refusal>,
     /// The first local number of the call that it was for.
     pub(super) refused_at: u64,
+    /// The event that the host refused for good, where it said which: what stands before it goes out without it.
+    pub(super) at_fault: Option<u64>,
     /// Final refusals in a row. With any, one call at a time is made.
     pub(super) finals: u32,
     /// Refusals of any kind in a row.
@@ -65,6 +67,7 @@ impl Stream {
             waiting_since: now,
             refusal: None,
             refused_at: 0,
+            at_fault: None,
             finals: 0,
             attempts: 0,
             alone: false,
@@ -82,6 +85,13 @@ impl Stream {
     /// How many events nobody has sent.
     pub(super) fn unsent(&self) -> u64 {
         (self.record.last + 1).saturating_sub(self.next)
+    }
+
+    /// How many of them the next call may have, at most so many.
+    pub(super) fn next_events(&self, max: u32) -> u32 {
+        let before_fault = self.at_fault.and_then(|fault| fault.checked_sub(self.next)).filter(|before| *before > 0);
+        let events = before_fault.map_or(self.unsent(), |before| before.min(self.unsent()));
+        u32::try_from(events).unwrap_or(u32::MAX).min(max)
     }
 
     /// When the next batch may go out; `None` while an answer is needed first. Events gather while others are under way.

@@ -67,8 +67,17 @@ pub struct Refusal {
     /// How long the host wants to be left alone, where it says so. At most [`crate::limits::RETRY_AFTER_MS_MAX`] of it
     /// is believed.
     pub retry_after: Option<Duration>,
-    /// Which of the streams asked about is at fault, from 0, where a question was refused for one of them.
+    /// Which of the streams asked about is at fault, from 0, where a question was refused for one of them; which of the
+    /// events, where a batch was.
     pub at: Option<u32>,
+}
+
+/// Which of a stream's events a person has to decide about, at the end of a message.
+pub(crate) fn named(first: u64, last: u64) -> String {
+    if last <= first {
+        return format!(" (the outbox's event {first} of this stream)");
+    }
+    format!(" (the outbox's events {first} to {last} of this stream)")
 }
 
 impl Refusal {

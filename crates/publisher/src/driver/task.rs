@@ -160,8 +160,11 @@ impl Task {
         match done {
             Done::Connected { connection, result } => self.connected(connection, *result).await,
             Done::Closed { connection, reason } => {
-                let lost = Lost::new(reason.is_retryable(), reason.to_string());
-                self.lost(connection, lost).await;
+                // One that was let go of is not missed.
+                if self.take(connection).is_some() {
+                    let lost = Lost::new(reason.is_retryable(), reason.to_string());
+                    self.lost(connection, lost).await;
+                }
             }
             Done::Read { call, result } => self.read(call, result).await,
             Done::Named { call, generation, streams, result } => self.named(call, generation, streams, result).await,
@@ -221,8 +224,8 @@ impl Task {
         taken.map(|(_, wire)| wire)
     }
 
+    /// A connection that is not held any more was lost, or could not be had.
     async fn lost(&mut self, connection: u64, lost: Lost) {
-        self.take(connection);
         self.outbox.meters().failed("network");
         let Lost { retryable, message, trouble, .. } = lost;
         self.trouble = trouble;
@@ -305,8 +308,8 @@ impl Task {
             Ended::InSilence(message) => {
                 if let Some(wire) = self.take(connection) {
                     self.close(wire);
+                    self.lost(connection, Lost::new(true, message)).await;
                 }
-                self.lost(connection, Lost::new(true, message)).await;
             }
             Ended::WithConnection => {}
         }

@@ -12,9 +12,9 @@ use rusqlite::{Connection, OptionalExtension};
 use spacetimedb_sats::bsatn;
 
 use super::record;
-use crate::core::{HostEvent, HostState, StreamNo, StreamRecord, producer_of};
+use crate::core::{HostEvent, HostState, StreamNo, StreamRecord, named, producer_of};
 use crate::error::{is_damage, words};
-use crate::frame::{self, Room};
+use crate::frame::{self, DamagedChunk, Room};
 use crate::limits::EVENT_OVERHEAD_BYTES;
 
 /// Which events.
@@ -50,6 +50,19 @@ impl From<rusqlite::Error> for ReadError {
     }
 }
 
+/// Why an event cannot be read, and up to which one that is so.
+struct Flaw {
+    error: ReadError,
+    /// `None`: up to the end of its chunk.
+    through: Option<u64>,
+}
+
+impl<E: Into<ReadError>> From<E> for Flaw {
+    fn from(error: E) -> Self {
+        Flaw { error: error.into(), through: None }
+    }
+}
+
 /// Reads a batch.
 pub(crate) fn batch(connection: &Connection, producer: ProducerId, wanted: &Wanted) -> Result<Batch, ReadError> {
     let Some(id) = id(connection, wanted.stream)? else {
@@ -68,7 +81,7 @@ pub(crate) fn batch(connection: &Connection, producer: ProducerId, wanted: &Want
             bytes: wanted.bytes_max.saturating_sub(bytes),
             is_empty: events == 0,
         };
-        let part = match rows.next().map_err(ReadError::from).and_then(|row| match row {
+        let part = match rows.next().map_err(Flaw::from).and_then(|row| match row {
             Some(row) => part_of(row, wanted.stream, wanted.first + u64::from(events), room),
             None => Ok(None),
         }) {
@@ -76,18 +89,23 @@ pub(crate) fn batch(connection: &Connection, producer: ProducerId, wanted: &Want
             Ok(None) => break,
             // What stands before it goes first, so that it is the first that waits once it is met again.
             Err(_) if events > 0 => break,
-            Err(ReadError::Damaged(message)) => {
+            Err(Flaw { error: ReadError::Damaged(message), through }) => {
                 drop(rows);
-                return Err(ReadError::Damaged(format!("{message}{}", range(connection, wanted))));
+                let through = through.or_else(|| end_of_chunk(connection, wanted));
+                let which = through.map_or(String::new(), |through| named(wanted.first, through));
+                return Err(ReadError::Damaged(format!("{message}{which}")));
             }
-            Err(error) => return Err(error),
+            Err(Flaw { error, .. }) => return Err(error),
         };
         args.reserve((wanted.bytes_max.min(part.data.len() * 2)).max(part.data.len()));
         args.extend_from_slice(part.data);
         (events, bytes) = (events + part.events, bytes + part.bytes);
     }
     if events == 0 {
-        return Err(missing(wanted.stream, wanted.first, 0));
+        drop(rows);
+        let last = record::by_no(connection, wanted.stream)?.map_or(wanted.first, |record| record.last);
+        let message = format!("{}{}", missing(wanted.stream, wanted.first, None), named(wanted.first, last));
+        return Err(ReadError::Damaged(message));
     }
     args[count_at..count_at + 4].copy_from_slice(&events.to_le_bytes());
     debug_assert!(args.len() >= count_at + 4 + bytes + events as usize * EVENT_OVERHEAD_BYTES);
@@ -100,26 +118,32 @@ fn part_of<'r>(
     stream: StreamNo,
     next: u64,
     room: Room,
-) -> Result<Option<frame::Part<'r>>, ReadError> {
+) -> Result<Option<frame::Part<'r>>, Flaw> {
     let first = row.get::<_, i64>(0)?.cast_unsigned();
-    let skip = next.checked_sub(first).ok_or_else(|| missing(stream, next, first))?;
+    let Some(skip) = next.checked_sub(first) else {
+        // The chunk behind the one that is missing may be sound.
+        let error = ReadError::Damaged(missing(stream, next, Some(first)));
+        return Err(Flaw { error, through: Some(first - 1) });
+    };
     let chunk = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
-    let part = frame::part(chunk, skip, room).map_err(|damage| ReadError::Damaged(damage.to_string()))?;
+    let part = frame::part(chunk, skip, room).map_err(|damage| {
+        let through = matches!(damage, DamagedChunk::Event { .. }).then_some(next);
+        Flaw { error: ReadError::Damaged(damage.to_string()), through }
+    })?;
     Ok((part.events > 0).then_some(part))
 }
 
-fn missing(stream: StreamNo, next: u64, found: u64) -> ReadError {
-    let found = if found == 0 { "the end".to_string() } else { found.to_string() };
-    ReadError::Damaged(format!("event {next} of stream number {stream} is missing; {found} is next"))
+fn missing(stream: StreamNo, next: u64, found: Option<u64>) -> String {
+    let found = found.map_or("the end".to_string(), |found| found.to_string());
+    format!("event {next} of stream number {stream} is missing; {found} is next")
 }
 
-/// The numbers of the events that a damaged chunk is said to have, in words; nothing where that cannot be read either. They
-/// stand in an index, apart from the events.
-fn range(connection: &Connection, wanted: &Wanted) -> String {
-    let sql = "SELECT max(first, ?2), last FROM chunk WHERE stream = ?1 AND last >= ?2 ORDER BY last LIMIT 1";
+/// The number of the last event that a damaged chunk is said to have; `None` where that cannot be read either. It stands in an
+/// index, apart from the events.
+fn end_of_chunk(connection: &Connection, wanted: &Wanted) -> Option<u64> {
+    let sql = "SELECT last FROM chunk WHERE stream = ?1 AND last >= ?2 ORDER BY last LIMIT 1";
     let key = (wanted.stream.cast_signed(), wanted.first.cast_signed());
-    let found = connection.query_row(sql, key, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)));
-    found.map_or(String::new(), |(first, last)| format!(" (the outbox's events {first} to {last} of this stream)"))
+    connection.query_row(sql, key, |row| row.get::<_, i64>(0)).ok().map(i64::cast_unsigned)
 }
 
 /// The arguments up to the events, whose number is still to be written into the last four bytes.
@@ -179,10 +203,15 @@ fn whose(
     let mut statement = connection
         .prepare_cached("SELECT first, events FROM chunk WHERE stream = ?1 AND last >= ?2 ORDER BY last LIMIT 1")?;
     let mut rows = statement.query((no.cast_signed(), local.cast_signed()))?;
-    let Some(row) = rows.next()? else { return Ok(HostEvent::Unknown) };
+    let row = match rows.next() {
+        Ok(Some(row)) => row,
+        Ok(None) => return Ok(HostEvent::Unknown),
+        // What is damaged cannot be compared; that it cannot be sent is found when it is to be.
+        Err(error) if is_damage(&error) => return Ok(HostEvent::Unknown),
+        Err(error) => return Err(error.into()),
+    };
     let index = local.checked_sub(row.get::<_, i64>(0)?.cast_unsigned());
     let chunk = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
-    // What is damaged cannot be compared.
     let stamp = index.and_then(|index| frame::stamp(chunk, index).ok());
     Ok(match stamp {
         Some(stamp) if stamp == (state.hash, state.at) => HostEvent::Own,
@@ -289,12 +318,16 @@ mod tests {
         let folder = tempfile::TempDir::new().expect("a folder");
         let producer = ProducerId::from_random(1);
         let (connection, _) = file::open(&folder.path().join("outbox"), producer, 0).expect("made");
-        connection.execute("INSERT INTO stream (no, id, last) VALUES (1, 'a', 4)", []).expect("a row");
+        connection.execute("INSERT INTO stream (no, id, last) VALUES (1, 'a', 12)", []).expect("a row");
         let mut two = Vec::new();
         for _ in 0..2 {
             frame::encode(&mut two, "k", "{}", &[7; 32], spacetimedb_lib::Timestamp::UNIX_EPOCH);
         }
-        for (first, chunk) in [(1, &two[..]), (3, &two[..two.len() - 1])] {
+        let mut rotten = two.clone();
+        let at = rotten.iter().position(|byte| *byte == b'{').expect("a payload");
+        rotten[at] = 0xff;
+        // Those of 7 and 8 are gone, and so are the last.
+        for (first, chunk) in [(1, &two[..]), (3, &two[1..]), (5, &rotten), (9, &two)] {
             let sql =
                 "INSERT INTO chunk (stream, first, last, bytes, stored_ms, events) VALUES (1, ?1, ?1 + 1, 1, 0, ?2)";
             connection.execute(sql, (first, chunk)).expect("a row");
@@ -305,7 +338,15 @@ mod tests {
             batch(&connection, producer, &wanted)
         };
         assert_eq!(read(1).expect("sound").events, 2);
-        let Err(ReadError::Damaged(message)) = read(3) else { panic!("damaged") };
-        assert!(message.contains("events 3 to 4 of this stream"), "{message}");
+        let damaged = |first| {
+            let Err(ReadError::Damaged(message)) = read(first) else { panic!("{first} is damaged") };
+            message
+        };
+        assert!(damaged(3).contains("events 3 to 4 of this stream"), "{}", damaged(3));
+        assert!(damaged(5).contains("event 5 of this stream"), "{}", damaged(5));
+        assert_eq!(read(6).expect("sound").events, 1);
+        assert!(damaged(7).contains("events 7 to 8 of this stream"), "{}", damaged(7));
+        assert_eq!(read(9).expect("sound").events, 2);
+        assert!(damaged(11).contains("events 11 to 12 of this stream"), "{}", damaged(11));
     }
 }

@@ -215,3 +215,59 @@ fn what_was_confirmed_before_a_persons_word_is_not_sent_again_though_the_disk_he
     let actions = talk.on(Event::States { call, states: vec![host(5, 10)] });
     assert_eq!(appends(&actions), [(5, 11)]);
 }
+
+#[test]
+fn of_a_batch_the_event_at_fault_alone_is_left_and_named() {
+    let at = |at, code| Refusal { at: Some(at), ..refusal(code) };
+    let sent = |actions: &[Action]| match actions {
+        [Action::Append { call, first, events_max, .. }] => (*call, *first, *events_max),
+        other => panic!("not one batch: {other:?}"),
+    };
+    let (mut talk, _) = Talk::with(record(0, 20), host(5, 0));
+    talk.taken(2, 10);
+    talk.taken(3, 10);
+    // The seventh of the first ten; what stands behind follows from it.
+    talk.on(Event::Refused { call: 2, refusal: at(6, "payload_hash_mismatch") });
+    let call = asked(&talk.refused(3, "producer_hole"));
+    let (call, first, events) = sent(&talk.on(Event::States { call, states: vec![host(5, 0)] }));
+    assert_eq!((first, events), (1, 6), "what stands before it");
+    talk.taken(call, 6);
+    let actions = talk.on(Event::Accepted { call });
+    assert_eq!(forgets(&actions), [(7, 6)]);
+    let (call, first) = appends(&actions)[0];
+    assert_eq!(first, 7);
+    talk.on(Event::Forgotten { ok: true });
+    talk.taken(call, 10);
+    let call = asked(&talk.on(Event::Refused { call, refusal: at(0, "payload_hash_mismatch") }));
+    let (call, _, events) = sent(&talk.on(Event::States { call, states: vec![host(5, 6)] }));
+    talk.taken(call, events);
+    let actions = talk.on(Event::Refused { call, refusal: at(0, "payload_hash_mismatch") });
+    let [Action::Park { stream: 7, refusal }] = &actions[..] else { panic!("not parked: {actions:?}") };
+    assert_eq!(refusal.message, "because (the outbox's event 7 of this stream)");
+    // Once a person has passed over it, the rest goes out as before.
+    let call = asked(&talk.on(Event::Reset(StreamRecord { renumber: true, ..record(7, 20) })));
+    talk.on(Event::States { call, states: vec![host(5, 6)] });
+    let call = asked(&talk.on(Event::Saved { stream: 7, ok: true }));
+    assert_eq!(sent(&talk.on(Event::States { call, states: vec![host(5, 0)] })).1, 8);
+}
+
+#[test]
+fn an_event_at_fault_that_moves_forward_is_looked_for_until_it_is_the_first() {
+    let (mut talk, mut actions) = Talk::with(record(0, 10), host(5, 0));
+    for (place, count) in [(8, 10), (4, 8), (0, 4)] {
+        let (call, _) = appends(&actions)[0];
+        talk.taken(call, count);
+        let refusal = Refusal { at: Some(place), ..refusal("payload_hash_mismatch") };
+        let mut answer = talk.on(Event::Refused { call, refusal });
+        if place == 0 {
+            assert_eq!(parks(&answer), ["payload_hash_mismatch"]);
+            return;
+        }
+        assert_eq!(parks(&answer), [""; 0], "{place}");
+        if answer.is_empty() {
+            answer = talk.after(Duration::from_secs(8));
+        }
+        actions = talk.on(Event::States { call: asked(&answer), states: vec![host(5, 0)] });
+        assert!(matches!(actions[..], [Action::Append { events_max, .. }] if events_max == place), "{actions:?}");
+    }
+}
