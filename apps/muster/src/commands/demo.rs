@@ -60,7 +60,7 @@ mod embedded {
     use std::path::Path;
     use std::time::Duration;
 
-    use muster_gates::gates::handshake::{self, Plan};
+    use muster_gates::gates::handshake::{self, Clients, Plan};
     use muster_wire::Endpoint;
     use muster_wire::http::{HttpClient, PublishOptions};
     use tempfile::TempDir;
@@ -152,7 +152,7 @@ mod embedded {
             lane: None,
             endpoint,
             token: Some(owner.token),
-            clients_token: None,
+            come_as: Clients::Anonymous,
             clients: args.clients.get().into(),
             patience: Duration::from_millis(HANDSHAKE_PATIENCE_MS),
         };

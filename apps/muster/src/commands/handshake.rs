@@ -5,7 +5,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use muster_gates::gates::handshake::{self, CouldNotRun, Evidence, Plan, Stage};
+use muster_gates::gates::handshake::{self, Clients, CouldNotRun, Evidence, Plan, Stage};
 use muster_wire::http::HttpError;
 use muster_wire::{CallError, ConnectError, NetworkError};
 
@@ -20,15 +20,21 @@ const PATIENCE_S: NonZeroU32 = NonZeroU32::new((HANDSHAKE_PATIENCE_MS / 1_000) a
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Counts the rows of `active_connection` before, while N anonymous clients hold a subscription, and
-after they have closed, over SQL and through the subscriptions. Who asks has an identity of its
-own and is left out of every count. It writes nothing but the sessions themselves.
+Counts the rows of `active_connection` before, while N clients hold a subscription, and after they
+have closed, over SQL and through the subscriptions. Who asks is left out of every count. It writes
+nothing but the sessions themselves.
+
+The clients are anonymous, unless the lane takes tokens and it is said which: with --control each
+has a token of its own, and --token-file or MUSTER_TOKEN serves all. They need `presence.read` where
+the lane asks for it.
 
 Exit codes: 0 passed; 1 it ran and a count was wrong; 2 it could not run.
 
 Examples:
   muster handshake --lane dev
-  muster handshake --server http://127.0.0.1:3000 --database presence --clients 50 --json")]
+  muster handshake --server http://127.0.0.1:3000 --database presence --clients 50 --json
+  muster handshake --lane prod --control https://control.example --client-id probe \\
+    --client-secret-file probe.secret")]
 pub(crate) struct HandshakeArgs {
     /// How many clients meet
     #[arg(long, value_name = "N", default_value = "2", value_parser = clients)]
@@ -36,6 +42,10 @@ pub(crate) struct HandshakeArgs {
     /// Leave a file with every count, identity and time in this folder, made if missing
     #[arg(long, value_name = "DIR")]
     evidence_dir: Option<PathBuf>,
+    /// What each client's subject begins with, where a token service gives the tokens; it must allow that to this client
+    /// [default: `handshake:` where it does, else all have one subject]
+    #[arg(long, value_name = "TEXT")]
+    subject_prefix: Option<String>,
     /// How long any one state may take to come about
     #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE_S, value_parser = whole_seconds)]
     patience: NonZeroU32,
@@ -62,12 +72,13 @@ fn whole_seconds(text: &str) -> Result<NonZeroU32, String> {
 pub(crate) async fn run(ui: &Ui, args: HandshakeArgs) -> Outcome {
     // Before any client connects: a handshake whose evidence has no place is not worth the while.
     args.evidence_dir.as_deref().map(prepare).transpose()?;
+    let come_as = come_as(&args)?;
     let target = args.target.resolve(ui).await?;
     let plan = Plan {
         lane: target.place.lane.as_ref().map(|lane| lane.name.to_string()),
         endpoint: target.place.endpoint.clone(),
         token: target.token.clone(),
-        clients_token: None,
+        come_as,
         clients: args.clients.get().into(),
         patience: Duration::from_secs(args.patience.get().into()),
     };
@@ -95,6 +106,18 @@ pub(crate) async fn run(ui: &Ui, args: HandshakeArgs) -> Outcome {
         ui.say(format!("evidence   {}", path.display()));
     }
     Ok(if evidence.report.passed { Exit::Done } else { Exit::No })
+}
+
+/// As whom the clients come: what is only found, such as a saved token, is for the one who asks.
+fn come_as(args: &HandshakeArgs) -> Result<Clients, Failure> {
+    let subject_prefix = args.subject_prefix.clone();
+    if let Some(service) = args.target.service()? {
+        return Ok(Clients::Each { service: Box::new(service), subject_prefix });
+    }
+    if subject_prefix.is_some() {
+        return Err(Failure::could_not("--subject-prefix is for tokens of a token service", "add --control URL"));
+    }
+    Ok(args.target.token_said_outright()?.map_or(Clients::Anonymous, Clients::Same))
 }
 
 /// Makes the folder for the evidence, if missing, and sees that a file can be written there.

@@ -74,6 +74,40 @@ pub(crate) enum Initial {
     Time(Duration),
 }
 
+/// A key of a table.
+pub(crate) const fn key(
+    name: &'static str,
+    flag: &'static str,
+    kind: Kind,
+    initial: Initial,
+    about: &'static str,
+) -> Key {
+    Key { name, flag, about, kind, initial }
+}
+
+/// The section of the log, which every table has, with these keys.
+pub(crate) const LOG: Section = Section { name: "log", about: "The log, on stderr", heading: None };
+
+/// What the log looks like.
+pub(crate) const LOG_FORMAT: Key = key(
+    "log.format",
+    "log-format",
+    Kind::Choice(&["text", "json"]),
+    Initial::Text("text"),
+    "Lines for people (text), or one JSON object a line (json)",
+);
+
+/// What is logged; unless told otherwise, this.
+pub(crate) const fn log_filter(initial: &'static str) -> Key {
+    key(
+        LOG_FILTER_KEY,
+        "log-filter",
+        Kind::Filter,
+        Initial::Text(initial),
+        "What is logged, as tracing's EnvFilter has it; MUSTER_LOG, -v and -q come before the file's",
+    )
+}
+
 /// The variable that the filter of every command's log has.
 pub(crate) const LOG_VARIABLE: &str = "MUSTER_LOG";
 /// The key of the log's filter, in every table.

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use muster_lane::{Lane, LaneName};
 use muster_wire::http::{HttpClient, HttpError};
+use muster_wire::lease::Control;
 use muster_wire::{ConnectOptions, Endpoint, Keeper, Source, Token};
 
 use crate::limits::CHECK_MS_MAX;
@@ -177,6 +178,17 @@ impl TargetArgs {
     /// [`Failure::CouldNot`] if it is named by halves, or cannot be used.
     pub(crate) fn keeper(&self) -> Result<Option<Keeper>, Failure> {
         Ok(self.source()?.map(|(source, _)| Keeper::start(source)))
+    }
+
+    /// The token service, where tokens are to come of one.
+    ///
+    /// # Errors
+    /// [`Failure::CouldNot`] if it is named by halves, or cannot be used.
+    pub(crate) fn service(&self) -> Result<Option<Control>, Failure> {
+        Ok(match self.source()? {
+            Some((Source::Control(service), _)) => Some(*service),
+            _ => None,
+        })
     }
 
     /// As whom, where a person says it outright: `--token-file`, or `MUSTER_TOKEN`. Sends nothing.

@@ -55,20 +55,21 @@ fn what_would_be_dangerous_is_refused() {
 }
 
 #[test]
-fn a_secret_that_others_can_read_is_said() {
+fn a_secret_that_others_can_read_is_refused() {
     let place = Place::new();
     place.sandbox.file("owner.token", "aaaa.bbbb.cccc");
-    let file = place.sandbox.path("owner.token");
-    let told = |mode: u32| {
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).expect("set");
+    place.sandbox.file("first.pem", "no key");
+    let refused = |flag: &str, file: &str, mode: u32| {
+        let path = place.sandbox.path(file);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("set");
         let host = ["--database", "d", "--revocations-server", "http://127.0.0.1:9"];
-        let mut service = place.serve(&[&host[..], &["--revocations-token-file", "owner.token"]].concat());
-        service.signal("TERM");
-        assert_eq!(service.code(), Some(0));
-        service.rest_of_talk()
+        let args = ["serve", "--listen", "127.0.0.1:0", "--audience", "lane", flag, file];
+        place.control(&[&args[..], &host].concat()).error(2)
     };
-    let said = told(0o644);
-    assert!(said.contains("owner.token can be read by others (mode 0644)"), "{said}");
-    let said = told(0o600);
-    assert!(!said.contains("by others"), "{said}");
+    for (flag, file) in [("--revocations-token-file", "owner.token"), ("--first-signing-key", "first.pem")] {
+        let said = refused(flag, file, 0o644);
+        assert!(said.contains(&format!("{file} can be read by others (mode 0644); run `chmod 600 ")), "{said}");
+    }
+    let said = refused("--first-signing-key", "first.pem", 0o600);
+    assert!(said.contains("the signing key cannot be read"), "looked at for what it is: {said}");
 }

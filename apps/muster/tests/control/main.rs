@@ -4,7 +4,11 @@
 mod cohort;
 mod commands;
 mod configuration;
+#[cfg(feature = "host")]
+mod handshake;
 mod keys;
+#[cfg(feature = "host")]
+mod lane;
 #[cfg(feature = "host")]
 mod revocation;
 mod service;

@@ -143,6 +143,20 @@ async fn a_subscription_to_presence_empties_when_its_grant_ends_and_stays_empty(
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_whose_time_is_over_shows_nobody_also_where_no_schedule_ended_it() {
+    let plane = Plane::discreet().await;
+    let mut late = Watch::begin(plane.join("late", &READ, &[]).await).await;
+    let own = late.own();
+    late.until(|seen| seen.contains(&own)).await;
+    let passed = "UPDATE session_grant SET expires_s = 1";
+    plane.lane.place.http(Some(plane.lane.place.owner.clone())).sql(passed, true).await.expect("changed");
+    // When a session of an identity comes or goes, all of them are looked at anew.
+    let next = plane.join("late", &READ, &[]).await;
+    late.until(BTreeSet::is_empty).await;
+    assert_eq!(asked(&next).await, (0, 0));
+}
+
 /// A lane need not ask for the scope to be closed: who has nothing any more sees nobody come.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_lane_that_asks_for_no_scope_shows_presence_to_live_grants_alone() {

@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::support::MUSTER;
+use muster_wire::http::{HttpClient, PublishOptions};
+use muster_wire::{Endpoint, Token};
+
+use crate::support::{MUSTER, muster_module};
 
 /// Killed at the latest when dropped.
 pub(crate) struct Host {
@@ -35,6 +38,22 @@ impl Host {
         BufReader::new(process.stdout.take().expect("a pipe")).read_line(&mut line).expect("the ready line");
         let ready: serde_json::Value = serde_json::from_str(&line).expect("the ready line is JSON");
         Host { process, url: ready["url"].as_str().expect("a URL").to_owned() }
+    }
+
+    /// Publishes Muster's module as somebody new, whose token it gives.
+    pub(crate) async fn publish(&self, database: &str) -> Token {
+        let endpoint = Endpoint::new(&self.url, database).expect("an endpoint");
+        let stranger = HttpClient::new(endpoint.clone(), None).expect("a client");
+        let owner = stranger.create_identity().await.expect("an identity").token;
+        let http = HttpClient::new(endpoint, Some(owner.clone())).expect("a client");
+        let module = std::fs::read(muster_module()).expect("the module's file");
+        // A host compiles the module within its own limit, which a machine that runs many tests at once may miss.
+        let mut attempts = 0;
+        while let Err(error) = http.publish(module.clone(), &PublishOptions::default()).await {
+            attempts += 1;
+            assert!(attempts < 4, "{error}");
+        }
+        owner
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

@@ -11,11 +11,9 @@ use muster_contract::pattern::StreamPattern;
 use muster_contract::state::ConnectionState;
 use muster_contract::stream::StreamId;
 use muster_sync::{ApplicationError, Apply, Batch, Change, EventLog, Reader, StartAt, Status, Subscriber};
-use muster_wire::http::{HttpClient, PublishOptions};
 use muster_wire::{ConnectOptions, Connection, Endpoint, Timestamp, Token, args, connect};
 
 use crate::host::Host;
-use crate::support;
 
 /// How long any state may take to come about before a test fails. Several tests share two cores.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,17 +32,7 @@ impl Lane {
         let folder = tempfile::tempdir().expect("a folder");
         let host = Host::on(&folder.path().join("host"));
         let proxy = Proxy::start(host.address()).await.expect("a proxy");
-        let endpoint = Endpoint::new(&host.url, DATABASE).expect("an endpoint");
-        let stranger = HttpClient::new(endpoint.clone(), None).expect("a client");
-        let owner = stranger.create_identity().await.expect("an identity").token;
-        let http = HttpClient::new(endpoint, Some(owner.clone())).expect("a client");
-        let module = std::fs::read(support::muster_module()).expect("the module's file");
-        // A host compiles the module within its own limit, which a machine that runs many tests at once may miss.
-        let mut attempts = 0;
-        while let Err(error) = http.publish(module.clone(), &PublishOptions::default()).await {
-            attempts += 1;
-            assert!(attempts < 4, "{error}");
-        }
+        let owner = host.publish(DATABASE).await;
         Lane { host: Some(host), proxy, folder, owner }
     }
 

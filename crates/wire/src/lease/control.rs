@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::assertion;
 use super::machine::Retry;
-use super::source::{Control, Credential, Granted, Refused, Secret, read};
+use super::source::{Control, Credential, Granted, Refused, Secret, read_secret};
 use crate::error::quote;
 use crate::limits::{HTTP_CONNECT_MS_MAX, LEASE_ANSWER_BYTES_MAX, LEASE_REQUEST_MS_MAX, ms};
 use crate::network::classify;
@@ -83,14 +83,14 @@ async fn body(control: &Control) -> Result<String, Refused> {
     match &control.credential {
         Credential::Secret(secret) => drop(put("client_secret", secret.expose().into())),
         Credential::SecretFile(path) => {
-            let secret = Secret::new(read(path).await?);
+            let secret = Secret::new(read_secret(path).await?);
             if secret.expose().is_empty() {
                 return Err(Refused::here(format!("{} is empty; put the client's secret there", path.display())));
             }
             put("client_secret", secret.expose().into());
         }
         Credential::PrivateKeyFile(path) => {
-            let pem = Secret::new(read(path).await?);
+            let pem = Secret::new(read_secret(path).await?);
             let assertion = assertion::sign(&pem, &control.client_id, &control.issuer)
                 .map_err(|why| Refused::here(format!("{} {why}", path.display())))?;
             put("client_assertion_type", ASSERTION_TYPE.into());

@@ -15,5 +15,5 @@ mod tokens;
 
 pub use keeper::{Held, Keeper, LeaseError, LeaseStatus};
 pub use machine::{LeaseState, Retry};
-pub use source::{Control, Credential, Granted, Refused, Secret, Source, SourceError, fetch};
+pub use source::{Control, Credential, Granted, Refused, Secret, Source, SourceError, exposed, fetch};
 pub use tokens::Tokens;

@@ -1,7 +1,8 @@
 //! Where tokens come from: one that stays, a file, or the token service.
 //!
 //! What always holds: a secret is sent over TLS, or to this very machine; it shows up in no error, log or `Debug` text;
-//! files are read anew at each question, so that a secret or a key can be replaced under a running program.
+//! one that stands in a file which others can read is refused; files are read anew at each question, so that a secret or a
+//! key can be replaced under a running program.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -259,13 +260,52 @@ pub async fn fetch(source: &Source) -> Result<Granted, Refused> {
     })
 }
 
+/// Whether a file with a secret can be read by others than those whom it was given to, and its mode then.
+///
+/// Nobody but its owner may do anything with it. Of root's, a group may read: so Kubernetes (`fsGroup`) and systemd
+/// (`LoadCredential`) hand a secret to a service that is not root, and that service could not `chmod` it. Where there are
+/// no such permissions, every file is taken.
+pub fn exposed(facts: &std::fs::Metadata) -> Option<u32> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let mode = facts.mode() & 0o7777;
+        let others = if facts.uid() == 0 { 0o037 } else { 0o077 };
+        (mode & others != 0).then_some(mode)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = facts;
+        None
+    }
+}
+
+/// The text of a small file that holds a secret.
+pub(super) async fn read_secret(path: &Path) -> Result<String, Refused> {
+    read_if(path, |facts| match exposed(facts) {
+        None => Ok(()),
+        Some(mode) => {
+            let path = path.display();
+            let cause = format!("{path} can be read by others (mode {mode:04o})");
+            Err(Refused::here(format!("{cause}; run `chmod 600 {path}`, and replace what is in it if somebody did")))
+        }
+    })
+    .await
+}
+
 /// The text of a small file.
-pub(super) async fn read(path: &Path) -> Result<String, Refused> {
+async fn read(path: &Path) -> Result<String, Refused> {
+    read_if(path, |_| Ok(())).await
+}
+
+/// The same, of the file that was looked at.
+async fn read_if(path: &Path, may: impl FnOnce(&std::fs::Metadata) -> Result<(), Refused>) -> Result<String, Refused> {
     let refuse = |why: String| {
         let message = format!("{} cannot be read: {why}; put it back, or name another file", path.display());
         Refused::new("unreadable", message, Retry::Soon { not_before: None })
     };
     let file = tokio::fs::File::open(path).await.map_err(|error| refuse(error.to_string()))?;
+    may(&file.metadata().await.map_err(|error| refuse(error.to_string()))?)?;
     let mut text = String::new();
     let limit = LEASE_FILE_BYTES_MAX as u64;
     file.take(limit + 1).read_to_string(&mut text).await.map_err(|error| refuse(error.to_string()))?;
@@ -303,5 +343,35 @@ mod tests {
         assert!(!error.contains("hunter2"), "{error}");
         let error = control("https://control.example?secret=hunter2").unwrap_err().to_string();
         assert!(!error.contains("hunter2"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_secret_that_others_can_read_is_refused_and_one_that_root_gives_a_group_is_taken() {
+        use std::os::unix::fs::{PermissionsExt as _, chown};
+
+        let path = std::env::temp_dir().join(format!("muster-secret-{:016x}", rand::random::<u64>()));
+        std::fs::write(&path, "hunter2").expect("written");
+        // Of whoever runs this, who may be root, and of somebody who is not, where that can be had.
+        let is_root = chown(&path, Some(0), None).is_ok();
+        for uid in [is_root.then_some(0), Some(1_000)] {
+            if uid.is_some() && is_root {
+                chown(&path, uid, None).expect("root may");
+            }
+            for mode in [0o400, 0o600, 0o440, 0o640, 0o404, 0o444, 0o644, 0o620, 0o610, 0o601, 0o660] {
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("set");
+                let of_root = is_root && uid == Some(0);
+                let good = mode & 0o077 == 0 || of_root && mode & 0o077 == 0o040;
+                let said = read_secret(&path).await;
+                assert_eq!(said.is_ok(), good, "{mode:o} of {uid:?}: {said:?}");
+                if let Err(refused) = said {
+                    assert!(refused.message.contains(&format!("mode {mode:04o}")), "{refused}");
+                    assert!(refused.message.contains("`chmod 600 ") && refused.is_final(), "{refused:?}");
+                    assert!(!refused.message.contains("hunter2") && !refused.message.contains('\n'), "{refused}");
+                }
+                assert_eq!(read(&path).await.as_deref(), Ok("hunter2"), "a token is not looked at");
+            }
+        }
+        std::fs::remove_file(&path).expect("removed");
     }
 }

@@ -3,7 +3,6 @@
 //! What always holds: nothing is opened or made here; what a setting is wrong about is said with where it stands.
 
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use muster_control::compat::SupportWindow;
 use muster_control::rate::Rate;
 use muster_control::schedule::Phases;
 use muster_control::{Config, ControlError, Rates, Secret};
+use muster_wire::lease::exposed;
 use muster_wire::{Endpoint, Token};
 
 use super::keys::{OfControl, TABLE};
@@ -74,14 +74,16 @@ pub(super) fn service(settings: &Settings, bound: Option<SocketAddr>) -> Result<
     Ok(config)
 }
 
-/// A file that holds a secret. Where others can read it, that is said: some mount secrets in no other way.
+/// A file that holds a secret, as clients read theirs: what others can read is refused.
 fn read_secret(what: &str, path: &Path) -> Result<Vec<u8>, Failure> {
     let bytes = read_limited(what, path, TOKEN_FILE_BYTES_MAX)?;
-    let mode = std::fs::metadata(path).map_or(0, |facts| facts.permissions().mode() & 0o777);
-    if mode & 0o077 != 0 {
-        tracing::warn!("{what} {} can be read by others (mode {mode:04o}); `chmod 600` it", path.display());
+    match std::fs::metadata(path).ok().as_ref().and_then(exposed) {
+        None => Ok(bytes),
+        Some(mode) => Err(Failure::could_not(
+            format!("{what} {} can be read by others (mode {mode:04o})", path.display()),
+            format!("run `chmod 600 {}`, and replace what is in it if somebody did", path.display()),
+        )),
     }
-    Ok(bytes)
 }
 
 /// Rounded up: a key is not to sign, or to go, too early.

@@ -1,6 +1,6 @@
 //! The gate `handshake`: what [`super::meet`] finds, as observations.
 
-use super::{Plan, Stage as Step, meet};
+use super::{Clients, Plan, Stage as Step, meet};
 use crate::gates::recorder::Recorder;
 use crate::gates::site::{PREFIX, Stage, words};
 use crate::gates::tokens::{self, Wanted};
@@ -10,12 +10,12 @@ use crate::observation::{Observation, Quantity};
 pub(crate) async fn run(stage: &Stage, recorder: &Recorder) {
     let settings = stage.settings();
     // Where a lane takes tokens only, its clients come with one, of which nothing but being there is asked.
-    let clients_token = match &settings.tokens {
-        None => None,
+    let come_as = match &settings.tokens {
+        None => Clients::Anonymous,
         Some(_) => {
             let wanted = Wanted { scopes: &["presence.read"], streams: vec![format!("{PREFIX}.*")], life: None };
             match tokens::get(stage, &wanted).await {
-                Ok(token) => Some(token),
+                Ok(token) => Clients::Same(token),
                 Err(why) => return recorder.undecided("sessions", why),
             }
         }
@@ -24,7 +24,7 @@ pub(crate) async fn run(stage: &Stage, recorder: &Recorder) {
         lane: stage.site.lane.as_ref().map(|lane| lane.name.to_string()),
         endpoint: stage.site.endpoint.clone(),
         token: stage.site.token.clone(),
-        clients_token,
+        come_as,
         clients: settings.load.handshake_clients.into(),
         patience: settings.patience(),
     };

@@ -2,21 +2,23 @@
 //!
 //! [`meet`] carries it out, for `muster handshake` and for the gate of this name ([`gate`]).
 //!
-//! It counts the sessions in `active_connection` before, while N anonymous clients hold a subscription, and after they
-//! have closed, each time over HTTP SQL and through subscriptions, and requires baseline + N and then baseline.
+//! It counts the sessions in `active_connection` before, while N clients hold a subscription, and after they have closed, each time over HTTP SQL and through subscriptions, and requires baseline + N and then baseline.
 //!
 //! What always holds:
 //! - It waits for states, with a deadline, and never for a time to pass.
-//! - The one who counts is left out by rule: a request over HTTP is itself a connection while it runs, so the asker has
-//!   an identity of its own, and every count, in SQL and in subscriptions, leaves that identity's sessions out.
+//! - The one who counts is left out by rule: a request over HTTP is itself a connection while it runs, so every count, in
+//!   SQL and in subscriptions, leaves the sessions of the asker's identity out, but for those that are known to be the
+//!   clients' own, where they had to come as the same.
 //! - [`view`] and [`verdict`] decide; [`session`] and this file only carry out.
 
+mod clients;
 pub(crate) mod gate;
 mod report;
 mod session;
 mod verdict;
 mod view;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -24,13 +26,17 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt, TryStreamExt, stream};
 use muster_contract::{Client, ContractError};
 use muster_wire::http::{HttpClient, HttpError};
+use muster_wire::lease::Refused;
 use muster_wire::{CallError, ConnectError, ConnectOptions, ConnectionId, Endpoint, Identity, RowError, Token};
 
+use clients::Tokens;
+pub use clients::{Clients, SUBJECT_PREFIX};
 use report::SCHEMA;
 pub use report::{Evidence, Report, Session};
 use session::Member;
 use verdict::problems;
 pub use verdict::{ClientView, Observation, Observations};
+use view::View;
 
 /// How many clients connect at the same time: enough to be quick, and no storm on a shared lane.
 const CONNECTING_AT_ONCE: usize = 32;
@@ -47,8 +53,8 @@ pub struct Plan {
     pub endpoint: Endpoint,
     /// Who asks. Without a token the host makes up an identity for it.
     pub token: Option<Token>,
-    /// As whom the clients come: all of them anonymous, each somebody new, without a token; with one, all the same.
-    pub clients_token: Option<Token>,
+    /// As whom the clients come.
+    pub come_as: Clients,
     /// How many clients.
     pub clients: u64,
     /// How long every state may take to come about.
@@ -56,9 +62,9 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A client's connection, which waits for nothing longer than this plan does.
-    fn connect_options(&self) -> ConnectOptions {
-        let mut options = ConnectOptions::new(self.endpoint.clone()).token(self.clients_token.clone());
+    /// A connection with this token, which waits for nothing longer than this plan does.
+    fn connect_options(&self, token: Option<Token>) -> ConnectOptions {
+        let mut options = ConnectOptions::new(self.endpoint.clone()).token(token);
         options.timeouts.connect = options.timeouts.connect.min(self.patience);
         options.timeouts.call = options.timeouts.call.min(self.patience);
         options
@@ -80,10 +86,13 @@ pub enum CouldNotRun {
     /// An HTTP request failed.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// No token for a client.
+    #[error(transparent)]
+    Token(#[from] Refused),
     /// Rows that cannot be read.
     #[error(transparent)]
     Row(#[from] RowError),
-    /// SQL answered something that is not a count.
+    /// SQL answered something that is not a count, or no connections' ids.
     #[error("the host did not answer SQL with a count; is it a SpacetimeDB 2.x host?")]
     NotACount,
 }
@@ -115,8 +124,9 @@ pub async fn meet(plan: &Plan, on_stage: impl Fn(Stage)) -> Result<Evidence, Cou
     let before = asker.count_until_agreed(&mut observer, plan.patience, None).await?;
 
     on_stage(Stage::Connecting);
-    let mut members = join_all(plan, asker.identity).await?;
-    let own: Vec<ConnectionId> = members.iter().map(|member| member.connection().connection_id()).collect();
+    let tokens = plan.come_as.tokens(plan.patience).await?;
+    let mut members = join_all(plan, &tokens, asker.identity).await?;
+    let own = Own::of(&members, asker.identity);
 
     on_stage(Stage::Meeting);
     let deadline = Instant::now() + plan.patience;
@@ -127,14 +137,15 @@ pub async fn meet(plan: &Plan, on_stage: impl Fn(Stage)) -> Result<Evidence, Cou
     let mut during = asker.count_until_agreed(&mut observer, plan.patience, Some(&own)).await?;
     during.clients = views
         .iter()
-        .map(|view| ClientView { count: view.count() as u64, own: view.how_many_of(&own) as u64 })
+        .map(|view| ClientView { count: view.count(&own.as_asker) as u64, own: view.how_many_of(&own.all) as u64 })
         .collect();
 
     on_stage(Stage::Parting);
     let ended = futures::future::join_all(members.iter().map(|member| member.connection().close())).await;
     let deadline = Instant::now() + plan.patience;
     let baseline = before.sql as usize;
-    observer.wait_for(deadline, |view| view.count() == baseline && view.how_many_of(&own) == 0).await;
+    let is_over = |view: &View| view.count(&own.as_asker) == baseline && view.how_many_of(&own.all) == 0;
+    observer.wait_for(deadline, is_over).await;
     let after = asker.count_until_agreed(&mut observer, plan.patience, Some(&own)).await?;
     observer.connection().close().await;
 
@@ -159,7 +170,11 @@ pub async fn meet(plan: &Plan, on_stage: impl Fn(Stage)) -> Result<Evidence, Cou
         host: asker.host,
         module_hash_source: asker.module_hash_source,
         written_by: format!("muster {}", muster_contract::BUILD),
-        rule: format!("rows of active_connection whose identity is not the asker's, {}", asker.identity),
+        rule: format!(
+            "rows of active_connection whose identity is not the asker's, {}, or which are the clients'",
+            asker.identity
+        ),
+        clients_come_as: tokens.words(),
         observations,
         problems,
         sessions: members.iter().zip(ended).map(|(member, ended)| session_of(member, ended.to_string())).collect(),
@@ -183,9 +198,29 @@ pub fn write_to(folder: &Path, evidence: &Evidence) -> io::Result<PathBuf> {
 }
 
 /// Connects the clients, a few at a time.
-async fn join_all(plan: &Plan, asker: Identity) -> Result<Vec<Member>, CouldNotRun> {
-    let join = |_| Member::join(plan.connect_options(), Some(asker));
+async fn join_all(plan: &Plan, tokens: &Tokens, asker: Identity) -> Result<Vec<Member>, CouldNotRun> {
+    let join = |number| async move {
+        let token = tokens.of(number, plan.patience).await?;
+        Member::join(plan.connect_options(token), asker).await
+    };
     stream::iter(0..plan.clients).map(join).buffered(CONNECTING_AT_ONCE).try_collect().await
+}
+
+/// The handshake's own sessions.
+struct Own {
+    all: Vec<ConnectionId>,
+    /// Those of the asker's own identity: of a token that serves everybody.
+    as_asker: BTreeSet<ConnectionId>,
+}
+
+impl Own {
+    fn of(members: &[Member], asker: Identity) -> Own {
+        let as_asker = members.iter().filter(|member| member.connection().identity() == asker);
+        Own {
+            all: members.iter().map(|member| member.connection().connection_id()).collect(),
+            as_asker: as_asker.map(|member| member.connection().connection_id()).collect(),
+        }
+    }
 }
 
 fn session_of(member: &Member, ended: String) -> Session {
@@ -236,8 +271,8 @@ impl Asker {
     /// A session of the asker's identity, which checks the contract first: a table of another shape must be an error
     /// here, and not a count of nothing.
     async fn observe(&self, plan: &Plan) -> Result<Member, CouldNotRun> {
-        let options = plan.connect_options().token(Some(self.token.clone())).expect(Client::of_this_build());
-        Member::join(options, Some(self.identity)).await
+        let options = plan.connect_options(Some(self.token.clone())).expect(Client::of_this_build());
+        Member::join(options, self.identity).await
     }
 
     /// Counts over SQL until SQL and the observer's subscription say the same, or the time is up.
@@ -245,32 +280,52 @@ impl Asker {
         &self,
         observer: &mut Member,
         patience: Duration,
-        own: Option<&[ConnectionId]>,
+        own: Option<&Own>,
     ) -> Result<Observation, CouldNotRun> {
+        let nobody = BTreeSet::new();
+        let as_asker = own.map_or(&nobody, |own| &own.as_asker);
         let deadline = Instant::now() + patience;
         let mut pause = Duration::from_millis(SQL_AGAIN_MS);
         loop {
-            let sql = self.count().await?;
+            let sql = self.count(as_asker).await?;
             let view = observer.view();
             let seen = Observation {
                 sql,
-                observer: view.count() as u64,
-                observer_own: own.map_or(0, |own| view.how_many_of(own)) as u64,
+                observer: view.count(as_asker) as u64,
+                observer_own: own.map_or(0, |own| view.how_many_of(&own.all)) as u64,
                 clients: Vec::new(),
             };
             if seen.sql == seen.observer || view.lost().is_some() || Instant::now() + pause > deadline {
                 return Ok(seen);
             }
             // Woken early by the next change of the subscription; SQL itself announces nothing.
-            observer.wait_for(Instant::now() + pause, |view| view.count() as u64 == sql).await;
+            observer.wait_for(Instant::now() + pause, |view| view.count(as_asker) as u64 == sql).await;
             pause = (pause * 2).min(Duration::from_millis(SQL_AGAIN_MS_MAX));
         }
     }
 
-    async fn count(&self) -> Result<u64, CouldNotRun> {
+    async fn count(&self, as_asker: &BTreeSet<ConnectionId>) -> Result<u64, CouldNotRun> {
         let sql = format!("SELECT COUNT(*) AS n FROM active_connection WHERE identity <> 0x{}", self.identity);
+        let others = self.http.sql(&sql, true).await?;
+        let others: u64 =
+            number(others.statements.first().and_then(|it| it.rows.first()?.first()?.get().parse().ok()))?;
+        if as_asker.is_empty() {
+            return Ok(others);
+        }
+        let sql = format!("SELECT connection_id FROM active_connection WHERE identity = 0x{}", self.identity);
         let answer = self.http.sql(&sql, true).await?;
         let rows = &answer.statements.first().ok_or(CouldNotRun::NotACount)?.rows;
-        rows.first().and_then(|row| row.first()?.get().parse().ok()).ok_or(CouldNotRun::NotACount)
+        let mut own = 0;
+        for row in rows {
+            // A 128-bit number, in whatever brackets the host writes one.
+            let cell = row.first().map(|cell| cell.get().trim_matches(|c: char| !c.is_ascii_digit()));
+            let id = number(cell.and_then(|digits| digits.parse().ok()))?;
+            own += u64::from(as_asker.contains(&ConnectionId::from_u128(id)));
+        }
+        Ok(others + own)
     }
+}
+
+fn number<T>(found: Option<T>) -> Result<T, CouldNotRun> {
+    found.ok_or(CouldNotRun::NotACount)
 }

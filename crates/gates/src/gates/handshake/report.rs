@@ -57,6 +57,8 @@ pub struct Evidence {
     pub written_by: String,
     /// How sessions were counted.
     pub rule: String,
+    /// As whom the clients came.
+    pub clients_come_as: &'static str,
     /// Every count.
     pub observations: Observations,
     /// What was not as it must be; empty if it passed.

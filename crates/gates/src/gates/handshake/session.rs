@@ -6,13 +6,11 @@
 use std::time::{Duration, Instant};
 
 use muster_contract::rows::{ActiveConnection, Row};
-use muster_wire::{
-    ConnectOptions, Connection, ConnectionId, Identity, Incoming, RowError, Transaction, Update, connect,
-};
+use muster_wire::{ConnectOptions, Connection, Identity, Incoming, RowError, Transaction, Update, connect};
 use tokio::sync::watch;
 
-use super::CouldNotRun;
 use super::view::View;
+use super::{CouldNotRun, Own};
 
 /// What every session of a handshake follows.
 const QUERY: &str = "SELECT * FROM active_connection";
@@ -31,13 +29,13 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// Connects and follows `active_connection`. Sessions of `left_out` are not counted in this member's view.
-    pub(crate) async fn join(options: ConnectOptions, left_out: Option<Identity>) -> Result<Member, CouldNotRun> {
+    /// Connects and follows `active_connection`. Sessions of `asker` are not counted in this member's view.
+    pub(crate) async fn join(options: ConnectOptions, asker: Identity) -> Result<Member, CouldNotRun> {
         let began = Instant::now();
         let (connection, incoming) = connect(options).await?;
         let connect_took = began.elapsed();
         let subscription = connection.subscribe(&[QUERY]).await?;
-        let mut view = View::new(left_out.unwrap_or_else(|| connection.identity()));
+        let mut view = View::new(asker);
         view.apply(&[], &subscription.rows::<ActiveConnection>(ActiveConnection::TABLE)?);
         let (sender, receiver) = watch::channel(view);
         tokio::spawn(follow(incoming, sender));
@@ -70,8 +68,13 @@ impl Member {
     }
 
     /// Waits until this client sees `count` sessions, all of `own` among them.
-    pub(crate) async fn wait_for_everybody(&mut self, deadline: Instant, count: usize, own: &[ConnectionId]) -> View {
-        let complete = |view: &View| view.count() == count && view.how_many_of(own) == own.len();
+    pub(crate) async fn wait_for_everybody(&mut self, deadline: Instant, count: usize, own: &Own) -> View {
+        // What is cheap comes first: each client looks at each other one that comes.
+        let complete = |view: &View| {
+            view.count_max() >= count
+                && view.count(&own.as_asker) == count
+                && view.how_many_of(&own.all) == own.all.len()
+        };
         let view = self.wait_for(deadline, complete).await;
         if complete(&view) {
             self.complete_took = Some(self.subscribed_at.elapsed());
