@@ -28,8 +28,8 @@ bench: ## install the peers, build everything optimised and measure all of it (a
 soak: ## kill a host 200 times under load and look for what it lost; then every client that means harm
 	@scripts/soak
 
-fuzz: ## fuzz the decoding of messages, 20 minutes for each of three targets (needs nightly and cargo-fuzz)
-	@scripts/fuzz
+fuzz: ## fuzz the decoding of messages, 20 minutes for each of three targets, and an hour the verifier of evidence (needs nightly and cargo-fuzz)
+	@scripts/fuzz && scripts/fuzz-evidence
 
 SEEDS ?= 2000
 sim: ## simulate SEEDS=N seeds of crashes, cuts and full disks; shows the first that fails, as short as it can be made

@@ -96,7 +96,6 @@ struct Prepared {
     policy: Policy,
     keys: Vec<PublicKey>,
     module: Vec<u8>,
-    sha256: Sha256,
     verdict: Verdict,
     admission: Admission,
     plan: Plan,
@@ -212,7 +211,7 @@ fn prepare(ui: &Ui, args: &PromoteArgs, target: &Target) -> Result<Prepared, Fai
     };
     let default = || args.evidence_dir.join(format!("promotion-{}.journal", args.to));
     let journal = args.journal.clone().unwrap_or_else(default);
-    Ok(Prepared { folder, policy, keys, module, sha256, verdict, admission, plan, journal })
+    Ok(Prepared { folder, policy, keys, module, verdict, admission, plan, journal })
 }
 
 /// Where the lanes are whose evidence is required, as far as their variables are here.

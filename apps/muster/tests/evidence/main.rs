@@ -19,12 +19,16 @@ struct Place {
 }
 
 fn place() -> Place {
+    place_of(Timestamp::now())
+}
+
+/// The same with statements of another time.
+fn place_of(now: Timestamp) -> Place {
     let sandbox = Sandbox::new();
     sandbox.run(&["evidence", "keygen", "operator.pem"]).done();
     let dir = EvidenceDir::open(&sandbox.path("evidence")).expect("opened");
     let signer = Signer::read(&sandbox.path("operator.pem")).expect("a key");
     for gate in ["provision", "handshake", "slo"] {
-        let now = Timestamp::now();
         let mut report = GateReport::begin(gate, "staging", "http://h", "presence", Sha256::of(b"module"), now);
         report.observe(Observation::at_most("connect.p95", 12.5, 100.0, "ms").note("of fifty"));
         dir.write(&report.finish(now), &signer).expect("written");
@@ -123,9 +127,8 @@ fn every_kind_of_tampering_has_a_reason_of_its_own_and_exit_code_1() {
     fs::copy(it.file(1), it.sandbox.path("evidence/000004-again.dsse.json")).expect("copied");
     assert_eq!(it.found(&[]), bad(&["replayed"]));
 
-    let it = place();
-    std::thread::sleep(std::time::Duration::from_millis(2_100));
-    assert_eq!(it.found(&["--max-age", "1s"]), bad(&["expired", "expired", "expired"]));
+    let it = place_of(Timestamp::now() - jiff::SignedDuration::from_mins(30));
+    assert_eq!(it.found(&["--max-age", "29m"]), bad(&["expired", "expired", "expired"]));
     assert_eq!(it.found(&["--max-age", "1h"]), (Some(0), vec![]));
 
     let it = place();
@@ -169,4 +172,8 @@ fn what_cannot_be_looked_at_is_one_line() {
     let line = place.sandbox.run(&["evidence", "verify", "evidence", "--key", "operator.pem"]).error(2);
     assert!(line.contains("is no public key"), "{line}");
     place.sandbox.run(&["evidence", "verify", "evidence"]).error(2);
+    let one = format!("evidence/{}", place.names[0]);
+    let head = ["--head", &"0".repeat(64)];
+    let line = place.sandbox.run(&[&["evidence", "verify", &one], &key[..], &head[..]].concat()).error(2);
+    assert!(line.contains("--head is about a folder"), "{line}");
 }

@@ -1,7 +1,7 @@
 //! `muster gate` on real hosts: what is said beforehand, what is found, what is left behind (nothing), and how it ends.
 //!
 //! What always holds: nothing here takes the gate's word for what it removed: the lane is asked. Faulty modules are
-//! `scripts/gate`'s, which is run by `make gate` and by the ignored test at the end.
+//! `scripts/gate`'s, which `make gate` runs.
 #![cfg(all(feature = "host", feature = "control"))]
 
 #[path = "../support/mod.rs"]
@@ -10,6 +10,7 @@ mod support;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use serde_json::Value;
 use support::{Host, MUSTER, PATIENCE, Run, Sandbox, checkout, muster_module, sandbox_at};
 
@@ -42,6 +43,14 @@ impl Lane {
 
     fn gate(&self, args: &[&str]) -> Run {
         self.sandbox.run(&[&["gate", "--as-lane", "test"], args].concat())
+    }
+
+    fn wait_for_streams(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.streams().is_empty() {
+            assert!(Instant::now() < deadline, "it never wrote");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// The lane's streams, whoever made them.
@@ -95,15 +104,55 @@ fn a_lane_that_holds_passes_and_nothing_is_left_on_it() {
 fn a_signal_ends_a_run_and_what_it_made_is_removed() {
     let lane = Lane::new();
     lane.sandbox.file("gates.toml", "[lanes.test.load]\nslo_s = 600\n");
-    let mut running = lane.sandbox.start(&["gate", "slo", "--as-lane", "test"]);
-    let deadline = Instant::now() + PATIENCE;
-    while lane.streams().is_empty() {
-        assert!(Instant::now() < deadline, "it never wrote");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    lane.sandbox.run(&["evidence", "keygen", "operator.pem"]).done();
+    let evidence = ["--evidence-dir", "evidence", "--evidence-key", "operator.pem"];
+    let mut running = lane.sandbox.start(&[&["gate", "handshake", "slo", "--as-lane", "test"], &evidence[..]].concat());
+    lane.wait_for_streams();
     running.signal("INT");
     assert_eq!(running.code(), Some(130));
     assert_eq!(lane.streams(), [Value::Null; 0]);
+    // What was found before is evidence, whoever ended the run, and for whatever reason.
+    let list = lane.sandbox.run(&["evidence", "list", "evidence", "--key", "operator.pem.pub", "--json"]).json();
+    let gates: Vec<_> = list["statements"].as_array().expect("a list").iter().map(|it| it["gate"].clone()).collect();
+    assert_eq!(gates, ["handshake"]);
+}
+
+#[test]
+fn a_module_that_is_exchanged_meanwhile_makes_a_gate_inconclusive() {
+    let lane = Lane::new();
+    let mut other = std::fs::read(muster_module()).expect("the module's file");
+    other.extend([0, 2, 1, b'x']);
+    let other = lane.sandbox.file("other.wasm", other);
+    // What runs in the middle of this drill is a command of the lane's: here one that publishes, and kills nothing.
+    let publish = format!("'{MUSTER}' publish -q --server {} --database {DATABASE} --module '{other}'", lane.host.url);
+    let settings = format!("may = [\"kill\"]\nrestart = [\"sh\", \"-c\", \"{publish}\"]");
+    lane.sandbox.file("gates.toml", format!("[lanes.test]\n{settings}\n[lanes.test.load]\npatience_s = 5\n{LITTLE}\n"));
+    let run = lane.gate(&["drills.host-restart", "--json"]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(seen(&run, "undecided").iter().any(|it| it.starts_with("module.stays: ")), "{run:?}");
+}
+
+#[test]
+fn the_database_of_a_run_that_was_killed_long_ago_is_deleted_by_the_next() {
+    let lane = Lane::new();
+    let (old, young) = ("1-0000000a", format!("{:x}-0000000b", Timestamp::now().as_second()));
+    for run in [old, young.as_str()] {
+        lane.host.publish(&lane.sandbox, &format!("muster-gate-{run}"), &muster_module());
+        let (stream, producer) = (format!("\"muster.gate.{run}.scratch\""), format!("\"{:032x}\"", 7));
+        // SHA-256 of `{}`, as a number.
+        let hash = "0x44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+        let event = format!(r#"[{{"kind":"k","payload":"{{}}","hash":"{hash}","at":[0]}}]"#);
+        lane.sandbox.run(&["call", "-q", "append_events", &stream, "0", &producer, "1", "0", &event]).done();
+    }
+    let document = lane.gate(&["handshake", "--json"]).json();
+    assert_eq!(document["left"], Value::Array(vec![]), "{document}");
+    let has = |run: &str| {
+        let database = format!("muster-gate-{run}");
+        lane.sandbox.run(&["describe", "-q", "--server", &lane.host.url, "--database", &database]).code == Some(0)
+    };
+    assert!(!has(old), "the database of a killed run stays");
+    assert!(has(&young), "a run that may still be at work has lost its database");
+    assert_eq!(lane.streams().len(), 1, "{:?}", lane.streams());
 }
 
 #[test]
@@ -195,8 +244,10 @@ fn what_operators_install_is_what_the_programs_accept() {
     assert!(output.status.success(), "{}", said.concat());
 }
 
+/// The same as `make gate`, which runs the script without this test, for whoever wants it among the others:
+/// `cargo test -p muster --test gates -- --ignored`.
 #[test]
-#[ignore = "several minutes: `make gate` runs it"]
+#[ignore = "several minutes: `make gate` runs the script itself"]
 fn the_ladder_holds_and_every_planted_fault_is_refused() {
     let status = Command::new(checkout().join("scripts/gate"))
         .env("MUSTER", MUSTER)

@@ -7,15 +7,17 @@ mod support;
 
 use std::fs;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use support::{Host, Run, Sandbox, finish, muster_module};
+use muster_gates::promote::{Fact, Journal, Plan};
+use muster_gates::{GateResult, Sha256, evidence::Act};
+use support::{Host, PATIENCE, Run, Sandbox, finish, muster_module};
 
 /// Two lanes, each a database of one host, a token service's state, a key, and a policy.
 struct Lanes {
     sandbox: Sandbox,
     module: String,
-    _host: Host,
+    host: Host,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -76,7 +78,7 @@ impl Lanes {
         let issuer = ["--issuer", "http://127.0.0.1:1", "--audience", "muster", "--database", "presence"];
         sandbox.run(&[&["control", "init", "--state-dir", "control"], &issuer[..]].concat()).done();
         fs::create_dir(sandbox.path("evidence")).expect("made");
-        Lanes { sandbox, module, _host: host, _turn: turn }
+        Lanes { sandbox, module, host, _turn: turn }
     }
 
     /// Runs the handshake gate on staging.
@@ -101,6 +103,44 @@ impl Lanes {
     fn promote(&self, more: &[&str]) -> Run {
         let args = self.args(more);
         finish(self.sandbox.command(&args).spawn().expect("the program starts"))
+    }
+
+    /// The same with another word for one of the usual ones.
+    fn promote_with(&self, word: &str, other: &str) -> Run {
+        let args = self.args(&[]).into_iter().map(|it| if it == word { other } else { it }).collect::<Vec<_>>();
+        self.sandbox.run(&args)
+    }
+
+    fn journal(&self) -> std::path::PathBuf {
+        self.sandbox.path("evidence/promotion-prod.journal")
+    }
+
+    /// Starts a promotion and kills it as soon as its journal says this.
+    fn killed_at(&self, more: &[&str], fact: &str) {
+        let mut child = self.sandbox.command(&self.args(more)).spawn().expect("the program starts");
+        let deadline = Instant::now() + PATIENCE;
+        while !fs::read_to_string(self.journal()).is_ok_and(|text| text.contains(fact)) {
+            assert!(Instant::now() < deadline, "it never came to {fact}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+    }
+
+    /// Whether there is a database of this name.
+    fn has(&self, database: &str) -> bool {
+        let run = self.sandbox.run(&["describe", "-q", "--server", &self.host.url, "--database", database]);
+        assert!(run.code == Some(0) || run.stderr.contains("404"), "{run:?}");
+        run.code == Some(0)
+    }
+
+    /// The candidate, unless another is named.
+    fn candidate(&self) -> String {
+        format!("presence-{}", self.sha256().short())
+    }
+
+    fn sha256(&self) -> Sha256 {
+        Sha256::of(&fs::read(&self.module).expect("read"))
     }
 
     /// The shares that were set and cleared, from the token service's own audit log.
@@ -146,6 +186,23 @@ fn without_evidence_it_is_refused_with_all_that_is_missing_and_nothing_is_done()
     let run = finish(lanes.sandbox.command(&args).spawn().expect("the program starts"));
     assert_eq!(run.code, Some(1), "{run:?}");
     assert!(run.stdout.contains("handshake on staging: missing: the evidence is of another module"), "{run:?}");
+    // There is some that names the lane and is of another database, and some that does not count at all.
+    let evidence = ["--evidence-dir", "other", "--evidence-key", "operator.pem", "--as-lane", "staging"];
+    let there = ["gate", "handshake", "--server", lanes.host.url.as_str(), "--database", "presence"];
+    lanes.sandbox.run(&[&there[..], &evidence[..]].concat()).done();
+    let run = lanes.promote_with("evidence", "other");
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stdout.contains("the evidence is of presence on http://127.0.0.1"), "{run:?}");
+    lanes.sandbox.run(&["evidence", "keygen", "stranger.pem"]).done();
+    let line = lanes.promote_with("operator.pem", "stranger.pem").error(2);
+    assert!(line.contains("none of the signers"), "{line}");
+    // A service that hands out another database would send nobody.
+    let issuer = ["--issuer", "http://127.0.0.1:1", "--audience", "muster", "--database", "elsewhere"];
+    lanes.sandbox.run(&[&["control", "init", "--state-dir", "control-of-another"], &issuer[..]].concat()).done();
+    let line = lanes.promote_with("control", "control-of-another").error(2);
+    assert!(line.contains("hands out `elsewhere`, and not `presence`"), "{line}");
+    let line = lanes.promote_with("staging", "prod").error(2);
+    assert!(line.contains("promoted to itself"), "{line}");
     // Somebody who owns nothing would publish what nobody owns.
     let line = lanes.promote(&["--anonymous"]).error(2);
     assert!(line.contains("would belong to nobody"), "{line}");
@@ -160,9 +217,19 @@ fn with_evidence_it_goes_over_share_by_share_and_says_so_in_evidence_that_holds(
     assert_eq!(lanes.shares(), [""; 0], "a plan does nothing");
     let said = lanes.promote(&["--json"]).json();
     assert_eq!((&said["schema"], &said["result"]), (&"muster.promote.v1".into(), &"completed".into()));
-    assert_eq!(lanes.shares(), ["5.0", "50.0", "100.0"]);
+    let shares = lanes.shares();
+    assert_eq!(shares, ["5.0", "50.0", "100.0"]);
     assert_eq!(lanes.decisions(), ["admitted", "completed"]);
-    // The next one would take clients away from where they are.
+    // What is done is not done again: the first share would take clients away from where they are.
+    let said = lanes.promote(&["--json", "-q"]).json();
+    assert_eq!(said["result"], "completed");
+    assert_eq!((lanes.shares(), lanes.decisions()), (shares.clone(), vec!["admitted".into(), "completed".into()]));
+    // So would the next one, and one of this module once somebody has changed the share by hand.
+    let set = ["control", "cohort", "set", "-q", "--state-dir", "control", "--candidate", &lanes.candidate()];
+    lanes.sandbox.run(&[&set[..], &["--percent", "60"]].concat()).done();
+    assert!(lanes.promote(&[]).error(1).contains("60 % of the clients of presence get presence-"));
+    assert!(lanes.promote(&["--plan"]).error(1).contains("60 % of the clients of presence get presence-"));
+    lanes.sandbox.run(&[&set[..], &["--percent", "100"]].concat()).done();
     let run = lanes.promote(&["--candidate", "presence-next"]);
     assert!(run.error(1).contains("100 % of the clients of presence get presence-"));
 }
@@ -210,4 +277,73 @@ fn killed_again_and_again_it_comes_to_its_end_and_no_share_is_set_twice() {
     assert!(kills > 3, "only {kills} kills");
     assert_eq!(lanes.shares(), ["5.0", "50.0", "100.0"]);
     assert_eq!(lanes.decisions(), ["admitted", "completed"]);
+}
+
+#[test]
+fn gone_on_with_it_is_the_promotion_that_was_begun_and_no_other() {
+    let lanes = Lanes::new();
+    lanes.accept();
+    lanes.killed_at(&["--candidate", "presence-next"], "admitted");
+    let run = lanes.promote(&["--candidate", "presence-third"]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr.contains("is not over, and this is another one"), "{run:?}");
+    let args: Vec<_> =
+        lanes.args(&[]).into_iter().filter(|it| !["--control-state-dir", "control"].contains(it)).collect();
+    let run = lanes.sandbox.run(&args);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr.contains("add --control-state-dir"), "{run:?}");
+    // Nothing of that has ended it.
+    assert_eq!(lanes.promote(&["--json"]).json()["candidate"], "presence-next");
+    assert!(lanes.has("presence-next") && !lanes.has(&lanes.candidate()) && !lanes.has("presence-third"));
+    assert_eq!((lanes.shares().len(), lanes.decisions()), (3, vec!["admitted".into(), "completed".into()]));
+}
+
+#[test]
+fn a_journal_that_says_what_nobody_signed_sends_nobody() {
+    let lanes = Lanes::new();
+    lanes.accept();
+    let plan = Plan {
+        id: "0011".into(),
+        from: "staging".into(),
+        to: "prod".into(),
+        server: lanes.host.url.trim_end_matches('/').into(),
+        database: "presence".into(),
+        candidate: "mine".into(),
+        module_sha256: lanes.sha256(),
+        policy_sha256: Sha256::of(b"policy"),
+        inputs: vec![],
+        setup: vec![],
+        gates: vec!["handshake".into()],
+        cohorts: vec![100],
+        soak_s: 0,
+        watch_gate: "handshake".into(),
+    };
+    let mut journal = Journal::open(&lanes.journal()).expect("opened");
+    journal.begin(plan).expect("begun");
+    journal.append(&Fact::Recorded { act: Act::Admitted }).expect("written");
+    journal.append(&Fact::Published).expect("written");
+    let passed = Fact::Gate { name: "handshake".into(), result: GateResult::Passed, reasons: vec![] };
+    journal.append(&passed).expect("written");
+    drop(journal);
+    let run = lanes.promote(&[]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr.contains("which no signer of the policy has admitted"), "{run:?}");
+    assert_eq!((lanes.shares(), lanes.decisions()), (vec![], vec![]));
+    assert_eq!(lanes.promote(&["--go-back"]).code, Some(1));
+    assert_eq!((lanes.shares(), lanes.decisions()), (vec![], vec!["went_back".to_owned()]));
+}
+
+/// The journal says that a gate has passed, and the evidence of that is gone: it goes back.
+#[test]
+fn what_the_journal_says_has_passed_must_be_in_the_evidence() {
+    let lanes = Lanes::new();
+    lanes.accept();
+    lanes.killed_at(&[], "\"fact\":\"gate\"");
+    let proof = fs::read_dir(lanes.sandbox.path("evidence")).expect("read").map(|it| it.expect("an entry").path());
+    let proof = proof.filter(|it| it.to_string_lossy().contains("-prod-handshake-")).min().expect("it is there");
+    fs::remove_file(proof).expect("removed");
+    let run = lanes.promote(&[]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stdout.contains("withdrawn: handshake on prod: missing"), "{run:?}");
+    assert_ne!(lanes.shares().last().map(String::as_str), Some("100.0"));
 }
