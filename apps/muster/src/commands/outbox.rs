@@ -1,7 +1,7 @@
 //! `muster outbox`: what waits in an outbox, and what is to become of streams that wait for a person.
 //!
 //! What always holds: looking changes nothing and works while another process has the outbox; a decision concerns
-//! parked streams only, and one that throws events away is asked for.
+//! parked streams only, and one that throws events away says which (`--through`) or that all are meant (`--yes`).
 
 use std::path::{Path, PathBuf};
 

@@ -35,8 +35,8 @@ is the stream of that id or the topic's (runtime.topic.notes), and stderr says
 which. States go to stderr: connecting, replaying, live, backoff, blocked. A
 host that is away is waited for. A stream whose cursor no longer holds starts
 again from its snapshot, or from the oldest event that it has, and says so.
-Ctrl-C ends with exit code 0. With --until-idle the exit code is 1 if there is
-no stream of the kind.
+Ctrl-C ends with exit code 0, or, with --until-idle, 130. With --until-idle the
+exit code is 1 if there is no stream of the kind, and 2 if any is refused.
 
 With --store, cursors and events are kept in a SQLite file (tables event and
 snapshot), each event once, whatever is killed; the next run prints what came
@@ -85,7 +85,8 @@ pub(crate) async fn run(ui: &Ui, args: TailArgs) -> Outcome {
         started = start(ui, &args) => started?,
     };
     let outcome = tokio::select! {
-        () = stop.wait() => Ok(Exit::Done),
+        // With an end of its own, it has not come to that.
+        code = stop.wait_for_code() => Ok(if args.until_idle.is_some() { Exit::Interrupted(code) } else { Exit::Done }),
         outcome = follow(ui, &args, &started) => outcome,
     };
     // What was begun is committed; a second signal does not wait for a disk that hangs.
@@ -277,6 +278,13 @@ async fn follow(ui: &Ui, args: &TailArgs, started: &Started) -> Outcome {
 
 /// Everything that can be followed is caught up.
 fn idle(status: &Status, words: &[Word]) -> Outcome {
+    if let Some(word) = words.iter().find(|word| word.is_refused(&status.refused)) {
+        let why = status.last_error.as_ref().map_or(String::new(), |error| format!(": {error}"));
+        return Err(Failure::could_not(
+            format!("`{}` cannot be followed{why}", word.text),
+            "mend that, and run this again",
+        ));
+    }
     match status.streams.of(ConnectionState::Blocked) {
         0 if status.streams.total() == 0 => {
             Err(Failure::no(format!("0 streams: {}", missing(words)), "`muster streams` shows which there are"))

@@ -3,6 +3,7 @@
 //! What always holds: a person hears why nothing is sent, each reason once; what only a person can mend is not waited
 //! for.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
@@ -10,7 +11,7 @@ use muster_publisher::{FlushError, Publisher, PublisherStatus, SenderState};
 use tokio::sync::watch;
 
 use crate::limits::EMIT_ROOM_POLL_MS;
-use crate::outcome::Failure;
+use crate::outcome::{Failure, one_line};
 use crate::ui::Ui;
 
 /// A publisher that may be sending.
@@ -19,12 +20,14 @@ pub(crate) struct Sending<'a> {
     pub(crate) publisher: &'a Publisher,
     status: watch::Receiver<PublisherStatus>,
     told: SenderState,
+    /// Codes of refusals that were told of.
+    refused: BTreeSet<String>,
 }
 
 impl<'a> Sending<'a> {
     /// With nothing said yet.
     pub(crate) fn of(ui: &'a Ui, publisher: &'a Publisher) -> Sending<'a> {
-        Sending { ui, publisher, status: publisher.status(), told: SenderState::Off }
+        Sending { ui, publisher, status: publisher.status(), told: SenderState::Off, refused: BTreeSet::new() }
     }
 
     /// What it is doing.
@@ -40,7 +43,8 @@ impl<'a> Sending<'a> {
         }
     }
 
-    /// Says that the host is away, once for each time it is.
+    /// Says that the host is away, once for each time it is; and why it takes some streams' events not now, once for each
+    /// reason.
     pub(crate) fn tell(&mut self, bar: &ProgressBar) {
         let now = self.status.borrow_and_update().clone();
         let away = matches!(now.state, SenderState::Backoff | SenderState::Connecting);
@@ -51,6 +55,12 @@ impl<'a> Sending<'a> {
         }
         if !(away && was_away) {
             self.told = now.state;
+        }
+        for refusal in now.refused.iter().filter(|refusal| lasts(&refusal.code)) {
+            if self.refused.insert(refusal.code.clone()) {
+                let why = one_line(&refusal.message);
+                bar.suspend(|| self.ui.say(format!("not taken yet, and tried again: {why}")));
+            }
         }
     }
 
@@ -82,6 +92,12 @@ impl<'a> Sending<'a> {
         bar.finish_and_clear();
         flushed
     }
+}
+
+/// Whether a refusal is one that goes on until somebody does something; others are over by themselves in a moment, or park
+/// the stream.
+fn lasts(code: &str) -> bool {
+    matches!(code, "unauthorized" | "forbidden_stream") || code.starts_with("outbox_")
 }
 
 fn show(bar: &ProgressBar, publisher: &Publisher) {

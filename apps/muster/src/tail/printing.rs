@@ -3,12 +3,13 @@
 //! What always holds: an event is printed before its transaction commits, and in one run never twice, however often its
 //! batch comes; the order of a stream's lines is the stream's.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use muster_contract::cursor::Position;
+use muster_contract::cursor::{Position, Seq};
 use muster_contract::stream::StreamId;
-use muster_sync::{ApplicationError, Apply, Batch, EventLog};
+use muster_sync::{ApplicationError, Apply, Batch, Change, EventLog, Events};
 use rusqlite::Transaction;
 use tokio::sync::watch;
 
@@ -50,10 +51,9 @@ impl Printing {
 
     fn print(&mut self, batch: &Batch) -> Result<(), Failure> {
         let ends = batch.ends().position;
-        if self.printed.get(&batch.stream) == Some(&ends) {
-            // Offered again, because the transaction of the first time did not commit.
-            return Ok(());
-        }
+        let rest = self.printed.get(&batch.stream).map_or(Some(Cow::Borrowed(batch)), |at| behind(batch, *at));
+        let Some(batch) = rest else { return Ok(()) };
+        let batch = batch.as_ref();
         if let Some(told) = new_beginning(batch) {
             self.ui.say(format!("{}: {told}", batch.stream));
         }
@@ -62,6 +62,23 @@ impl Printing {
         write_stdout(&lines(batch, Style { names_streams, ..self.style }))?;
         self.printed.insert(batch.stream.clone(), ends);
         Ok(())
+    }
+}
+
+/// What of a batch was not printed when all up to `at` was; `None` if nothing is left. A batch whose transaction did not commit
+/// is read again, and may by then be a longer or a shorter one.
+fn behind(batch: &Batch, at: Position) -> Option<Cow<'_, Batch>> {
+    if batch.ends().position == at {
+        return None;
+    }
+    match &batch.change {
+        Change::Events(run) if run.epoch == at.epoch && run.first <= at.seq => {
+            let known = usize::try_from(at.seq.get() + 1 - run.first.get()).unwrap_or(usize::MAX);
+            let events = run.events.get(known..).filter(|events| !events.is_empty())?.to_vec();
+            let rest = Events { first: Seq::new(at.seq.get() + 1), events, ..*run };
+            Some(Cow::Owned(Batch { change: Change::Events(rest), ..batch.clone() }))
+        }
+        _ => Some(Cow::Borrowed(batch)),
     }
 }
 
@@ -88,5 +105,54 @@ impl Apply for Printing {
         });
         printed?;
         self.log.as_mut().map_or(Ok(()), |(_, log)| log.apply(transaction, batch))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_contract::cursor::Epoch;
+    use muster_contract::page::StoredEvent;
+    use muster_sync::Reset;
+
+    use super::*;
+
+    fn at(epoch: u64, seq: u64) -> Position {
+        Position { epoch: Epoch::new(epoch).unwrap(), seq: Seq::new(seq) }
+    }
+
+    fn events(epoch: u64, first: u64, last: u64) -> Batch {
+        let event = |seq: u64| StoredEvent {
+            kind: "k".into(),
+            payload: seq.to_string(),
+            hash: muster_contract::page::wire_hash(&[0; 32]),
+            at: muster_wire::Timestamp::UNIX_EPOCH,
+            producer: 1,
+            number: seq,
+        };
+        let run = Events {
+            epoch: at(epoch, 0).epoch,
+            first: Seq::new(first),
+            mark: 1,
+            events: (first..=last).map(event).collect(),
+        };
+        let stream = StreamId::parse("a.b").unwrap();
+        Batch { stream, after: Some(at(epoch, first - 1)), change: Change::Events(run) }
+    }
+
+    #[test]
+    fn of_a_batch_that_is_read_again_only_what_is_new_is_printed() {
+        let printed = at(9, 5);
+        let left = |batch: &Batch| behind(batch, printed).map(Cow::into_owned);
+        assert_eq!(left(&events(9, 1, 5)), None, "the same");
+        assert_eq!(left(&events(9, 1, 3)), None, "a shorter one");
+        let Some(Batch { change: Change::Events(rest), .. }) = left(&events(9, 1, 8)) else { panic!("a longer one") };
+        let payloads: Vec<_> = rest.events.iter().map(|event| event.payload.as_str()).collect();
+        assert_eq!((rest.first.get(), rest.last().get(), payloads), (6, 8, vec!["6", "7", "8"]));
+        for other in [events(9, 6, 7), events(8, 1, 5), events(8, 1, 9)] {
+            assert_eq!(left(&other), Some(other), "nothing of it was printed");
+        }
+        let reset = Change::Reset(Reset { reason: None, at: at(9, 2), snapshot: None });
+        let reset = Batch { change: reset, ..events(9, 1, 1) };
+        assert_eq!(left(&reset), Some(reset), "a new beginning is told whatever was printed");
     }
 }

@@ -24,6 +24,11 @@ impl Word {
         std::iter::once(self.pattern.clone()).chain(topic)
     }
 
+    /// Whether the host refuses all that it may mean.
+    pub(crate) fn is_refused(&self, refused: &[StreamPattern]) -> bool {
+        self.patterns().all(|pattern| refused.contains(&pattern))
+    }
+
     /// The stream, and the topic's that it may be instead.
     pub(crate) fn either(&self) -> Option<(&StreamId, &StreamId)> {
         match (&self.pattern, &self.topic) {
@@ -124,6 +129,15 @@ mod tests {
         for one in ["runtime.run.7.events", "run:7:events", "runtime.topic.notes", "runtime.run.*", "*"] {
             assert_eq!(topic(one), None, "{one}");
         }
+    }
+
+    #[test]
+    fn a_word_is_refused_if_all_that_it_may_mean_is() {
+        let pattern = |text| StreamPattern::parse(text).expect(text);
+        let refused = [pattern("notes"), pattern("a.b"), pattern("runtime.topic.a%2Eb"), pattern("x.*")];
+        let is_refused = |text| word(text).expect(text).is_refused(&refused);
+        assert!(is_refused("a.b") && is_refused("x.*"));
+        assert!(!is_refused("notes") && !is_refused("runtime.topic.notes") && !is_refused("*"));
     }
 
     #[test]

@@ -22,12 +22,17 @@ async fn commands_get_their_tokens_from_the_service() {
     drop(plane.with_secret("reader", &[Scope::SyncRead], 10));
     drop(plane.with_key("writer", &[Scope::SyncWrite], 10));
     let events = plane.path("events.jsonl");
-    std::fs::write(&events, "{\"n\":1}\n{\"n\":2}\n").expect("written");
+    std::fs::write(&events, "{\"kind\":\"k\",\"payload\":1}\n").expect("written");
     let events = events.to_str().expect("plain").to_owned();
     let outbox = plane.path("emit.outbox");
-    let emit = ["emit", &events, "--topic", "drill", "--flush", "--outbox", outbox.to_str().expect("plain")];
+    let outbox = outbox.to_str().expect("plain");
+    let emit = ["emit", &events, "--topic", "drill", "--flush", "--patience", "3", "--outbox", outbox];
+    // `runtime.topic.drill` is none of the client's streams.
     let refused = run(&plane, &emit, "writer", "--private-key-file");
-    assert_ne!(refused.code, Some(0), "runtime.topic.drill is none of the client's streams: {}", refused.stderr);
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    let told: Vec<&str> = refused.stderr.lines().filter(|line| line.contains("forbidden_stream")).collect();
+    assert_eq!(told.len(), 2, "at once, and at the end: {}", refused.stderr);
+    assert!(told[1].starts_with("error: 1 events are not confirmed yet (forbidden_stream: "), "{}", told[1]);
 
     let streams = run(&plane, &["streams", "drill.*", "--json"], "reader", "--client-secret-file").done();
     assert!(streams.contains("muster.streams.v1"), "{streams}");
@@ -38,6 +43,29 @@ async fn commands_get_their_tokens_from_the_service() {
     assert_eq!(wrong.code, Some(2), "{}", wrong.stderr);
     let secret = std::fs::read_to_string(plane.path("reader")).expect("the secret");
     assert!(wrong.stderr.contains("no private key") && !wrong.stderr.contains(&secret), "{}", wrong.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tail_of_which_a_part_is_refused_shows_the_rest_and_is_no_success() {
+    let plane = Plane::start().await;
+    drop(plane.with_secret("reader", &[Scope::SyncRead], 10));
+    let publisher = plane.publisher(&plane.with_key("writer", &[Scope::SyncWrite], 10));
+    let stream = muster_contract::stream::StreamId::parse("drill.part").expect("a stream id");
+    publisher.publish_many(&stream, [muster_publisher::Draft::new("k", "1")]).await.expect("stored");
+    publisher.flush(Duration::from_secs(30)).await.expect("confirmed");
+    let tail = |streams: &[&str]| {
+        run(&plane, &[&["tail", "--until-idle", "1", "--json"], streams].concat(), "reader", "--client-secret-file")
+    };
+    let part = tail(&["drill.*", "other.*"]);
+    assert_eq!((part.code, part.stdout.lines().count()), (Some(2), 1), "{}", part.stderr);
+    let told = part.stderr.lines().last().expect("an error");
+    assert!(told.starts_with("error: `other.*` cannot be followed: forbidden_stream: "), "{told}");
+    let all = tail(&["drill.*"]);
+    assert_eq!((all.code, all.stdout.lines().count()), (Some(0), 1), "{}", all.stderr);
+    let none = tail(&["other.*"]);
+    assert_eq!(none.code, Some(2), "{}", none.stderr);
+    assert!(none.stderr.contains("blocked (forbidden)") && !none.stderr.contains("network"), "{}", none.stderr);
+    publisher.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
