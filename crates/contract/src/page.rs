@@ -123,6 +123,42 @@ pub struct Page {
     pub events: Vec<StoredEvent>,
 }
 
+/// A [`StoredEvent`] that borrows its text, to be encoded.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[sats(crate = spacetimedb_lib)]
+pub struct StoredEventRef<'a> {
+    /// What kind of event.
+    pub kind: &'a str,
+    /// Canonical JSON.
+    pub payload: &'a str,
+    /// SHA-256 of the payload's bytes.
+    pub hash: WireHash,
+    /// When it happened, by the producer's clock.
+    pub at: Timestamp,
+    /// The module's number of the producer.
+    pub producer: u64,
+    /// The producer's number of the event.
+    pub number: u64,
+}
+
+/// A [`Page`] whose events borrow their text: as bytes the same.
+#[derive(Clone, Debug, Serialize)]
+#[sats(crate = spacetimedb_lib)]
+pub struct PageRef<'a> {
+    /// See [`Page::epoch`].
+    pub epoch: u64,
+    /// See [`Page::floor`].
+    pub floor: u64,
+    /// See [`Page::head`].
+    pub head: u64,
+    /// See [`Page::first`].
+    pub first: u64,
+    /// See [`Page::mark`].
+    pub mark: u64,
+    /// See [`Page::events`].
+    pub events: Vec<StoredEventRef<'a>>,
+}
+
 /// A stream, described.
 #[derive(Clone, Debug, PartialEq, Eq, SpacetimeType)]
 #[sats(crate = spacetimedb_lib)]
@@ -294,7 +330,7 @@ fn demand(holds: bool, otherwise: &'static str) -> Result<(), &'static str> {
     if holds { Ok(()) } else { Err(otherwise) }
 }
 
-impl<T: AnswerValue> Answer<T> {
+impl<T: Serialize> Answer<T> {
     /// The answer as a procedure returns it.
     ///
     /// # Panics
@@ -303,7 +339,9 @@ impl<T: AnswerValue> Answer<T> {
     pub fn to_bytes(&self) -> Vec<u8> {
         bsatn::to_vec(self).expect("an answer is no longer than a page or a snapshot")
     }
+}
 
+impl<T: AnswerValue> Answer<T> {
     /// Reads a procedure's answer.
     ///
     /// # Errors

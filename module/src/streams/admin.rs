@@ -13,7 +13,7 @@ use super::tables::{
     Signal, SyncGarbage, SyncSnapshot, SyncStream, producer_cursor, sync_checkpoint, sync_garbage, sync_snapshot,
     sync_stream,
 };
-use super::{find, follow, grants, parse_id, retention};
+use super::{find, follow, grants, parse_id, retention, rows};
 
 /// Deletes a stream. From this transaction on it does not exist; what it stored is removed bit by bit afterwards. An
 /// append makes it anew, with another number and epoch.
@@ -51,6 +51,8 @@ fn delete(ctx: &ReducerContext, stream: &str) -> Result<(), Refusal> {
     ctx.db.sync_checkpoint().by_stream_identity().delete(no);
     ctx.db.producer_cursor().by_stream_producer().delete(no);
     if floor_seq <= head {
+        // A row may reach below the floor.
+        let floor_seq = rows::holding(ctx, no, floor_seq).map_or(floor_seq, |row| row.seq);
         ctx.db.sync_garbage().insert(SyncGarbage { stream: no, floor_seq, head });
         retention::begin_now(ctx);
     }

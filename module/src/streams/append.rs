@@ -2,18 +2,17 @@
 //!
 //! What always holds: a batch is stored whole or not at all, and each event once. `seq` goes on from the stream's head
 //! without a hole, in the order of the producer's numbers; events, head and the producer's cursor change in one
-//! transaction. The payload is stored as the bytes that came, after their hash was checked.
+//! transaction. The payload is stored as the bytes that came, after their hash was checked. What came in one call is one row.
 
 use muster_contract::append::check_batch;
 use muster_contract::cursor::{Epoch, Seq};
-use muster_contract::hash::PayloadHash;
-use muster_contract::page::{NewEvent, WireHash, mark, wire_hash};
 use muster_contract::producer::{Admit, ProducerId, Run, admit, check_expected};
 use muster_contract::stream::StreamId;
 use muster_contract::{Code, Refusal};
 use spacetimedb::rand::Rng;
 use spacetimedb::{ReducerContext, Table, reducer};
 
+use super::packed::Packed;
 use super::tables::{
     ProducerCursor, Signal, SyncEvent, SyncProducer, SyncStream, producer_cursor, sync_event, sync_producer,
     sync_stream,
@@ -36,7 +35,7 @@ pub fn append_events(
     producer: String,
     first: u64,
     expected_next_seq: u64,
-    events: Vec<NewEvent>,
+    events: Packed,
 ) -> Result<(), String> {
     let batch = Batch { epoch, producer, first, expected_next_seq, events };
     append(ctx, &stream, batch).map_err(|refusal| refusal.to_wire())
@@ -47,11 +46,11 @@ struct Batch {
     producer: String,
     first: u64,
     expected_next_seq: u64,
-    events: Vec<NewEvent>,
+    events: Packed,
 }
 
 fn append(ctx: &ReducerContext, stream: &str, batch: Batch) -> Result<(), Refusal> {
-    let size = check_batch(batch.events.iter().map(|event| (event.kind.as_str(), event.payload.len())))?;
+    let size = check_batch(batch.events.events().map(|event| (event.kind, event.payload.len())))?;
     let count = u32::try_from(size.events).expect("a batch has at most as many events as the limit says");
     let run = Run::new(batch.first, count).ok_or_else(|| {
         Refusal::new(Code::InvalidBatch, format!("{count} events numbered from {} on are no numbers", batch.first))
@@ -79,17 +78,15 @@ fn append(ctx: &ReducerContext, stream: &str, batch: Batch) -> Result<(), Refusa
     check_expected(expected, head, skip).map_err(|conflict| {
         Refusal::new(Code::SequenceConflict, conflict.to_string()).expecting(conflict.next.get())
     })?;
-    let mut fresh = batch.events;
-    fresh.drain(..skip as usize);
+    let fresh = batch.events.without_first(skip as usize);
     check_hashes(&fresh, skip)?;
 
     let producer = producer.unwrap_or_else(|| new_producer(ctx, batch.producer));
-    let first_number = run.last() + 1 - fresh.len() as u64;
-    let marks = marks(stream.as_ref().map_or(0, |stream| stream.head_mark), producer.no, first_number, &fresh);
-    let (before, stream) = grown(ctx, stream, &id, &fresh, marks.last().copied());
-    let to = Stored { stream: stream.no, after: before, producer: producer.no, last_number: run.last() };
-    store(ctx, &to, fresh, &marks);
-    note_cursor(ctx, cursor, &to, stream.head);
+    let to = Numbered { producer: producer.no, first: run.last() + 1 - fresh.len() as u64, last: run.last() };
+    let mark_before = stream.as_ref().map_or(0, |stream| stream.head_mark);
+    let (before, stream) = grown(ctx, stream, &id, &fresh, mark_after(mark_before, &to, &fresh));
+    store(ctx, &stream, before + 1, &to, mark_before, fresh);
+    note_cursor(ctx, cursor, &to, &stream);
     let what = if before == 0 { Signal::NewStream } else { Signal::Ahead };
     follow::signal(ctx, &id, stream.no, what);
     Ok(())
@@ -120,29 +117,24 @@ pub(super) fn cursor_of(ctx: &ReducerContext, stream: &SyncStream, producer: &Sy
 }
 
 /// Hashes each payload once.
-fn check_hashes(events: &[NewEvent], skipped: u32) -> Result<(), Refusal> {
-    for (event, index) in events.iter().zip(skipped..) {
-        check_hash(&event.payload, event.hash).map_err(|refusal| refusal.at_event(index))?;
+fn check_hashes(events: &Packed, skipped: u32) -> Result<(), Refusal> {
+    for (event, index) in events.events().zip(skipped..) {
+        event.check_hash().map_err(|refusal| refusal.at_event(index))?;
     }
     Ok(())
 }
 
-/// Whether the payload has the hash that came with it.
-pub(super) fn check_hash(payload: &str, claimed: WireHash) -> Result<(), Refusal> {
-    let hash = PayloadHash::of(payload.as_bytes());
-    if wire_hash(hash.as_bytes()) == claimed {
-        return Ok(());
-    }
-    Err(Refusal::new(Code::PayloadHashMismatch, format!("the payload that arrived has the hash {hash}")))
+/// How a producer numbers events.
+struct Numbered {
+    producer: u64,
+    first: u64,
+    last: u64,
 }
 
-/// The events' marks, of which each stands for all before it.
-fn marks(before: u64, producer: u64, first_number: u64, events: &[NewEvent]) -> Vec<u64> {
-    let marks = events.iter().zip(first_number..).scan(before, |previous, (event, number)| {
-        *previous = mark(*previous, event.hash, event.at, producer, number);
-        Some(*previous)
-    });
-    marks.collect()
+/// The mark of the last of these events, which stands for all before it.
+fn mark_after(before: u64, to: &Numbered, events: &Packed) -> u64 {
+    let numbered = events.events().zip(to.first..);
+    numbered.fold(before, |previous, (event, number)| event.mark(previous, to.producer, number))
 }
 
 /// The stream's row with room for these events, made if there is none, and the head before them.
@@ -150,17 +142,17 @@ fn grown(
     ctx: &ReducerContext,
     stream: Option<SyncStream>,
     id: &StreamId,
-    events: &[NewEvent],
-    head_mark: Option<u64>,
+    events: &Packed,
+    head_mark: u64,
 ) -> (u64, SyncStream) {
     let count = events.len() as u64;
-    let bytes: usize = events.iter().map(|event| event.kind.len() + event.payload.len()).sum();
+    let bytes: usize = events.events().map(|event| event.bytes()).sum();
     let Some(mut stream) = stream else {
-        return (0, born(ctx, id, count, bytes as u64, head_mark.unwrap_or(0)));
+        return (0, born(ctx, id, count, bytes as u64, head_mark));
     };
     let before = stream.head;
     stream.head += count;
-    stream.head_mark = head_mark.unwrap_or(stream.head_mark);
+    stream.head_mark = head_mark;
     stream.bytes += bytes as u64;
     stream.appended_at = ctx.timestamp;
     (before, ctx.db.sync_stream().no().update(stream))
@@ -188,34 +180,30 @@ pub(super) fn new_epoch(ctx: &ReducerContext) -> u64 {
     Epoch::from_random(ctx.rng().r#gen()).get()
 }
 
-/// Where events go, and how they are numbered.
-struct Stored {
-    stream: u64,
-    after: u64,
-    producer: u64,
-    last_number: u64,
+fn store(ctx: &ReducerContext, stream: &SyncStream, seq: u64, numbered: &Numbered, mark_before: u64, events: Packed) {
+    ctx.db.sync_event().insert(SyncEvent {
+        stream: stream.no,
+        seq,
+        events: u32::try_from(events.len()).expect("a batch has at most as many events as the limit says"),
+        producer: numbered.producer,
+        number: numbered.first,
+        mark_before,
+        stored_at: ctx.timestamp,
+        kinds: events.kinds,
+        payloads: events.payloads,
+        heads: events.heads,
+    });
 }
 
-fn store(ctx: &ReducerContext, to: &Stored, events: Vec<NewEvent>, marks: &[u64]) {
-    let first_number = to.last_number + 1 - events.len() as u64;
-    let table = ctx.db.sync_event();
-    for (((event, &mark), seq), number) in events.into_iter().zip(marks).zip(to.after + 1..).zip(first_number..) {
-        let NewEvent { kind, payload, hash: payload_hash, at } = event;
-        let Stored { stream, producer, .. } = *to;
-        let stored_at = ctx.timestamp;
-        table.insert(SyncEvent { stream, seq, kind, payload, payload_hash, producer, number, mark, at, stored_at });
-    }
-}
-
-fn note_cursor(ctx: &ReducerContext, cursor: Option<ProducerCursor>, to: &Stored, seq: u64) {
-    let Stored { stream, producer, last_number: number, .. } = *to;
-    let at = ctx.timestamp;
+fn note_cursor(ctx: &ReducerContext, cursor: Option<ProducerCursor>, to: &Numbered, stream: &SyncStream) {
+    let (number, seq, at) = (to.last, stream.head, ctx.timestamp);
     let table = ctx.db.producer_cursor();
     match cursor {
         Some(cursor) => {
             table.id().update(ProducerCursor { number, seq, at, ..cursor });
         }
         None => {
+            let (stream, producer) = (stream.no, to.producer);
             table.insert(ProducerCursor { id: 0, stream, producer, number, seq, at });
         }
     }

@@ -5,7 +5,7 @@
 //! write what was decided. Every door of a session, reducer or procedure, asks [`grants`] before it reads a stream's
 //! rows. A refusal is one line, [`Refusal::to_wire`], at every door.
 //!
-//! The map: [`tables`] what is stored; [`append`] events come in; [`read`] pages and lists go out; [`snapshot`] and
+//! The map: [`tables`] what is stored, [`packed`] and [`rows`] how events are; [`append`] events come in; [`read`] pages and lists go out; [`snapshot`] and
 //! [`checkpoint`]; [`follow`] who is woken; [`retention`] what goes, and when, by which clock ([`clock`]); [`admin`] and [`lane_config`] what the
 //! owner may do; [`grants`] who may do anything.
 
@@ -18,8 +18,10 @@ pub mod follow;
 pub mod grants;
 pub mod lane_config;
 pub mod limits;
+pub mod packed;
 pub mod read;
 pub mod retention;
+mod rows;
 pub mod snapshot;
 pub mod tables;
 

@@ -8,8 +8,8 @@
 use std::ops::Range;
 
 use muster_contract::page::{
-    Answer, AnswerValue, LIST_STREAMS_MAX, PRODUCER_STATES_MAX, Page, ProducerState, Snapshot, Stale, StoredEvent,
-    StreamInfo, StreamList,
+    Answer, AnswerValue, LIST_STREAMS_MAX, PRODUCER_STATES_MAX, Page, PageRef, ProducerState, Snapshot, Stale,
+    StoredEventRef, StreamInfo, StreamList,
 };
 use muster_contract::pattern::StreamPattern;
 use muster_contract::resume::{Resume, StaleReason, decide};
@@ -20,8 +20,9 @@ use spacetimedb::{ProcedureContext, ReducerContext, procedure};
 use super::append::{cursor_of, known_producer};
 use super::filling::Filling;
 use super::limits::LIST_SCAN_MAX;
-use super::tables::{SyncEvent, SyncStream, sync_event, sync_snapshot, sync_stream};
-use super::{find, grants, parse_id, parse_pattern};
+use super::packed::Event;
+use super::tables::{SyncEvent, SyncStream, sync_snapshot, sync_stream};
+use super::{find, grants, parse_id, parse_pattern, rows};
 
 /// The streams of a pattern with numbers above `after`, in order.
 ///
@@ -47,7 +48,8 @@ pub fn read_page(
     max_bytes: u32,
 ) -> Vec<u8> {
     let filling = Filling::up_to(max_events, max_bytes);
-    answer(ctx.with_tx(|tx| page(tx, &stream, &Cursor { epoch, after, mark: after_mark }, filling)))
+    let page = ctx.with_tx(|tx| page(tx, &stream, &Cursor { epoch, after, mark: after_mark }, filling));
+    page.unwrap_or_else(|refusal| Answer::<Page>::Refused(refusal.to_wire()).to_bytes())
 }
 
 /// The newest snapshot of a stream, if there is one. `epoch` 0 stands for the present life.
@@ -131,18 +133,23 @@ struct Cursor {
     mark: u64,
 }
 
-fn page(ctx: &ReducerContext, id: &str, cursor: &Cursor, filling: Filling) -> Result<Answer<Page>, Refusal> {
+fn page(ctx: &ReducerContext, id: &str, cursor: &Cursor, filling: Filling) -> Result<Vec<u8>, Refusal> {
     let stream = match readable(ctx, id, cursor.epoch, cursor.after)? {
         Ok(stream) => stream,
-        Err(stale) => return Ok(Answer::Stale(stale)),
+        Err(stale) => return Ok(Answer::<Page>::Stale(stale).to_bytes()),
     };
-    let mark = mark_of(ctx, &stream, cursor.after);
+    let rows = rows_of_page(ctx, &stream, cursor.after, filling);
+    // The first row mostly begins behind the cursor, and has the mark.
+    let mark = match rows.first().filter(|row| row.seq <= cursor.after + 1) {
+        Some(row) => row.mark_of(cursor.after),
+        None => mark_of(ctx, &stream, cursor.after),
+    };
     if diverged(mark, cursor.mark) {
-        return Ok(Answer::Stale(stream.stale(StaleReason::HistoryDiverged.as_str())));
+        return Ok(Answer::<Page>::Stale(stream.stale(StaleReason::HistoryDiverged.as_str())).to_bytes());
     }
-    let events = events_after(ctx, &stream, cursor.after, filling);
+    let events = events_of_page(&rows, cursor.after, filling);
     let SyncStream { epoch, floor_seq: floor, head, .. } = stream;
-    Ok(Answer::Ok(Page { epoch, floor, head, first: cursor.after + 1, mark, events }))
+    Ok(Answer::Ok(PageRef { epoch, floor, head, first: cursor.after + 1, mark, events }).to_bytes())
 }
 
 /// The stream, if the caller may read it and may go on from its cursor.
@@ -166,8 +173,7 @@ pub(super) fn mark_of(ctx: &ReducerContext, stream: &SyncStream, seq: u64) -> u6
     } else if seq < stream.floor_seq {
         stream.floor_mark
     } else {
-        let held = ctx.db.sync_event().by_stream_seq().filter((stream.no, seq)).next();
-        held.expect("a stream holds every event from its floor to its head").mark
+        rows::holding(ctx, stream.no, seq).expect("a stream holds every event from its floor to its head").mark_of(seq)
     }
 }
 
@@ -177,22 +183,33 @@ fn diverged(here: u64, claimed: u64) -> bool {
     claimed != 0 && claimed != here
 }
 
-fn events_after(ctx: &ReducerContext, stream: &SyncStream, after: u64, mut filling: Filling) -> Vec<StoredEvent> {
+/// The rows with what a page takes of the events behind `after`.
+fn rows_of_page(ctx: &ReducerContext, stream: &SyncStream, after: u64, mut filling: Filling) -> Vec<SyncEvent> {
     let last = stream.head.min(after.saturating_add(filling.events_left()));
-    let mut events = Vec::new();
-    if after >= last {
-        return events;
-    }
-    events.reserve((last - after) as usize);
-    for row in ctx.db.sync_event().by_stream_seq().filter((stream.no, after + 1..=last)) {
-        debug_assert_eq!(row.seq, after + 1 + events.len() as u64, "a stream has no holes");
-        if !filling.takes(row.kind.len() + row.payload.len()) {
+    let mut taken = Vec::new();
+    for row in rows::rows(ctx, stream.no, after + 1, last) {
+        let full = row.from(after + 1).any(|(_, _, event)| !filling.takes(event.bytes()));
+        taken.push(row);
+        if full {
             break;
         }
-        let SyncEvent { kind, payload, payload_hash: hash, at, producer, number, .. } = row;
-        events.push(StoredEvent { kind, payload, hash, at, producer, number });
     }
-    events
+    taken
+}
+
+/// What a page takes of these rows.
+fn events_of_page(rows: &[SyncEvent], after: u64, mut filling: Filling) -> Vec<StoredEventRef<'_>> {
+    let events = rows.iter().flat_map(|row| row.from(after + 1).map(move |(_, number, event)| (row, number, event)));
+    let taken = events.take_while(|(_, _, event)| filling.takes(event.bytes()));
+    let stored = taken.map(|(row, number, Event { kind, payload, hash, at })| StoredEventRef {
+        kind,
+        payload,
+        hash,
+        at,
+        producer: row.producer,
+        number,
+    });
+    stored.collect()
 }
 
 fn snapshot(ctx: &ReducerContext, id: &str, epoch: u64) -> Result<Answer<Option<Snapshot>>, Refusal> {
@@ -233,8 +250,9 @@ fn states(ctx: &ReducerContext, producer: &str, streams: &[String]) -> Result<Ve
         };
         let state = ProducerState::without_event(stream.epoch, cursor.number, stream.head);
         // Retention may have deleted it; its number stays.
-        let event = ctx.db.sync_event().by_stream_seq().filter((stream.no, cursor.seq)).next();
-        Ok(event.map_or(state.clone(), |event| ProducerState { hash: event.payload_hash, at: event.at, ..state }))
+        let row = rows::holding(ctx, stream.no, cursor.seq).filter(|_| stream.floor_seq <= cursor.seq);
+        let event = row.as_ref().and_then(|row| row.from(cursor.seq).next());
+        Ok(event.map_or(state.clone(), |(_, _, Event { hash, at, .. })| ProducerState { hash, at, ..state }))
     };
     let named = |(id, index)| state(id).map_err(|refusal: Refusal| refusal.at_event(index));
     streams.iter().zip(0..).map(named).collect()

@@ -15,6 +15,7 @@ use super::clock;
 use super::lane_config;
 use super::limits::{SWEEP_BYTES_MAX, SWEEP_EVENTS_MAX, SWEEP_PAUSE_MS, SWEEP_STREAMS_MAX};
 use super::read::mark_of;
+use super::rows::rows;
 use super::tables::{
     RetentionSweep, SyncEvent, SyncGarbage, SyncStream, retention_sweep, sync_event, sync_garbage, sync_snapshot,
     sync_stream,
@@ -96,7 +97,7 @@ fn schedule(ctx: &ReducerContext, at: Timestamp, after: u64) {
     ctx.db.retention_sweep().insert(RetentionSweep { scheduled_id: 0, scheduled_at: at.into(), after });
 }
 
-/// Removes events of deleted streams.
+/// Removes the rows of deleted streams.
 fn empty_garbage(ctx: &ReducerContext, work: &mut Work) {
     let rows: Vec<_> = ctx.db.sync_garbage().iter().take(SWEEP_STREAMS_MAX).collect();
     for SyncGarbage { stream, floor_seq: floor, head } in rows {
@@ -144,10 +145,13 @@ fn sweep(ctx: &ReducerContext, policy: &Policy, stream: &SyncStream, work: &mut 
         return;
     };
     let last = last.min(floor.saturating_add(work.events - 1));
-    let rows = ctx.db.sync_event().by_stream_seq().filter((stream.no, floor..=last));
     let bytes_left = &mut work.bytes;
-    let old = rows.map_while(|event| {
-        let old = old(&event);
+    let mut looked_at = Vec::new();
+    let events = rows(ctx, stream.no, floor, last).flat_map(|row| {
+        looked_at.push(row.seq..row.end());
+        old(&row, floor)
+    });
+    let old = events.map_while(|old| {
         let read = *bytes_left > 0;
         *bytes_left = bytes_left.saturating_sub(old.bytes);
         read.then_some(old)
@@ -157,7 +161,11 @@ fn sweep(ctx: &ReducerContext, policy: &Policy, stream: &SyncStream, work: &mut 
         return;
     }
     let floor_mark = mark_of(ctx, stream, new_floor - 1);
-    ctx.db.sync_event().by_stream_seq().delete((stream.no, floor..=new_floor - 1));
+    // A row goes when its last event does.
+    let whole = looked_at.iter().take_while(|row| row.end <= new_floor);
+    if let (Some(first), Some(last)) = (looked_at.first(), whole.last()) {
+        ctx.db.sync_event().by_stream_seq().delete((stream.no, first.start..=last.start));
+    }
     work.events -= (new_floor - floor).min(work.events);
     // A snapshot with a gap behind it is none that anybody could go on from.
     let snapshot_seq = if snapshot_seq + 1 < new_floor { 0 } else { snapshot_seq };
@@ -174,11 +182,9 @@ fn sweep(ctx: &ReducerContext, policy: &Policy, stream: &SyncStream, work: &mut 
     });
 }
 
-fn old(event: &SyncEvent) -> Old {
-    Old {
-        bytes: (event.kind.len() + event.payload.len()) as u64,
-        stored_at_us: event.stored_at.to_micros_since_unix_epoch(),
-    }
+fn old(row: &SyncEvent, floor: u64) -> Vec<Old> {
+    let stored_at_us = row.stored_at.to_micros_since_unix_epoch();
+    row.from(floor).map(|(_, _, event)| Old { bytes: event.bytes() as u64, stored_at_us }).collect()
 }
 
 fn now_us(ctx: &ReducerContext) -> i64 {

@@ -7,7 +7,8 @@ use muster_contract::page::{SNAPSHOT_BYTES_MAX, WireHash};
 use muster_contract::{Code, Refusal};
 use spacetimedb::{ReducerContext, reducer};
 
-use super::append::{check_hash, known_producer, new_producer};
+use super::append::{known_producer, new_producer};
+use super::packed::check_hash;
 use super::read::mark_of;
 use super::tables::{SyncSnapshot, SyncStream, sync_snapshot, sync_stream};
 use super::{find_in_epoch, grants, parse_id};

@@ -3,7 +3,7 @@
 //! What always holds: all are private but [`SyncSignal`], which is an event table of which each identity sees its own
 //! rows and no others. The database's owner reads every one of them with plain SQL; sessions have the reducers and
 //! procedures of this folder, each of which asks [`super::grants`] first. Columns hold plain numbers and text, so that
-//! they read well in SQL; rules are in `muster_contract`.
+//! they read well in SQL, but for the heads of events; rules are in `muster_contract`.
 
 use muster_contract::page::WireHash;
 use spacetimedb::{
@@ -48,31 +48,30 @@ pub struct SyncStream {
     pub appended_at: Timestamp,
 }
 
-/// An event.
+/// The events of one append, in order. A row for each event would cost the host twice the time and the memory (see
+/// `docs/performance.md`). What is read of a row begins at the stream's floor, also where the row does not.
 #[table(accessor = sync_event, index(accessor = by_stream_seq, btree(columns = [stream, seq])))]
 pub struct SyncEvent {
     /// The stream's number.
     pub stream: u64,
-    /// Its place in the stream, from 1, without holes.
+    /// The place of the first event in the stream, from 1. The others follow, and the next row follows them, without a hole.
     pub seq: u64,
-    /// What kind of event.
-    pub kind: String,
-    /// Canonical JSON (RFC 8785).
-    pub payload: String,
+    /// How many events.
+    pub events: u32,
     /// The producer's number, see [`SyncProducer`].
     pub producer: u64,
-    /// SHA-256 of the payload, as a big-endian number. Where it stands matters: it is aligned to 32 bytes, and behind 32
-    /// bytes of others it leaves no gap, so the fixed part of a row takes 96 bytes and not 128. See `docs/benchmarks.md`,
-    /// growth.
-    pub payload_hash: WireHash,
-    /// The producer's number of the event.
+    /// The producer's number of the first event. The others follow.
     pub number: u64,
-    /// The event's mark, which stands for everything up to it.
-    pub mark: u64,
-    /// When it happened, by the producer's clock.
-    pub at: Timestamp,
-    /// When it was stored, by the host's clock.
+    /// The mark of the event before the first, which stands for everything before; 0 where nothing was before it.
+    pub mark_before: u64,
+    /// When they were stored, by the host's clock.
     pub stored_at: Timestamp,
+    /// What kinds of events: a line for each.
+    pub kinds: String,
+    /// Canonical JSON (RFC 8785): a line for each.
+    pub payloads: String,
+    /// Hash, time by the producer's clock, and lengths: 48 bytes for each, see `packed.rs`.
+    pub heads: Vec<u8>,
 }
 
 /// The newest snapshot of a stream.

@@ -99,6 +99,12 @@ impl Place {
         self.sql(&format!("SELECT COUNT(*) AS n FROM {from}")).await[0][0].parse().expect("a number")
     }
 
+    /// How many events the rows of `sync_event` hold.
+    pub(crate) async fn events(&self) -> u64 {
+        let rows = self.sql("SELECT events FROM sync_event").await;
+        rows.iter().map(|row| row[0].parse::<u64>().expect("a number")).sum()
+    }
+
     /// Waits until a statement counts that many.
     pub(crate) async fn until_count(&self, from: &str, wanted: u64) {
         let deadline = tokio::time::Instant::now() + PATIENCE;

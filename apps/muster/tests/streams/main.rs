@@ -3,6 +3,7 @@
 #![cfg(feature = "host")]
 
 mod appending;
+mod batches;
 mod crash;
 mod following;
 mod lane;

@@ -56,10 +56,13 @@ impl Up {
 
     /// How many events the host has.
     fn stored(&self, sandbox: &Sandbox) -> u64 {
-        let answer = sandbox.run(&self.as_owner(&["sql", "--json", "SELECT COUNT(*) AS n FROM sync_event"])).json();
-        let count = &answer["statements"][0]["rows"][0];
-        let count = count.get(0).or_else(|| count.get("n")).unwrap_or_else(|| panic!("a count in {answer}"));
-        count.as_u64().or_else(|| count.as_str()?.parse().ok()).unwrap_or_else(|| panic!("a number in {answer}"))
+        let answer = sandbox.run(&self.as_owner(&["sql", "--json", "SELECT head FROM sync_stream"])).json();
+        let rows = answer["statements"][0]["rows"].as_array().unwrap_or_else(|| panic!("rows in {answer}"));
+        let head = |row: &serde_json::Value| {
+            let head = row.get(0).or_else(|| row.get("head")).unwrap_or_else(|| panic!("a head in {answer}"));
+            head.as_u64().or_else(|| head.as_str()?.parse().ok()).unwrap_or_else(|| panic!("a number in {answer}"))
+        };
+        rows.iter().map(head).sum()
     }
 
     fn wait_for_more_than(&self, sandbox: &Sandbox, events: u64) -> u64 {

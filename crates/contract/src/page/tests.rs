@@ -79,6 +79,11 @@ fn the_bytes_of_a_page_are_frozen() {
     for number in [5u64, 2, 5] {
         expected.extend(number.to_le_bytes());
     }
+    let StoredEvent { kind, payload, hash, at, producer, number } = &page.events[0];
+    let (hash, at, producer, number) = (*hash, *at, *producer, *number);
+    let events = vec![StoredEventRef { kind, payload, hash, at, producer, number }];
+    let borrowed = PageRef { epoch: 1, floor: 2, head: 3, first: 2, mark: 6, events };
+    assert_eq!(Answer::Ok(borrowed).to_bytes(), expected);
     assert_eq!(Answer::Ok(page).to_bytes(), expected);
 }
 

@@ -109,13 +109,19 @@ pub(crate) async fn table(http: &HttpClient, stream: &StreamId) -> Result<Vec<He
     };
     let found = cells(format!("SELECT no FROM sync_stream WHERE id = '{stream}'")).await?;
     let Some(no) = found.first().and_then(|row| row.first()) else { return Ok(Vec::new()) };
-    let rows = cells(format!("SELECT seq, number, payload FROM sync_event WHERE stream = {no}")).await?;
-    let mut held = Vec::with_capacity(rows.len());
+    let rows = cells(format!("SELECT seq, number, events, payloads FROM sync_event WHERE stream = {no}")).await?;
+    let mut held = Vec::new();
     for row in rows {
-        let [seq, number, payload] = row.as_slice() else { return Err("SQL answered other columns".into()) };
+        let [seq, number, events, payloads] = row.as_slice() else { return Err("SQL answered other columns".into()) };
         let number_of = |text: &String| text.parse::<u64>().map_err(|_| format!("`{text}` is no number"));
-        let payload = serde_json::from_str(payload).map_err(|_| "a payload is no text".to_owned())?;
-        held.push(Held { seq: number_of(seq)?, number: number_of(number)?, payload });
+        let payloads: String = serde_json::from_str(payloads).map_err(|_| "payloads are no text".to_owned())?;
+        let (seq, number, events) = (number_of(seq)?, number_of(number)?, number_of(events)?);
+        let lines: Vec<_> = payloads.lines().collect();
+        if lines.len() as u64 != events {
+            return Err(format!("the row of event {seq} has {events} events and {} payloads", lines.len()));
+        }
+        let each = lines.into_iter().zip(seq..).zip(number..);
+        held.extend(each.map(|((payload, seq), number)| Held { seq, number, payload: payload.into() }));
     }
     held.sort_by_key(|event| event.seq);
     Ok(held)
