@@ -106,6 +106,12 @@ async fn everything_on_the_disk_is_its_owners_alone_and_what_is_not_is_refused()
     let dir = tempfile::tempdir().unwrap();
     let config = muster_control::Config { state_dir: dir.path().join("state"), ..config };
     drop(Control::open(config.clone()).unwrap());
+    for key in std::fs::read_dir(config.state_dir.join("keys")).unwrap().map(Result::unwrap) {
+        std::fs::set_permissions(key.path(), std::fs::Permissions::from_mode(0o640)).unwrap();
+    }
+    let refused = Control::open(config.clone()).and_then(|control| control.own_token().map(drop));
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains(".pem can be read by others (mode 640)") && refused.contains("chmod 600"), "{refused}");
     let database = config.state_dir.join("control.sqlite");
     std::fs::set_permissions(&database, std::fs::Permissions::from_mode(0o644)).unwrap();
     let refused = Control::open(config).unwrap_err().to_string();

@@ -103,6 +103,14 @@ async fn an_operator_ends_a_session_a_clients_sessions_or_a_client() {
     assert!(feed.iter().any(|revocation| revocation.kind == RevokedKind::Client
         && revocation.value == "one"
         && revocation.reason == "disabled"));
+
+    // Whoever writes to the database beside it, after a restore for instance, revokes nothing.
+    service.control.client_set_disabled("test", "one", false).unwrap();
+    let fourth = service.token(&one, &[]).await.field("access_token");
+    assert!(service.is_active(&watcher, &fourth).await);
+    let database = rusqlite::Connection::open(service.dir.path().join("state/control.sqlite")).unwrap();
+    database.execute("UPDATE client SET disabled = 1 WHERE id = 'one'", []).unwrap();
+    assert!(!service.is_active(&watcher, &fourth).await, "a client that may not ask has nothing good");
 }
 
 #[tokio::test]
