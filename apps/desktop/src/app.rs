@@ -1,6 +1,6 @@
 //! The window: it takes the panel's facts, draws them, and carries out what is asked for.
 //!
-//! What always holds: a frame waits for nothing. It takes the newest facts, which are whole, and asks for the next frame
+//! What always holds: a frame waits for nothing, no lock and no disk. It takes the newest facts, which are whole, and asks for the next frame
 //! when something that is shown will read differently by itself; otherwise only the panel asks for one.
 
 use std::path::PathBuf;
@@ -32,7 +32,14 @@ pub struct App {
     /// Where bundles go.
     exports: PathBuf,
     log: Lines,
-    news: (mpsc::Sender<Notice>, mpsc::Receiver<Notice>),
+    news: (mpsc::Sender<News>, mpsc::Receiver<News>),
+}
+
+/// What came of something that was done elsewhere.
+enum News {
+    Told(Notice),
+    /// What was typed names this lane, or why it names none.
+    Read(Result<Box<Target>, String>),
 }
 
 impl App {
@@ -53,6 +60,7 @@ impl App {
 
     /// Shows a lane.
     pub fn open(&mut self, target: Target) {
+        self.view.begin_anew();
         self.target = Some(target.clone());
         self.ask(Command::Open(Box::new(target)));
     }
@@ -65,8 +73,8 @@ impl App {
     /// Draws a frame.
     pub fn frame(&mut self, ui: &mut Ui) {
         let began = Instant::now();
-        while let Ok(notice) = self.news.1.try_recv() {
-            self.view.notice = Some(notice);
+        while let Ok(news) = self.news.1.try_recv() {
+            self.hear(news);
         }
         let (facts, now) = (self.panel.facts(), self.panel.now());
         for intent in self.view.ui(ui, &facts, now) {
@@ -76,6 +84,29 @@ impl App {
             ui.ctx().request_repaint_after(after);
         }
         self.frames.add(began.elapsed());
+    }
+
+    fn hear(&mut self, news: News) {
+        match news {
+            News::Told(notice) => self.view.notice = Some(notice),
+            News::Read(Ok(target)) => {
+                (self.view.overlay, self.view.notice) = (None, None);
+                self.open(*target);
+            }
+            News::Read(Err(error)) => {
+                (self.view.form.error, self.view.overlay) = (Some(error), Some(Overlay::Connect));
+            }
+        }
+    }
+
+    /// Does something elsewhere that may wait for the disk.
+    fn away(&self, ctx: &Context, what: impl FnOnce() -> News + Send + 'static) {
+        let (news, ctx) = (self.news.0.clone(), ctx.clone());
+        self.runtime.spawn_blocking(move || {
+            // The window may be gone.
+            let _ = news.send(what());
+            ctx.request_repaint();
+        });
     }
 
     fn ask(&mut self, command: Command) {
@@ -98,15 +129,8 @@ impl App {
                 self.ask(Command::Choose(stream.and_then(|stream| StreamId::parse(&stream).ok())));
             }
             Intent::Search(search) => self.ask(Command::Search(search)),
-            Intent::Open(form) => match target::of_form(&form) {
-                Ok(target) => {
-                    (self.view.overlay, self.view.notice) = (None, None);
-                    self.open(target);
-                }
-                Err(error) => {
-                    (self.view.form.error, self.view.overlay) = (Some(error.to_string()), Some(Overlay::Connect));
-                }
-            },
+            Intent::Open(form) => self
+                .away(ctx, move || News::Read(target::of_form(&form).map(Box::new).map_err(|error| error.to_string()))),
             Intent::Handshake => self.handshake(ctx),
             Intent::Export => self.export(ctx),
             Intent::SwitchTheme => {
@@ -116,7 +140,12 @@ impl App {
     }
 
     fn handshake(&mut self, ctx: &Context) {
-        let Some(target) = self.target.clone() else { return };
+        let Some(mut target) = self.target.clone() else { return };
+        // Where the window is, which the token service may have said.
+        let database = self.panel.facts().lane.as_ref().map(|lane| lane.database.clone());
+        if let Some(endpoint) = database.and_then(|database| target.endpoint.clone().with_database(&database).ok()) {
+            target.endpoint = endpoint;
+        }
         if self.view.notice.as_ref().is_some_and(|notice| notice.is_busy) {
             return;
         }
@@ -126,26 +155,24 @@ impl App {
         self.runtime.spawn(async move {
             let (text, is_error) = handshake::run(&target).await;
             // The window may be gone.
-            let _ = news.send(Notice { text, is_error, is_busy: false });
+            let _ = news.send(News::Told(Notice { text, is_error, is_busy: false }));
             ctx.request_repaint();
         });
     }
 
     fn export(&mut self, ctx: &Context) {
-        let report = Report::of(&self.panel.facts(), self.panel.now());
-        let (folder, log, frames) = (self.exports.clone(), self.log.text(), self.frames.clone());
-        let (news, ctx) = (self.news.0.clone(), ctx.clone());
-        self.runtime.spawn_blocking(move || {
-            let content = bundle::Content { report: &report, log: &log, frames: &frames };
-            let notice = match bundle::write(&folder, &content) {
+        let (facts, now) = (self.panel.facts(), self.panel.now());
+        let (folder, log, frames) = (self.exports.clone(), self.log.clone(), self.frames.clone());
+        self.away(ctx, move || {
+            let report = Report::of(&facts, now);
+            let content = bundle::Content { report: &report, log: &log.text(), frames: &frames };
+            News::Told(match bundle::write(&folder, &content) {
                 Ok(path) => Notice { text: format!("Exported to {}", path.display()), is_error: false, is_busy: false },
                 Err(error) => {
                     let text = format!("Nothing was exported to {} ({error}); free some space there", folder.display());
                     Notice { text, is_error: true, is_busy: false }
                 }
-            };
-            let _ = news.send(notice);
-            ctx.request_repaint();
+            })
         });
     }
 

@@ -87,12 +87,14 @@ fn entry(ui: &mut Ui, pane: Pane, number: usize, is_shown: bool, facts: &Facts, 
 }
 
 fn actions(ui: &mut Ui, view: &mut View, facts: &Facts, intents: &mut Vec<Intent>) {
-    if let Some(notice) = &view.notice {
+    let trouble = facts.trouble.as_deref().map(|trouble| (trouble, true));
+    let notice = view.notice.as_ref().map(|notice| (notice.text.as_str(), notice.is_error));
+    for (text, is_bad) in [trouble, notice].into_iter().flatten() {
         let palette = Palette::shown(ui);
-        let color = if notice.is_error { palette.refused } else { palette.quiet };
+        let color = if is_bad { palette.refused } else { palette.quiet };
         ui.horizontal(|ui| {
             ui.add_space(INDENT - GAP);
-            ui.add(Label::new(RichText::new(&notice.text).color(color).text_style(TextStyle::Small)).wrap());
+            ui.add(Label::new(RichText::new(text).color(color).text_style(TextStyle::Small)).wrap());
         });
         ui.add_space(GAP);
     }

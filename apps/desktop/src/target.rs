@@ -71,7 +71,7 @@ pub fn of_args(args: &Args) -> Result<Option<Target>, TargetError> {
         target.start = muster_panel::StartAt::Now;
     }
     target.lane = lane;
-    target.token = token(&args.place)?;
+    target.token = token(&args.place, std::env::var("MUSTER_TOKEN").ok())?;
     target.outbox = args.outbox.clone().or_else(|| own_outbox(&target.endpoint));
     Ok(Some(target))
 }
@@ -88,13 +88,24 @@ pub fn of_form(form: &Form) -> Result<Target, TargetError> {
         server: text(&form.server),
         database: text(&form.database),
         token_file: text(&form.token_file).map(PathBuf::from),
+        control: text(&form.control),
+        client_id: text(&form.client_id),
+        client_secret_file: text(&form.client_secret_file).map(PathBuf::from),
         ..PlaceArgs::default()
     };
+    let wrong = |what: &str| Err(TargetError::Other(what.into()));
+    if place_args.lane.is_some() && place_args.server.is_some() {
+        return wrong("a lane has its own server; leave one of the two empty");
+    }
+    if place_args.token_file.is_some() && place_args.control.is_some() {
+        return wrong("a token comes from a file or from a token service; leave one of the two empty");
+    }
     let (lane, endpoint) =
         place(&place_args)?.ok_or_else(|| TargetError::Other("write a lane, or a server and a database".into()))?;
     let mut target = Target::new(endpoint.clone(), own_store(&endpoint)?);
     target.lane = lane;
-    target.token = token(&place_args)?;
+    // The token in the environment was meant for another place.
+    target.token = token(&place_args, None)?;
     target.outbox = own_outbox(&endpoint);
     Ok(target)
 }
@@ -119,7 +130,10 @@ fn place(args: &PlaceArgs) -> Result<Option<(Option<String>, Endpoint)>, TargetE
     }
 }
 
-fn token(args: &PlaceArgs) -> Result<TokenChoice, TargetError> {
+fn token(args: &PlaceArgs, of_environment: Option<String>) -> Result<TokenChoice, TargetError> {
+    if args.control.is_some() && args.client_id.is_none() {
+        return Err(TargetError::Other("no client of the token service is named; add --client-id ID".into()));
+    }
     if let (Some(url), Some(client)) = (&args.control, &args.client_id) {
         let credential = match (&args.client_secret_file, &args.private_key_file) {
             (Some(file), _) => Credential::SecretFile(file.clone()),
@@ -132,10 +146,10 @@ fn token(args: &PlaceArgs) -> Result<TokenChoice, TargetError> {
         let control = Control::new(url, client.clone(), credential)?;
         return Ok(TokenChoice::Renewed(Source::Control(Box::new(control))));
     }
-    let (from, text) = match (&args.token_file, std::env::var("MUSTER_TOKEN")) {
+    let (from, text) = match (&args.token_file, of_environment) {
         (Some(path), _) => (path.display().to_string(), read(path)?),
-        (None, Ok(text)) => ("MUSTER_TOKEN".into(), text),
-        (None, Err(_)) => return Ok(TokenChoice::Anonymous),
+        (None, Some(text)) => ("MUSTER_TOKEN".into(), text),
+        (None, None) => return Ok(TokenChoice::Anonymous),
     };
     Ok(TokenChoice::Given(Token::new(text).map_err(|error| TargetError::Token { from, error })?))
 }
@@ -191,12 +205,26 @@ mod tests {
     }
 
     #[test]
+    fn a_token_in_the_environment_is_not_for_whatever_server_is_typed() {
+        let place = PlaceArgs { server: Some("http://h:1".into()), database: Some("d".into()), ..PlaceArgs::default() };
+        let choice = |of_environment| token(&place, of_environment).expect("a choice");
+        assert!(matches!(choice(None), TokenChoice::Anonymous));
+        assert!(matches!(choice(Some("a.b.c".into())), TokenChoice::Given(_)));
+        let form = Form { server: "http://h:1".into(), database: "d".into(), ..Form::default() };
+        assert!(matches!(of_form(&form).expect("a target").token, TokenChoice::Anonymous));
+    }
+
+    #[test]
     fn what_is_typed_wrong_is_said_in_a_line() {
         let form =
             |server: &str, database: &str| Form { server: server.into(), database: database.into(), ..Form::default() };
         let said = |form| of_form(&form).expect_err("wrong").to_string();
         assert!(said(form("http://h:1", "")).contains("add --database"));
         assert!(said(form("not a url", "d")).lines().count() == 1);
+        let both = Form { lane: "dev".into(), ..form("http://h:1", "d") };
+        assert!(said(both).contains("leave one of the two empty"));
+        let service = Form { control: "http://127.0.0.1:1".into(), ..form("http://h:1", "d") };
+        assert!(said(service).contains("--client-id"));
         let lane = Form { lane: "no such lane".into(), ..Form::default() };
         assert!(said(lane).starts_with("lane `no such lane`: "));
     }

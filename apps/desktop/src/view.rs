@@ -71,6 +71,8 @@ pub struct View {
     pub form: connect::Form,
     /// The search or filter of the pane wants the keyboard.
     pub wants_focus: bool,
+    /// What lay over the panes in the frame before.
+    pub overlay_before: Option<Overlay>,
 }
 
 impl Default for View {
@@ -83,11 +85,17 @@ impl Default for View {
             events: events::State::default(),
             form: connect::Form::default(),
             wants_focus: false,
+            overlay_before: None,
         }
     }
 }
 
 impl View {
+    /// What was searched for, and chosen, belongs to the lane that was shown.
+    pub fn begin_anew(&mut self) {
+        (self.events, self.sessions.filter) = (events::State::default(), String::new());
+    }
+
     /// Draws everything, and returns what is asked for.
     pub fn ui(&mut self, ui: &mut Ui, facts: &Facts, now: At) -> Vec<Intent> {
         let mut intents = Vec::new();
@@ -101,16 +109,24 @@ impl View {
         CentralPanel::default().frame(frame).show(ui, |ui| self.pane(ui, facts, now, &mut intents));
         match self.overlay {
             Some(Overlay::Help) => help::ui(ui.ctx(), &mut self.overlay),
-            Some(Overlay::Connect) => connect::ui(ui.ctx(), &mut self.form, &mut self.overlay, &mut intents),
+            Some(Overlay::Connect) => {
+                let is_new = self.overlay_before != Some(Overlay::Connect);
+                connect::ui(ui.ctx(), &mut self.form, &mut self.overlay, &mut intents, is_new);
+            }
             None => {}
         }
+        self.overlay_before = self.overlay;
         intents
     }
 
     fn pane(&mut self, ui: &mut Ui, facts: &Facts, now: At, intents: &mut Vec<Intent>) {
         heading(ui, self.pane, facts.badge(self.pane, now));
         if let Some(taken_over) = facts.refusal(self.pane) {
-            return refusal(ui, taken_over);
+            refusal(ui, taken_over, facts.next_retry(self.pane).map(|at| now.until(at)));
+            if self.pane == Pane::Token {
+                token::at_hand(ui, facts, now);
+            }
+            return;
         }
         let focus = std::mem::take(&mut self.wants_focus);
         match self.pane {

@@ -3,6 +3,8 @@
 //! What always holds: a state is told by a word and a shape as well as by its colour; what a screen reader hears is what
 //! stands there.
 
+use std::time::Duration;
+
 use eframe::egui::{
     Align, Color32, CornerRadius, Frame, Label, Layout, Margin, Response, RichText, Role, Sense, Shape, Stroke,
     StrokeKind, TextStyle, Ui, WidgetInfo, pos2, vec2,
@@ -146,8 +148,8 @@ pub fn empty(ui: &mut Ui, title: &str, hint: &str) {
     });
 }
 
-/// A refusal, which takes the pane over.
-pub fn refusal(ui: &mut Ui, refusal: &Refusal) {
+/// A refusal, which takes the pane over, and in how long it is tried again by itself.
+pub fn refusal(ui: &mut Ui, refusal: &Refusal, retry: Option<Duration>) {
     let palette = Palette::shown(ui);
     Frame::new()
         .fill(palette.card)
@@ -162,9 +164,13 @@ pub fn refusal(ui: &mut Ui, refusal: &Refusal) {
             ui.add_space(GROUP_GAP / 2.0);
             ui.label(quiet(ui, "What to do").text_style(TextStyle::Small));
             ui.add(Label::new(RichText::new(&refusal.remedy).strong()).wrap());
-            if let Some(code) = refusal.code {
+            let code = refusal.code.map(|code| format!("code {code}"));
+            let retry =
+                retry.map(|wait| format!("tried again in {} s, or now with Ctrl+R", wait.as_millis().div_ceil(1_000)));
+            if code.is_some() || retry.is_some() {
                 ui.add_space(GROUP_GAP / 2.0);
-                ui.label(quiet(ui, &format!("code {code}")).text_style(TextStyle::Small));
+                let said = [code, retry].into_iter().flatten().collect::<Vec<_>>().join(" · ");
+                ui.label(quiet(ui, &said).text_style(TextStyle::Small));
             }
         });
 }

@@ -3,6 +3,7 @@
 //! What always holds: within one run the clock only goes forward, whatever happens to the clock on the wall, and the time
 //! that a suspended machine slept counts.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -64,11 +65,45 @@ impl At {
 pub struct Clock {
     began: Instant,
     began_wall: i64,
-    last: Mutex<(Duration, SystemTime, Duration)>,
+    looks: Mutex<Looks>,
+}
+
+/// What the looks at both clocks have shown.
+#[derive(Debug)]
+struct Looks {
+    /// The last look: how much had passed on the clock that stands still in a suspended machine, and what the wall's showed.
+    last: (Duration, SystemTime),
+    /// When sleeps were noticed, on the first clock, and how long the machine had slept in all by then; the newest last.
+    sleeps: VecDeque<(Duration, Duration)>,
 }
 
 /// By how much the wall's clock must be ahead of the other between two looks for the machine to have slept.
 const SLEPT_MIN: Duration = Duration::from_secs(1);
+
+/// Sleeps that are told apart. What was before the oldest of them is taken to be older than it is.
+const SLEEPS_MAX: usize = 8;
+
+impl Looks {
+    fn look(&mut self, awake: Duration, wall: SystemTime) {
+        let (before, wall_before) = self.last;
+        let passed = wall.duration_since(wall_before).unwrap_or_default();
+        let asleep = passed.saturating_sub(awake.saturating_sub(before));
+        if asleep >= SLEPT_MIN {
+            let slept = self.sleeps.back().map_or(Duration::ZERO, |(_, slept)| *slept) + asleep;
+            self.sleeps.push_back((awake, slept));
+            if self.sleeps.len() > SLEEPS_MAX {
+                self.sleeps.pop_front();
+            }
+        }
+        self.last = (awake.max(before), wall);
+    }
+
+    /// How long the machine had slept by then. What was before a sleep was noticed may have been before the sleep.
+    fn slept_by(&self, awake: Duration) -> Duration {
+        let last = self.sleeps.iter().rev().find(|(noticed, _)| *noticed <= awake);
+        last.map_or(Duration::ZERO, |(_, slept)| *slept)
+    }
+}
 
 impl Default for Clock {
     fn default() -> Clock {
@@ -84,34 +119,30 @@ impl Clock {
         Clock {
             began: Instant::now(),
             began_wall: i64::try_from(micros).unwrap_or(i64::MAX),
-            last: Mutex::new((Duration::ZERO, wall, Duration::ZERO)),
+            looks: Mutex::new(Looks { last: (Duration::ZERO, wall), sleeps: VecDeque::new() }),
         }
     }
 
     /// Now.
     pub fn now(&self) -> At {
-        self.read(self.began.elapsed(), SystemTime::now())
+        self.read(|| {
+            let awake = self.began.elapsed();
+            (awake, awake, SystemTime::now())
+        })
     }
 
-    fn read(&self, awake: Duration, wall: SystemTime) -> At {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let (before, wall_before, slept) = &mut *last;
-        let passed = wall.duration_since(*wall_before).unwrap_or_default();
-        let asleep = passed.saturating_sub(awake.saturating_sub(*before));
-        if asleep >= SLEPT_MIN {
-            *slept += asleep;
-        }
-        (*before, *wall_before) = (awake.max(*before), wall);
-        At(self.began_wall).after(awake + *slept)
-    }
-
-    /// When that was, on this clock.
+    /// When that was, or will be, on this clock. What was before the machine slept is as much older as it slept.
     pub fn at(&self, instant: Instant) -> At {
-        let now = Instant::now();
-        match instant.checked_duration_since(now) {
-            Some(ahead) => self.now().after(ahead),
-            None => self.now().before(now.saturating_duration_since(instant)),
-        }
+        let at = instant.saturating_duration_since(self.began);
+        self.read(|| (at, self.began.elapsed(), SystemTime::now()))
+    }
+
+    /// When it was, by a moment and both clocks as they are now, looked at by one at a time.
+    fn read(&self, look: impl FnOnce() -> (Duration, Duration, SystemTime)) -> At {
+        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, awake, wall) = look();
+        looks.look(awake, wall);
+        At(self.began_wall).after(at + looks.slept_by(at))
     }
 }
 
@@ -124,12 +155,32 @@ mod tests {
         let clock = Clock::new();
         let noon = SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
         let seconds = Duration::from_secs;
-        clock.read(seconds(5), noon);
-        let before = clock.read(seconds(6), noon + seconds(1));
-        let woken = clock.read(seconds(7), noon + seconds(3_601));
+        let now = |awake, wall| clock.read(|| (seconds(awake), seconds(awake), wall));
+        now(5, noon);
+        let before = now(6, noon + seconds(1));
+        let woken = now(7, noon + seconds(3_601));
         assert_eq!(woken.since(before), seconds(3_600));
-        let set_back = clock.read(seconds(8), noon);
+        let set_back = now(8, noon);
         assert_eq!(set_back.since(woken), seconds(1));
+    }
+
+    #[test]
+    fn what_was_before_the_machine_slept_is_not_moved_behind_its_sleep() {
+        let clock = Clock::new();
+        let noon = SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
+        let seconds = Duration::from_secs;
+        clock.read(|| (seconds(1), seconds(1), noon));
+        // Asked at the fifth second; the machine slept for an hour after the sixth; it is the seventh that it is awake.
+        clock.read(|| (seconds(6), seconds(6), noon + seconds(5)));
+        let proof = clock.read(|| (seconds(5), seconds(7), noon + seconds(3_606)));
+        let now = clock.read(|| (seconds(7), seconds(7), noon + seconds(3_606)));
+        assert_eq!(now.since(proof), seconds(3_602));
+        // And what comes later is told as it is.
+        assert_eq!(now.until(clock.read(|| (seconds(9), seconds(7), noon + seconds(3_606)))), seconds(2));
+        for sleep in 0..50 {
+            clock.read(|| (seconds(10), seconds(10), noon + seconds(10_000 * sleep)));
+        }
+        assert!(clock.looks.lock().expect("whole").sleeps.len() <= SLEEPS_MAX);
     }
 
     #[test]

@@ -37,6 +37,10 @@ pub const OUTBOX_LOOK_MS: u64 = 1_000;
 /// See [`OUTBOX_LOOK_MS`].
 pub const OUTBOX_LOOK_MS_MAX: u64 = 4_000;
 
+/// How long ago the outbox must have been changed for its time of change to tell a further one, in milliseconds. File systems
+/// round to some milliseconds, few to seconds.
+pub const OUTBOX_SETTLED_MS: u64 = 2_000;
+
 /// How long shown events may lag behind the store's cursor and still be called live, in milliseconds.
 pub const EVENTS_BEHIND_MS_MAX: u64 = 1_000;
 
@@ -46,14 +50,20 @@ pub const EVENTS_MAX: usize = 500;
 /// How many of the newest events of a stream are searched.
 pub const SEARCH_EVENTS_MAX: u64 = 10_000;
 
-/// The most of an event's payload that a screen gets, in bytes. Longer ones are cut, and say so.
-pub const PAYLOAD_SHOWN_BYTES_MAX: usize = 16 * 1_024;
+/// The most of an event's payload that a screen gets, in characters. Longer ones are cut, and say so.
+pub const PAYLOAD_SHOWN_CHARS_MAX: usize = 16 * 1_024;
+
+/// How old it may be that shown events were compared with the store, in milliseconds.
+pub const EVENTS_LOOK_MS: u64 = 1_000;
 
 /// Sessions that are kept for the table. Beyond that the count goes on and the table says that it does not.
 pub const SESSIONS_MAX: usize = 20_000;
 
 /// Sessions that are written down for the next run.
 pub const SESSIONS_CACHED_MAX: usize = 200;
+
+/// Streams whose names are written down for the next run. Where there are more, it takes all that the store has.
+pub const STREAMS_CACHED_MAX: usize = 5_000;
 
 /// Streams whose last events are looked up when a store is opened.
 pub const LAST_EVENTS_MAX: usize = 1_000;
@@ -82,7 +92,7 @@ pub const RATE_STEP_MS: u64 = 500;
 pub const CACHE_WRITE_MS: u64 = 10_000;
 
 /// The largest such file that is read, in bytes.
-pub const CACHE_BYTES_MAX: u64 = 1_024 * 1_024;
+pub const CACHE_BYTES_MAX: u64 = 4 * 1_024 * 1_024;
 
 /// Milliseconds as a duration.
 pub const fn ms(milliseconds: u64) -> Duration {
@@ -94,4 +104,4 @@ const _: () = assert!(PROOF_MS_MAX < 2_000 && 2 * PROBE_MS < PROOF_MS_MAX);
 const _: () = assert!(PROOF_MS_MAX < PROBE_MS_MAX && 2 * PING_MS < IDLE_MS_MAX);
 const _: () = assert!(PROOF_MS_MAX <= muster_sync::limits::LIVENESS_MS_MAX);
 const _: () = assert!(OUTBOX_LOOK_MS < OUTBOX_LOOK_MS_MAX && PUBLISH_MS_MIN <= LOOK_MS);
-const _: () = assert!(RATE_STEP_MS < RATE_MS);
+const _: () = assert!(RATE_STEP_MS < RATE_MS && EVENTS_LOOK_MS <= EVENTS_BEHIND_MS_MAX);

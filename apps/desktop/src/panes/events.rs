@@ -1,12 +1,14 @@
 //! The newest applied events of a stream.
 
-use eframe::egui::{Align, ComboBox, Label, Layout, Panel, RichText, ScrollArea, Sense, TextEdit, TextStyle, Ui};
+use eframe::egui::{
+    Align, ComboBox, Key, Label, Layout, Modifiers, Panel, RichText, ScrollArea, Sense, TextEdit, TextStyle, Ui,
+};
 use egui_extras::Column;
 use muster_panel::Facts;
 use muster_panel::limits::{EVENTS_MAX, SEARCH_EVENTS_MAX};
 use muster_panel::model::EventRow;
 
-use crate::panes::{head, head_of_figures, table};
+use crate::panes::{head, head_of_figures, scroll_table_by_keys, table};
 use crate::theme::{GAP, Palette, ROW};
 use crate::view::Intent;
 use crate::widgets::{bytes, empty, number, quiet};
@@ -21,7 +23,8 @@ pub struct State {
     pub search: String,
     /// Which event is shown whole; `None`: the newest.
     pub chosen: Option<u64>,
-    pretty: Option<(String, u64, String)>,
+    /// By the payload's hash.
+    pretty: Option<(String, String)>,
 }
 
 pub(crate) fn ui(ui: &mut Ui, state: &mut State, facts: &Facts, intents: &mut Vec<Intent>, focus: bool) {
@@ -42,7 +45,8 @@ pub(crate) fn ui(ui: &mut Ui, state: &mut State, facts: &Facts, intents: &mut Ve
         }
         let said = match (events.rows.len(), events.search.trim().is_empty()) {
             (shown, true) if shown >= EVENTS_MAX => format!("the newest {}", number(shown as u64)),
-            (shown, true) => number(shown as u64),
+            (1, true) => "1 event".into(),
+            (shown, true) => format!("{} events", number(shown as u64)),
             (shown, false) => {
                 format!(
                     "{} found in the newest {}",
@@ -54,13 +58,22 @@ pub(crate) fn ui(ui: &mut Ui, state: &mut State, facts: &Facts, intents: &mut Ve
         ui.label(quiet(ui, &said));
     });
     ui.add_space(GAP);
+    if facts.sync.stream(stream).is_none_or(|row| row.word.is_gone()) && !events.rows.is_empty() {
+        let gone = "The host has this stream no more, or does not show it to this token any more: this is what it was.";
+        ui.add(Label::new(quiet(ui, gone)).wrap());
+    }
     if events.rows.is_empty() {
         return match events.search.trim().is_empty() {
             true => empty(ui, "No events yet", "Nothing of this stream has been applied here."),
             false => empty(ui, "Nothing found", "Kinds and payloads are searched, whatever the case of letters."),
         };
     }
-    let chosen = state.chosen.and_then(|seq| events.rows.iter().find(|row| row.seq == seq)).or(events.rows.first());
+    let place = state.chosen.and_then(|seq| events.rows.iter().position(|row| row.seq == seq));
+    let moved = moved(ui, place.unwrap_or(0), events.rows.len());
+    if let Some(place) = moved {
+        state.chosen = events.rows.get(place).map(|row| row.seq);
+    }
+    let chosen = moved.or(place).and_then(|place| events.rows.get(place)).or(events.rows.first());
     if let Some(event) = chosen {
         let height = (ui.available_height() * 0.45).max(120.0);
         Panel::bottom("event")
@@ -68,10 +81,10 @@ pub(crate) fn ui(ui: &mut Ui, state: &mut State, facts: &Facts, intents: &mut Ve
             .show_separator_line(false)
             .exact_size(height)
             .frame(eframe::egui::Frame::new())
-            .show(ui, |ui| whole(ui, state, stream, event));
+            .show(ui, |ui| whole(ui, state, event));
     }
     let shown = chosen.map(|event| event.seq);
-    if let Some(seq) = rows(ui, &events.rows, shown) {
+    if let Some(seq) = rows(ui, &events.rows, shown, moved) {
         state.chosen = Some(seq);
     }
 }
@@ -85,19 +98,34 @@ fn choice(ui: &mut Ui, facts: &Facts, stream: &str, intents: &mut Vec<Intent>) {
             intents.push(Intent::Choose(None));
         }
         for row in facts.sync.streams.iter().take(OFFERED_MAX) {
-            if ui.selectable_label(&*row.stream == stream, &*row.stream).clicked() {
-                intents.push(Intent::Choose(Some(row.stream.to_string())));
+            let id = row.word.stream.as_str();
+            if ui.selectable_label(id == stream, id).clicked() {
+                intents.push(Intent::Choose(Some(id.to_string())));
             }
         }
     });
     shown.response.labelled_by(label.id);
 }
 
-fn rows(ui: &mut Ui, rows: &[EventRow], shown: Option<u64>) -> Option<u64> {
+/// To which place the keyboard has moved the choice.
+fn moved(ui: &Ui, place: usize, count: usize) -> Option<usize> {
+    let pressed = |key| ui.input_mut(|input| input.consume_key(Modifiers::COMMAND, key));
+    if pressed(Key::ArrowUp) {
+        return Some(place.saturating_sub(1));
+    }
+    pressed(Key::ArrowDown).then_some((place + 1).min(count.saturating_sub(1)))
+}
+
+fn rows(ui: &mut Ui, rows: &[EventRow], shown: Option<u64>, moved: Option<usize>) -> Option<u64> {
     let wide = ui.available_width();
     let mut chosen = None;
-    table(ui, "events")
-        .sense(Sense::click())
+    let mut table = table(ui, "events");
+    if let Some(place) = moved {
+        table = table.scroll_to_row(place, None);
+    }
+    table
+        // For the mouse: with the keyboard one goes from event to event, and not through all of their cells.
+        .sense(Sense::CLICK)
         .column(Column::exact((wide * 0.10).max(70.0)))
         .column(Column::exact((wide * 0.13).max(86.0)))
         .column(Column::exact((wide * 0.22).max(120.0)))
@@ -108,7 +136,8 @@ fn rows(ui: &mut Ui, rows: &[EventRow], shown: Option<u64>) -> Option<u64> {
                 header.col(|ui| head(ui, name));
             }
         })
-        .body(|body| {
+        .body(|mut body| {
+            scroll_table_by_keys(&mut body);
             body.rows(ROW, rows.len(), |mut row| {
                 let Some(event) = rows.get(row.index()) else { return };
                 row.set_selected(shown == Some(event.seq));
@@ -138,13 +167,12 @@ fn plain(ui: &mut Ui, text: RichText) {
 }
 
 /// One event, its payload indented.
-fn whole(ui: &mut Ui, state: &mut State, stream: &str, event: &EventRow) {
+fn whole(ui: &mut Ui, state: &mut State, event: &EventRow) {
     ui.add_space(GAP);
-    let is_made = state.pretty.as_ref().is_some_and(|(of, seq, _)| of == stream && *seq == event.seq);
-    if !is_made {
-        state.pretty = Some((stream.into(), event.seq, event.pretty()));
+    if state.pretty.as_ref().is_none_or(|(of, _)| *of != event.hash) {
+        state.pretty = Some((event.hash.clone(), event.pretty()));
     }
-    let Some((_, _, pretty)) = &state.pretty else { return };
+    let Some((_, pretty)) = &state.pretty else { return };
     ui.horizontal_wrapped(|ui| {
         ui.label(RichText::new(format!("{} · {}", number(event.seq), event.kind)).heading());
         ui.label(quiet(ui, &format!("{} · {}", event.at.date_and_time(), bytes(event.payload_bytes as u64))));

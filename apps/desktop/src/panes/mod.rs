@@ -4,12 +4,13 @@
 
 use std::ops::RangeInclusive;
 
-use eframe::egui::{Align, Label, Layout, RichText, Sense, TextStyle, Ui};
-use egui_extras::TableBuilder;
+use eframe::egui::style::ScrollAnimation;
+use eframe::egui::{Align, Key, Label, Layout, Modifiers, RichText, Sense, TextStyle, Ui, vec2};
+use egui_extras::{TableBody, TableBuilder};
 use egui_plot::{AxisHints, GridMark, Plot};
 
-use crate::theme::Palette;
-use crate::widgets::quiet;
+use crate::theme::{GAP, Palette, ROW};
+use crate::widgets::{card, quiet};
 
 pub mod events;
 pub mod outbox;
@@ -46,6 +47,48 @@ pub(crate) fn figure(ui: &mut Ui, text: impl Into<RichText>) {
         ui.add_space(14.0);
         ui.add(Label::new(text.into()).truncate());
     });
+}
+
+/// Scrolls by keys what is scrolled by a wheel: a page up or down, to the beginning, to the end. `page` is what is seen at once,
+/// in points.
+pub(crate) fn scroll_by_keys(ui: &Ui, page: f32) {
+    let layer = ui.layer_id();
+    if !ui.memory(|memory| memory.allows_interaction(layer)) {
+        return;
+    }
+    let pressed = |modifiers, key| ui.input_mut(|input| input.consume_key(modifiers, key));
+    let step = (page - ROW).max(ROW);
+    for (modifiers, key, delta) in [
+        (Modifiers::NONE, Key::PageUp, step),
+        (Modifiers::NONE, Key::PageDown, -step),
+        (Modifiers::COMMAND, Key::Home, f32::MAX / 4.0),
+        (Modifiers::COMMAND, Key::End, -f32::MAX / 4.0),
+    ] {
+        if pressed(modifiers, key) {
+            ui.scroll_with_delta_animation(vec2(0.0, delta), ScrollAnimation::none());
+        }
+    }
+}
+
+/// The same for a table.
+pub(crate) fn scroll_table_by_keys(body: &mut TableBody<'_>) {
+    let ui = body.ui_mut();
+    scroll_by_keys(ui, ui.clip_rect().height());
+}
+
+/// Streams that wait for a person, or other things that went wrong, at most so many at once.
+pub(crate) const REASONS_MAX: usize = 3;
+
+/// What is wrong with one of many, and what a person can do.
+pub(crate) fn reason(ui: &mut Ui, title: &str, detail: &str, remedy: &str) {
+    let palette = Palette::shown(ui);
+    card(ui, |ui| {
+        ui.set_width(ui.available_width());
+        ui.label(RichText::new(title).strong().color(palette.refused));
+        ui.add(Label::new(detail).wrap());
+        ui.add(Label::new(quiet(ui, remedy)).wrap());
+    });
+    ui.add_space(GAP / 2.0);
 }
 
 /// A plot that is only looked at: it does not move, and takes no more colour than it must.

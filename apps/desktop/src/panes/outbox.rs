@@ -1,14 +1,19 @@
 //! What waits on this machine to be sent.
 
+use std::time::Duration;
+
 use eframe::egui::{Label, RichText, Ui};
 use egui_extras::Column;
 use muster_panel::badge::age;
 use muster_panel::model::outbox::OutboxRow;
 use muster_panel::{At, Facts};
 
-use crate::panes::{self, head, head_of_figures, table};
+use crate::panes::{self, REASONS_MAX, head, head_of_figures, reason, scroll_table_by_keys, table};
 use crate::theme::{GAP, GROUP_GAP, Palette, ROW};
-use crate::widgets::{bytes, card, empty, figure, number, quiet};
+use crate::widgets::{bytes, empty, figure, number, quiet};
+
+/// Longer than a publisher that is let in needs.
+const LONG: Duration = Duration::from_secs(60);
 
 pub(crate) fn ui(ui: &mut Ui, facts: &Facts, now: At) {
     let outbox = &facts.outbox;
@@ -23,7 +28,7 @@ pub(crate) fn ui(ui: &mut Ui, facts: &Facts, now: At) {
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = GROUP_GAP * 1.5;
         figure(ui, &number(look.depth), if look.depth == 1 { "event waits" } else { "events wait" });
-        figure(ui, &look.oldest.map_or("–".into(), |oldest| age(now.since(oldest))), "since the oldest");
+        figure(ui, &look.oldest.map_or("–".into(), |oldest| age(now.since(oldest))), "the oldest has waited");
         figure(
             ui,
             &number(outbox.parked() as u64),
@@ -34,8 +39,14 @@ pub(crate) fn ui(ui: &mut Ui, facts: &Facts, now: At) {
         ui.add(Label::new(quiet(ui, &format!("{path} · {}", bytes(look.bytes)))).truncate());
     }
     ui.add_space(GAP);
-    for parked in look.streams.iter().filter(|row| row.parked.is_some()).take(3) {
-        reason(ui, parked);
+    for row in look.streams.iter().filter(|row| row.parked.is_some()).take(REASONS_MAX) {
+        parked(ui, row);
+    }
+    if outbox.parked() == 0 && look.oldest.is_some_and(|oldest| now.since(oldest) > LONG) {
+        let hint =
+            "Its publisher is not running, or is not let in: run `muster emit < /dev/null`, and read what it says.";
+        ui.add(Label::new(quiet(ui, hint)).wrap());
+        ui.add_space(GAP / 2.0);
     }
     if look.streams.is_empty() {
         return empty(ui, "Everything is confirmed", "The host has every event that was published here.");
@@ -44,23 +55,16 @@ pub(crate) fn ui(ui: &mut Ui, facts: &Facts, now: At) {
 }
 
 /// Why a stream waits for a person, and what that person can do.
-fn reason(ui: &mut Ui, row: &OutboxRow) {
+fn parked(ui: &mut Ui, row: &OutboxRow) {
     let Some(parked) = &row.parked else { return };
-    let palette = Palette::shown(ui);
-    card(ui, |ui| {
-        ui.set_width(ui.available_width());
-        ui.label(RichText::new(format!("{} is parked", row.stream)).strong().color(palette.refused));
-        ui.add(Label::new(&parked.message).wrap());
-        let remedy = format!(
-            "Since {}, with {} waiting. Mend the cause and run `muster outbox --retry {}`; --accept-loss, --skip and --drop \
-             give something up.",
-            parked.since.date_and_time(),
-            number(row.pending),
-            row.stream
-        );
-        ui.add(Label::new(quiet(ui, &remedy)).wrap());
-    });
-    ui.add_space(GAP / 2.0);
+    let remedy = format!(
+        "Since {}, with {} waiting. Mend the cause and run `muster outbox --retry {}`; --accept-loss, --skip and --drop give \
+         something up.",
+        parked.since.date_and_time(),
+        number(row.pending),
+        row.stream
+    );
+    reason(ui, &format!("{} is parked", row.stream), &parked.message, &remedy);
 }
 
 fn streams(ui: &mut Ui, rows: &[OutboxRow]) {
@@ -76,7 +80,8 @@ fn streams(ui: &mut Ui, rows: &[OutboxRow]) {
             header.col(|ui| head_of_figures(ui, "Confirmed"));
             header.col(|ui| head(ui, "State"));
         })
-        .body(|body| {
+        .body(|mut body| {
+            scroll_table_by_keys(&mut body);
             body.rows(ROW, rows.len(), |mut line| {
                 let Some(row) = rows.get(line.index()) else { return };
                 line.col(|ui| {

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use eframe::egui::{Button, Label, RichText, Sense, Shape, Stroke, TextEdit, TextStyle, Ui, vec2};
 use egui_extras::Column;
@@ -9,9 +10,12 @@ use egui_plot::{Bar, BarChart, GridMark};
 use muster_panel::model::{SessionRow, Sessions};
 use muster_panel::{At, Facts};
 
-use crate::panes::{still_plot, table};
+use crate::panes::{scroll_table_by_keys, still_plot, table};
 use crate::theme::{GAP, GROUP_GAP, Palette, ROW};
 use crate::widgets::{card, empty, figure, number, quiet, short};
+
+/// Roles that are counted beside each other.
+const ROLES_MAX: usize = 6;
 
 /// Columns that rows can be sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +51,8 @@ pub struct State {
     pub is_descending: bool,
     /// The rows to show, by their index; computed again only if something changed.
     shown: Vec<usize>,
-    computed: Option<(usize, usize, String, By, bool)>,
+    /// Of which rows, which are kept for as long as that: another list might lie where one lay that is gone.
+    computed: Option<(Arc<Vec<SessionRow>>, String, By, bool)>,
 }
 
 impl Default for State {
@@ -71,24 +76,36 @@ pub(crate) fn ui(ui: &mut Ui, state: &mut State, facts: &Facts, now: At, focus: 
         roles(ui, sessions);
     });
     ui.add_space(GAP);
-    churn(ui, sessions, now);
-    ui.add_space(GAP);
     if let Some(why) = &sessions.rows_refused {
+        // Who joins and leaves is not to be seen either.
         ui.add(Label::new(quiet(ui, why)).wrap());
         return;
     }
+    churn(ui, sessions, now);
+    ui.add_space(GAP);
     rows(ui, state, sessions, focus);
 }
 
 fn roles(ui: &mut Ui, sessions: &Sessions) {
-    for (role, count) in sessions.by_role.iter() {
-        ui.vertical(|ui| {
-            ui.spacing_mut().item_spacing.y = 0.0;
-            ui.add_space(12.0);
-            ui.label(RichText::new(number(*count)).heading());
-            ui.label(quiet(ui, role));
-        });
+    let roles = &sessions.by_role;
+    let shown = if roles.len() > ROLES_MAX { ROLES_MAX - 1 } else { roles.len() };
+    for (role, count) in &roles[..shown] {
+        figure_of(ui, *count, role);
     }
+    let rest = &roles[shown..];
+    if !rest.is_empty() {
+        let count = rest.iter().map(|(_, count)| count).sum();
+        figure_of(ui, count, &format!("in {} other roles", number(rest.len() as u64)));
+    }
+}
+
+fn figure_of(ui: &mut Ui, count: u64, caption: &str) {
+    ui.vertical(|ui| {
+        ui.spacing_mut().item_spacing.y = 0.0;
+        ui.add_space(12.0);
+        ui.label(RichText::new(number(count)).heading());
+        ui.label(quiet(ui, caption));
+    });
 }
 
 /// Joins above the line, leaves below it, a bar for each minute.
@@ -147,14 +164,18 @@ fn rows(ui: &mut Ui, state: &mut State, sessions: &Sessions, focus: bool) {
                 &format!("{} of {}", number(state.shown.len() as u64), number(sessions.rows.len() as u64)),
             ));
         }
+        let listed = sessions.rows.len() as u64;
+        if let Some(total) = sessions.total.filter(|total| *total > listed) {
+            ui.label(quiet(ui, &format!("only {} of the {} are listed", number(listed), number(total))));
+        }
     });
     let wide = ui.available_width();
     let mut sort = None;
     table(ui, "sessions")
-        .column(Column::exact((wide * 0.24).max(120.0)))
-        .column(Column::exact((wide * 0.24).max(100.0)))
-        .column(Column::exact((wide * 0.16).max(80.0)))
-        .column(Column::exact((wide * 0.14).max(70.0)))
+        .column(Column::exact((wide * 0.24).max(196.0)))
+        .column(Column::exact((wide * 0.22).max(96.0)))
+        .column(Column::exact((wide * 0.16).max(76.0)))
+        .column(Column::exact((wide * 0.13).max(54.0)))
         .column(Column::remainder())
         .header(ROW, |mut header| {
             for (by, name) in COLUMNS {
@@ -165,7 +186,8 @@ fn rows(ui: &mut Ui, state: &mut State, sessions: &Sessions, focus: bool) {
                 });
             }
         })
-        .body(|body| {
+        .body(|mut body| {
+            scroll_table_by_keys(&mut body);
             body.rows(ROW, state.shown.len(), |mut row| {
                 let Some(session) = state.shown.get(row.index()).and_then(|index| sessions.rows.get(*index)) else {
                     return;
@@ -181,7 +203,11 @@ fn rows(ui: &mut Ui, state: &mut State, sessions: &Sessions, focus: bool) {
                 row.col(|ui| cell(ui, session.client.as_deref()));
                 row.col(|ui| cell(ui, Some(&session.role)));
                 row.col(|ui| cell(ui, session.build.as_deref()));
-                row.col(|ui| cell(ui, Some(&session.since.date_and_time())));
+                row.col(|ui| {
+                    let is_narrow = ui.available_width() < 140.0;
+                    let since = if is_narrow { session.since.time_of_day() } else { session.since.date_and_time() };
+                    cell(ui, Some(&since));
+                });
             });
         });
     if let Some(by) = sort {
@@ -217,8 +243,10 @@ impl State {
     /// Which rows are shown, in which order.
     fn compute(&mut self, sessions: &Sessions) {
         let rows = &sessions.rows;
-        let key = (rows.as_ptr() as usize, rows.len(), self.filter.clone(), self.by, self.is_descending);
-        if self.computed.as_ref() == Some(&key) {
+        let is_same = |(of, filter, by, is_descending): &(Arc<Vec<SessionRow>>, String, By, bool)| {
+            Arc::ptr_eq(of, rows) && *filter == self.filter && (*by, *is_descending) == (self.by, self.is_descending)
+        };
+        if self.computed.as_ref().is_some_and(is_same) {
             return;
         }
         let filter = self.filter.trim().to_lowercase();
@@ -232,7 +260,7 @@ impl State {
             let order = compare(by, &rows[*a], &rows[*b]);
             if is_descending { order.reverse() } else { order }
         });
-        self.computed = Some(key);
+        self.computed = Some((rows.clone(), self.filter.clone(), by, is_descending));
     }
 }
 

@@ -9,9 +9,9 @@ use muster_contract::state::ConnectionState;
 use muster_panel::badge::age;
 use muster_panel::model::histogram::{Histogram, upper};
 use muster_panel::model::{StreamRow, SyncFacts};
-use muster_panel::{At, Facts};
+use muster_panel::{At, Badge, Facts, Pane};
 
-use crate::panes::{figure, head, head_of_figures, still_plot, table};
+use crate::panes::{REASONS_MAX, figure, head, head_of_figures, reason, scroll_table_by_keys, still_plot, table};
 use crate::theme::{GAP, GROUP_GAP, Palette, ROW};
 use crate::widgets::{card, empty, fact, number, quiet, rate, state, state_color};
 
@@ -22,18 +22,25 @@ pub(crate) fn ui(ui: &mut Ui, facts: &Facts, now: At) -> Option<String> {
         empty(ui, "Nothing is followed", "Open a lane with Ctrl+L. Its streams are listed here, with how far each is.");
         return None;
     }
-    overall(ui, sync, now);
+    let is_heard = matches!(facts.badge(Pane::Sync, now), Badge::Live | Badge::CatchingUp);
+    overall(ui, sync, is_heard, now);
     ui.add_space(GAP);
     latency(ui, &sync.latency);
     ui.add_space(GAP);
+    let refused = |row: &&StreamRow| row.refusal.is_some();
+    for row in sync.streams.iter().filter(refused).take(REASONS_MAX) {
+        let Some(why) = &row.refusal else { continue };
+        reason(ui, &format!("{}: {}", row.word.stream, why.title), &why.detail, &why.remedy);
+    }
     if sync.streams.is_empty() {
         empty(ui, "No streams", "The lane has none that this session may follow, or nothing of them is known yet.");
         return None;
     }
-    streams(ui, sync, now)
+    streams(ui, sync, is_heard, now)
 }
 
-fn overall(ui: &mut Ui, sync: &SyncFacts, now: At) {
+/// What is behind, and how fast it goes, is true only while the host is heard.
+fn overall(ui: &mut Ui, sync: &SyncFacts, is_heard: bool, now: At) {
     card(ui, |ui| {
         ui.set_width(ui.available_width());
         ui.horizontal_wrapped(|ui| {
@@ -44,8 +51,13 @@ fn overall(ui: &mut Ui, sync: &SyncFacts, now: At) {
             if let Some(reason) = sync.reason {
                 fact(ui, "Reason", RichText::new(reason.as_str()).heading());
             }
-            fact(ui, "Behind", RichText::new(events(sync.lag)).heading());
-            fact(ui, "Rate", RichText::new(format!("{} events/s", rate(sync.rate))).heading());
+            let behind = if is_heard { "Behind" } else { "Behind when last heard" };
+            if is_heard || !sync.streams.is_empty() {
+                fact(ui, behind, RichText::new(events(sync.lag)).heading());
+            }
+            if is_heard {
+                fact(ui, "Rate", RichText::new(format!("{} events/s", rate(sync.rate))).heading());
+            }
             fact(ui, "Streams", RichText::new(streams_said(sync)).heading());
             if sync.attempts > 0 {
                 fact(ui, "Attempts", RichText::new(number(sync.attempts.into())).heading());
@@ -128,7 +140,7 @@ fn time(time: Duration) -> String {
     if ms < 1_000 { format!("{ms} ms") } else { format!("{} s", ms / 1_000) }
 }
 
-fn streams(ui: &mut Ui, sync: &SyncFacts, now: At) -> Option<String> {
+fn streams(ui: &mut Ui, sync: &SyncFacts, is_heard: bool, now: At) -> Option<String> {
     let wide = ui.available_width();
     let mut chosen = None;
     table(ui, "streams")
@@ -136,7 +148,7 @@ fn streams(ui: &mut Ui, sync: &SyncFacts, now: At) -> Option<String> {
         .column(Column::exact((wide * 0.11).max(86.0)))
         .column(Column::exact((wide * 0.10).max(64.0)))
         .column(Column::exact((wide * 0.10).max(64.0)))
-        .column(Column::exact((wide * 0.08).max(52.0)))
+        .column(Column::exact((wide * 0.07).max(48.0)))
         .column(Column::exact((wide * 0.08).max(52.0)))
         .column(Column::remainder())
         .header(ROW, |mut header| {
@@ -148,19 +160,21 @@ fn streams(ui: &mut Ui, sync: &SyncFacts, now: At) -> Option<String> {
             }
             header.col(|ui| head(ui, "Last event"));
         })
-        .body(|body| {
+        .body(|mut body| {
+            scroll_table_by_keys(&mut body);
             body.rows(ROW, sync.streams.len(), |mut row| {
                 let Some(stream) = sync.streams.get(row.index()) else { return };
                 row.col(|ui| {
                     if name(ui, stream) {
-                        chosen = Some(stream.stream.to_string());
+                        chosen = Some(stream.word.stream.to_string());
                     }
                 });
                 row.col(|ui| progress(ui, stream, now));
-                let figures =
-                    [stream.cursor.map_or("–".into(), number), newest(stream), number(stream.lag), rate(stream.rate)];
-                for text in figures {
-                    row.col(|ui| figure(ui, text));
+                row.col(|ui| figure(ui, stream.word.cursor.map_or("–".into(), number)));
+                let rate = if is_heard { rate(stream.rate) } else { "–".into() };
+                for text in [newest(stream), number(stream.word.lag), rate] {
+                    // What the host had when it was last heard.
+                    row.col(|ui| figure(ui, if is_heard { text.into() } else { quiet(ui, &text) }));
                 }
                 row.col(|ui| last_event(ui, stream));
             });
@@ -169,43 +183,48 @@ fn streams(ui: &mut Ui, sync: &SyncFacts, now: At) -> Option<String> {
 }
 
 fn name(ui: &mut Ui, stream: &StreamRow) -> bool {
-    let button = Button::new(RichText::new(&*stream.stream)).frame(false).truncate();
-    ui.add(button).on_hover_text(format!("{}\nshow its events", stream.stream)).clicked()
+    let id = stream.word.stream.as_str();
+    let button = Button::new(RichText::new(id)).frame(false).truncate();
+    ui.add(button).on_hover_text(format!("{id}\nshow its events")).clicked()
 }
 
 fn newest(stream: &StreamRow) -> String {
-    if stream.head == 0 { "–".into() } else { number(stream.head) }
+    if stream.word.head == 0 { "–".into() } else { number(stream.word.head) }
 }
 
 /// The state, or how far a replay is, or why it does not go on.
 fn progress(ui: &mut Ui, stream: &StreamRow, now: At) {
-    if let Some(done) = stream.progress.filter(|_| stream.lag > 0) {
+    let word = &stream.word;
+    if let Some(done) = stream.progress.filter(|_| word.lag > 0) {
         let palette = Palette::shown(ui);
         let text = RichText::new(format!("{:.0} %", done * 100.0)).text_style(TextStyle::Small).color(palette.text);
         ui.add(ProgressBar::new(done as f32).fill(palette.chosen).text(text).desired_height(16.0));
         return;
     }
-    let hover = match (&stream.refusal, stream.reason) {
+    let hover = match (&stream.refusal, word.reason) {
         (Some(refusal), _) => Some(format!("{}. {} {}", refusal.title, refusal.detail, refusal.remedy)),
         (None, Some(reason)) => {
-            let error = stream.last_error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+            let error = word.last_error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
             let retry =
-                stream.next_retry.map(|at| format!("; next attempt in {}", age(now.until(at)))).unwrap_or_default();
+                word.next_retry.map(|at| format!("; next attempt in {}", age(now.until(at)))).unwrap_or_default();
             Some(format!("{reason}{error}{retry}"))
         }
         _ => None,
     };
-    let shown = ui.scope(|ui| state(ui, stream.state)).response;
+    let shown = ui.scope(|ui| state(ui, word.state)).response;
     if let Some(hover) = hover {
         shown.on_hover_text(hover);
     }
 }
 
+/// Where there is not room for both, its time.
 fn last_event(ui: &mut Ui, stream: &StreamRow) {
     match &stream.last_event {
         Some(event) => {
-            let text = format!("{}  {}", event.at.time_of_day(), event.kind);
-            ui.add(Label::new(text).truncate()).on_hover_text(event.at.date_and_time());
+            let time = event.at.time_of_day();
+            let text = if ui.available_width() < 150.0 { time } else { format!("{time}  {}", event.kind) };
+            let hover = format!("{}  {}", event.at.date_and_time(), event.kind);
+            ui.add(Label::new(text).truncate()).on_hover_text(hover);
         }
         None => {
             ui.label(quiet(ui, "–"));

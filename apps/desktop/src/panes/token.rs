@@ -71,6 +71,15 @@ pub(crate) fn ui(ui: &mut Ui, facts: &Facts, now: At) {
     });
 }
 
+/// Beside a refusal: whether the token that is used now is still good.
+pub(crate) fn at_hand(ui: &mut Ui, facts: &Facts, now: At) {
+    let Some(expires) = facts.token.expires.filter(|expires| *expires > now) else { return };
+    ui.add_space(GROUP_GAP);
+    let said =
+        format!("The token at hand is good for {} (until {}).", time_left(now.until(expires)), expires.time_of_day());
+    ui.add(Label::new(said).wrap());
+}
+
 fn line(ui: &mut Ui, caption: &str, value: RichText) {
     ui.label(quiet(ui, caption));
     ui.scope(|ui| {

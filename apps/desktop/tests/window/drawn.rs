@@ -116,6 +116,7 @@ fn live() -> Vec<Observation> {
             stream: "runtime.run.1.events".into(),
             search: String::new(),
             rows: vec![event],
+            epoch: Some(1),
             through: 3,
         },
         Observation::Outbox(Some(look)),
@@ -235,5 +236,5 @@ fn refusals_take_panes_over_and_name_what_to_do() {
     let mut observations = live();
     let refusal = Refusal::local("The outbox cannot be read", "it is damaged; restore it");
     observations.push(Observation::OutboxUnreadable(refusal));
-    check(observations, Pane::Outbox, T0, "live", &["The outbox cannot be read", "it is damaged", "Restore it."]);
+    check(observations, Pane::Outbox, T0, "cached", &["The outbox cannot be read", "it is damaged", "Restore it."]);
 }

@@ -1,5 +1,6 @@
 //! The window over the accessibility tree: what a person, or a screen reader, sees of scripted sessions against a real host.
 
+mod candidate;
 mod drawn;
 mod plane;
 
@@ -10,9 +11,9 @@ use egui_kittest::kittest::{NodeT, Queryable};
 use muster_panel::{Pane, Target};
 use plane::{Plane, forged};
 
-const EVENTS: &str = "run:7:events";
+pub(crate) const EVENTS: &str = "run:7:events";
 
-fn payloads(count: usize) -> Vec<String> {
+pub(crate) fn payloads(count: usize) -> Vec<String> {
     (1..=count).map(|number| format!(r#"{{"number":{number},"text":"needle-{number}"}}"#)).collect()
 }
 

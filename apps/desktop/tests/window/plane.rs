@@ -1,7 +1,7 @@
 //! A host in a process of its own, a network that can be broken, a publisher, and a window without a screen.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -67,17 +67,28 @@ impl Drop for Plane {
     }
 }
 
+fn command(home: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(muster());
+    command.args(args).env("HOME", home).env("XDG_STATE_HOME", home.join("state"));
+    command.env_remove("MUSTER_TOKEN").env_remove("MUSTER_SERVER").env_remove("MUSTER_DATABASE");
+    command
+}
+
+/// A machine with a lot to do may need more than the host's 45 s for the first module.
+fn publish(home: &Path, url: &str, database: &str) {
+    let published = (0..5).any(|_| {
+        let mut publish = command(home, &["--quiet", "publish", "--yes", "--server", url, "--database", database]);
+        publish.args(["--module", module()]).stdout(Stdio::null());
+        publish.status().expect("muster publish runs").success()
+    });
+    assert!(published, "the module is published");
+}
+
 impl Plane {
     /// A host with our module in the database `streams`, and nothing in it.
     pub(crate) fn start() -> Plane {
         let folder = TempDir::new().expect("a folder");
-        let command = |args: &[&str]| {
-            let mut command = Command::new(muster());
-            command.args(args).env("HOME", folder.path()).env("XDG_STATE_HOME", folder.path().join("state"));
-            command.env_remove("MUSTER_TOKEN").env_remove("MUSTER_SERVER").env_remove("MUSTER_DATABASE");
-            command
-        };
-        let mut host = command(&["--quiet", "host", "--in-memory", "--listen", "127.0.0.1:0", "--json"])
+        let mut host = command(folder.path(), &["--quiet", "host", "--in-memory", "--listen", "127.0.0.1:0", "--json"])
             .stdout(Stdio::piped())
             .spawn()
             .expect("the host starts");
@@ -86,18 +97,17 @@ impl Plane {
         BufReader::new(stdout).read_line(&mut ready).expect("it says where it is");
         let ready: serde_json::Value = serde_json::from_str(&ready).expect("as JSON");
         let url = ready["url"].as_str().expect("a URL").trim_end_matches('/').to_string();
-        // A machine with a lot to do may need more than the host's 45 s for the first module.
-        let published = (0..5).any(|_| {
-            let mut publish = command(&["--quiet", "publish", "--yes", "--server", &url, "--database", "streams"]);
-            publish.args(["--module", module()]).stdout(Stdio::null());
-            publish.status().expect("muster publish runs").success()
-        });
-        assert!(published, "the module is published");
+        publish(folder.path(), &url, "streams");
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
         let upstream = url.trim_start_matches("http://").parse().expect("an address");
         let proxy = runtime.block_on(Proxy::start(upstream)).expect("a free port");
         Plane { runtime, proxy, url, folder, publisher: None, host }
+    }
+
+    /// Publishes our module to another database of the same host.
+    pub(crate) fn another_database(&self, name: &str) {
+        publish(self.folder.path(), &self.url, name);
     }
 
     /// The database, through the network that can be broken.

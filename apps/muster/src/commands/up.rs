@@ -18,12 +18,12 @@ use std::ffi::OsString;
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     after_help = "\
-Starts an embedded host with Muster's module, a token service, and a runtime that emits sample events
-at the pace of somebody who works; then shows it all: in the window (muster-desktop) where there is a
-display, else in this terminal (muster-top). Prints what runs where. Ctrl-C ends everything in order;
-a second one leaves the parts to end by themselves.
-Started again, it goes on with the same data, on the same addresses. Logs are in the folder, in logs/.
-Exit code 2 if a part ends by itself: it is said which, and why.
+Starts an embedded host with Muster's module, a token service, and a runtime that emits sample
+events at the pace of somebody who works; then shows it all: in the window (muster-desktop) where
+there is a display, else in this terminal (muster-top). Prints what runs where. Ctrl-C ends
+everything in order; a second one leaves the parts to end by themselves.
+Started again, it goes on with the same data, on the same addresses. Logs are in the folder, in
+logs/. Exit code 2 if a part ends by itself: it is said which, and why.
 
 Examples:
   muster up

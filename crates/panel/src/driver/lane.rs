@@ -1,24 +1,24 @@
 //! One lane that is shown: its subscriber, its connection, its files.
 //!
-//! What always holds: one look at the outbox and one reading of events are under way at a time; the store is let go of
-//! before it is opened again.
+//! What always holds: one look at the outbox is under way at a time; the store is let go of before it is opened again; both
+//! connections go to the same database, the lane's own or the one that the token service names with its token. What is in the
+//! store is shown as this lane's only if an earlier run wrote down that it is, or its host has spoken.
 
 use muster_contract::pattern::StreamPattern;
 use muster_contract::state::ConnectionState;
-use muster_contract::stream::StreamId;
 use muster_sync::engine::Tuning;
-use muster_sync::{Reader, StartError, Status, Subscriber};
+use muster_sync::{StartError, Status, Subscriber};
 use muster_wire::lease::LeaseStatus;
 use muster_wire::{ConnectOptions, Keeper, Timeouts, Token};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::outbox::Watched;
-use super::store::Wanted;
+use super::reading::Reading;
 use super::tap::{Tapped, tap};
 use super::target::{Target, TokenChoice};
-use super::{Teller, cache, presence, store, words};
-use crate::clock::{At, Clock};
+use super::{Teller, cache, futures_now, presence, store, words};
+use crate::clock::At;
 use crate::limits::{CACHE_WRITE_MS, CONNECT_MS_MAX, IDLE_MS_MAX, OUTBOX_LOOK_MS, PING_MS, PROBE_MS, PROOF_MS_MAX, ms};
 use crate::model::observation::{PresenceWord, SyncWord};
 use crate::model::streams::StreamWord;
@@ -32,18 +32,14 @@ pub(super) struct Lane {
     running: Option<Running>,
     words: Vec<StreamWord>,
     words_at: At,
-    reader: Option<Reader>,
-    reading: Option<JoinHandle<Read>>,
-    /// What was read last, and through which number.
-    read: Option<(Wanted, u64)>,
+    reading: Reading,
     watched: Option<Watched>,
     looking: Option<JoinHandle<(Watched, Observation)>>,
     looked_at: At,
     cached_at: At,
+    /// The store is known to be this lane's.
+    is_ours: bool,
 }
-
-/// What came of a reading.
-type Read = (Option<Reader>, Wanted, Option<Observation>);
 
 /// What is there while connected.
 struct Running {
@@ -81,12 +77,11 @@ impl Lane {
             running: None,
             words: Vec::new(),
             words_at: now,
-            reader: None,
-            reading: None,
-            read: None,
+            reading: Reading::of(target.store.clone()),
             looking: None,
             looked_at: At(0),
             cached_at: now,
+            is_ours: false,
             target,
             teller,
         };
@@ -96,17 +91,20 @@ impl Lane {
 
     async fn recall(&mut self, model: &mut Model, now: At) {
         let (path, endpoint) = (self.target.store.clone(), self.target.endpoint.clone());
-        let recalled =
-            tokio::task::spawn_blocking(move || (store::standing(&path), cache::read(&path, &endpoint))).await;
-        let Ok((standing, remembered)) = recalled else { return };
+        let recalling = tokio::task::spawn_blocking(move || {
+            cache::read(&path, &endpoint).map(|noted| (store::standing(&path, &noted), noted))
+        });
+        let Ok(Some((standing, noted))) = recalling.await else { return };
+        self.is_ours = true;
+        if let Some(database) = noted.at_database {
+            model.on(now, Observation::Database(database));
+        }
+        model.on(now, Observation::Remembered(noted.remembered));
         // A store that cannot be read is said by the subscriber, which cannot use it either.
         if let Ok(Some(standing)) = standing {
             self.words.clone_from(&standing.words);
             model.on(now, Observation::LastEvents(standing.last));
             model.on(now, Observation::Streams(standing.words));
-        }
-        if let Some(remembered) = remembered {
-            model.on(now, Observation::Remembered(remembered));
         }
     }
 
@@ -116,25 +114,20 @@ impl Lane {
             return;
         }
         model.on(now, Observation::Wanted(true));
-        let token = match (&self.target.token, &self.keeper) {
+        let held = self.keeper.as_ref().and_then(Keeper::held);
+        let is_ready = self.keeper.is_none() || held.is_some();
+        let serial = held.as_ref().map_or(0, |held| held.serial);
+        let token = match (&self.target.token, &held) {
             (TokenChoice::Given(token), _) => Some(token.clone()),
-            (_, Some(keeper)) => keeper.held().map(|held| held.token),
-            _ => None,
+            (_, held) => held.as_ref().map(|held| held.token.clone()),
         };
-        let is_ready = self.keeper.is_none() || token.is_some();
-        let serial = self.keeper.as_ref().and_then(Keeper::held).map_or(0, |held| held.serial);
-        let (tokens, asked) = watch::channel(is_ready.then(|| self.options(token)));
+        let database = held.and_then(|held| held.database);
+        let (tokens, asked) = watch::channel(options(&self.target, token, database).filter(|_| is_ready));
         let presence = tokio::spawn(presence::run(asked, self.teller.clone()));
         let lease = self.keeper.as_ref().map(Keeper::status);
         // Without a token it is not known yet what may be followed.
         let sync = if is_ready { self.start_sync(model, now).await } else { None };
         self.running = Some(Running { presence, tokens, sync, lease, serial, is_waiting: !is_ready });
-    }
-
-    fn options(&self, token: Option<Token>) -> ConnectOptions {
-        let mut options = ConnectOptions::new(self.target.endpoint.clone()).token(token);
-        options.timeouts = timeouts();
-        options
     }
 
     async fn start_sync(&mut self, model: &mut Model, now: At) -> Option<Syncing> {
@@ -181,28 +174,30 @@ impl Lane {
         if patterns.is_empty() { vec![StreamPattern::All] } else { patterns }
     }
 
-    /// Ends the connections; what is known stays.
-    pub(super) async fn disconnect(&mut self, model: &mut Model, clock: &Clock) {
+    /// Ends the connections; what is known stays. `teller` is the next ones'.
+    pub(super) async fn disconnect(&mut self, model: &mut Model, teller: Teller) {
+        self.teller = teller;
         let Some(running) = self.running.take() else { return };
         running.presence.abort();
         if let Some(sync) = running.sync {
             sync.subscriber.shutdown().await;
         }
-        let now = clock.now();
+        let now = self.teller.now();
+        for word in self.words.iter_mut().filter(|word| !word.is_gone()) {
+            (word.state, word.reason, word.next_retry) = (ConnectionState::Idle, None, None);
+        }
+        // Before the proof is gone: until now the streams were what they were.
+        model.on(now, Observation::Streams(self.words.clone()));
         model.on(now, Observation::Wanted(false));
         model.on(now, Observation::Presence(PresenceWord::Closed));
         model.on(now, Observation::Sync(idle()));
-        for word in &mut self.words {
-            (word.state, word.reason, word.next_retry) = (ConnectionState::Idle, None, None);
-        }
-        model.on(now, Observation::Streams(self.words.clone()));
         self.write_cache(model, now);
     }
 
     /// Ends everything.
     pub(super) async fn close(mut self, model: &mut Model) {
-        let clock = self.teller.clock.clone();
-        self.disconnect(model, &clock).await;
+        let teller = self.teller.clone();
+        self.disconnect(model, teller).await;
     }
 
     /// Looks at what does not announce its changes.
@@ -215,8 +210,8 @@ impl Lane {
             }
         }
         self.look_at_sync(model, now);
-        self.read_events(model);
-        self.look_at_outbox(now);
+        self.read_events(model, now);
+        self.look_at_outbox(model, now);
         if now.since(self.cached_at) >= ms(CACHE_WRITE_MS) {
             self.write_cache(model, now);
         }
@@ -236,9 +231,10 @@ impl Lane {
         }
         if let Some(held) = held.filter(|_| is_other) {
             running.serial = held.serial;
-            let mut options = ConnectOptions::new(self.target.endpoint.clone()).token(Some(held.token));
-            options.timeouts = timeouts();
-            running.tokens.send_replace(Some(options));
+            running.tokens.send_replace(options(&self.target, Some(held.token), held.database));
+        }
+        if let Some(status) = running.lease.as_ref().filter(|_| running.is_waiting && running.serial == 0) {
+            model.on(now, Observation::Sync(words::waiting(&status.borrow())));
         }
     }
 
@@ -263,62 +259,29 @@ impl Lane {
                 model.on(now, Observation::Streams(words));
             }
         }
+        if !self.is_ours && word.proof.is_some() {
+            (self.is_ours, self.cached_at) = (true, At(0));
+        }
         model.on(now, Observation::Sync(word));
     }
 
     /// Reads the events to show, unless they are what was read last.
-    pub(super) fn read_events(&mut self, model: &mut Model) {
-        if let Some(reading) = self.reading.take_if(|reading| reading.is_finished()) {
-            self.take_reading(reading, model);
-        }
-        let events = &model.facts().events;
-        let Some(stream) = events.stream.as_deref().and_then(|stream| StreamId::parse(stream).ok()) else { return };
-        let wanted = Wanted { search: events.search.clone(), stream };
-        let cursor = self.words.iter().find(|word| word.stream == wanted.stream).and_then(|word| word.cursor);
-        let is_read = self.read.as_ref().is_some_and(|(read, through)| *read == wanted && Some(*through) == cursor);
-        if is_read || self.reading.is_some() || cursor.is_none() {
-            return;
-        }
-        let (reader, path) = (self.reader.take(), self.target.store.clone());
-        self.reading = Some(tokio::task::spawn_blocking(move || {
-            let Some(reader) = reader.or_else(|| Reader::open(&path).ok()) else { return (None, wanted, None) };
-            let stream = wanted.stream.to_string();
-            let search = wanted.search.clone();
-            let read = store::events(&reader, &wanted)
-                .map(|(rows, through)| Observation::Events { stream, search, rows, through })
-                .ok();
-            (Some(reader), wanted, read)
-        }));
+    pub(super) fn read_events(&mut self, model: &mut Model, now: At) {
+        self.reading.look(model, &self.words, now);
     }
 
-    fn take_reading(&mut self, reading: JoinHandle<Read>, model: &mut Model) {
-        // It is finished, so this is ready at once; a panic in it has been printed.
-        let Some(Ok((reader, wanted, read))) = futures_now(reading) else { return };
-        self.reader = reader;
-        if let Some(read) = read {
-            if let Observation::Events { through, .. } = &read {
-                self.read = Some((wanted, *through));
-            }
-            model.on(self.teller.now(), read);
-        }
-    }
-
-    fn look_at_outbox(&mut self, now: At) {
+    fn look_at_outbox(&mut self, model: &mut Model, now: At) {
         if let Some(looking) = self.looking.take_if(|looking| looking.is_finished())
             && let Some(Ok((watched, observation))) = futures_now(looking)
         {
             self.watched = Some(watched);
-            let teller = self.teller.clone();
-            tokio::spawn(async move { teller.tell(observation).await });
+            model.on(now, observation);
         }
         if self.looking.is_none() && now.since(self.looked_at) >= ms(OUTBOX_LOOK_MS) {
             self.looked_at = now;
             match self.watched.take() {
                 Some(watched) => self.looking = Some(tokio::task::spawn_blocking(move || watched.look())),
-                None => {
-                    let teller = self.teller.clone();
-                    tokio::spawn(async move { teller.tell(Observation::Outbox(None)).await });
-                }
+                None => model.on(now, Observation::Outbox(None)),
             }
         }
     }
@@ -326,6 +289,9 @@ impl Lane {
     /// Nobody waits for it: it is for the next run.
     fn write_cache(&mut self, model: &mut Model, now: At) {
         self.cached_at = now;
+        if !self.is_ours {
+            return;
+        }
         let (facts, store, endpoint) = (model.facts().clone(), self.target.store.clone(), self.target.endpoint.clone());
         drop(tokio::task::spawn_blocking(move || {
             if let Err(error) = cache::write(&store, &endpoint, &facts) {
@@ -340,15 +306,16 @@ fn renewed() -> TokenFacts {
     TokenFacts { kind: TokenKind::Renewed, ..TokenFacts::default() }
 }
 
-/// What a finished task has come to.
-fn futures_now<T>(mut task: JoinHandle<T>) -> Option<Result<T, tokio::task::JoinError>> {
-    use std::future::Future;
-    use std::pin::Pin;
-    use std::task::{Context, Poll, Waker};
-    match Pin::new(&mut task).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(done) => Some(done),
-        Poll::Pending => None,
-    }
+/// With a token, and to the database that it is for; `None` where that cannot be one, which the sync says.
+fn options(target: &Target, token: Option<Token>, database: Option<String>) -> Option<ConnectOptions> {
+    let endpoint = target.endpoint.clone();
+    let endpoint = match database {
+        Some(database) => endpoint.with_database(&database).ok()?,
+        None => endpoint,
+    };
+    let mut options = ConnectOptions::new(endpoint).token(token);
+    options.timeouts = timeouts();
+    Some(options)
 }
 
 fn timeouts() -> Timeouts {

@@ -1,13 +1,16 @@
 //! The task that feeds the model: it owns the subscriber, the connection that sessions come over, and the reading of files.
 //!
-//! What always holds: no judgement is made here. What comes of a lane that was left is dropped by its number. Screens get
-//! whole values through a watch channel, at most ten a second; a screen that never looks holds up nothing.
+//! What always holds: no judgement is made here. What comes of connections that were ended is dropped by their number.
+//! Screens get whole values through a watch channel, at most ten a second; a screen that never looks holds up nothing.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use muster_contract::stream::StreamId;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::clock::{At, Clock};
@@ -21,6 +24,7 @@ mod cache;
 mod lane;
 mod outbox;
 mod presence;
+mod reading;
 mod store;
 mod tap;
 pub(crate) mod target;
@@ -105,7 +109,7 @@ impl Panel {
     }
 }
 
-/// Tells the feeder what was observed of one lane.
+/// Tells the feeder what was observed over the connections of one number.
 #[derive(Clone, Debug)]
 struct Teller {
     number: u64,
@@ -139,7 +143,7 @@ struct Feeder {
     model: Model,
     clock: Arc<Clock>,
     lane: Option<Lane>,
-    /// Of the lane: what others told comes too late.
+    /// Of the present connections: what was told of others comes too late.
     number: u64,
     heard: mpsc::Sender<Heard>,
     inbox: mpsc::Receiver<Heard>,
@@ -188,21 +192,11 @@ impl Feeder {
         let now = self.clock.now();
         match command {
             Command::Open(target) => self.open(*target).await,
-            Command::Disconnect => {
-                if let Some(lane) = &mut self.lane {
-                    lane.disconnect(&mut self.model, &self.clock).await;
-                }
-            }
-            Command::Connect => {
-                if let Some(lane) = &mut self.lane {
-                    lane.connect(&mut self.model, now).await;
-                }
-            }
+            Command::Disconnect => self.disconnect().await,
+            Command::Connect => self.connect().await,
             Command::ReconnectNow => {
-                if let Some(lane) = &mut self.lane {
-                    lane.disconnect(&mut self.model, &self.clock).await;
-                    lane.connect(&mut self.model, self.clock.now()).await;
-                }
+                self.disconnect().await;
+                self.connect().await;
             }
             Command::Choose(stream) => {
                 self.model.on(now, Observation::Choose(stream.map(|stream| stream.to_string())));
@@ -220,22 +214,41 @@ impl Feeder {
         if let Some(lane) = self.lane.take() {
             lane.close(&mut self.model).await;
         }
-        self.number += 1;
-        let teller = Teller { number: self.number, to: self.heard.clone(), clock: self.clock.clone() };
+        let teller = self.teller();
         let mut lane = Lane::open(target, teller, &mut self.model).await;
         lane.connect(&mut self.model, self.clock.now()).await;
         self.lane = Some(lane);
     }
 
+    async fn connect(&mut self) {
+        if let Some(lane) = &mut self.lane {
+            lane.connect(&mut self.model, self.clock.now()).await;
+        }
+    }
+
+    /// What the ended connections have said and nobody has taken in yet is left out: it would come after their end.
+    async fn disconnect(&mut self) {
+        let teller = self.teller();
+        if let Some(lane) = &mut self.lane {
+            lane.disconnect(&mut self.model, teller).await;
+        }
+    }
+
+    /// For the next connections.
+    fn teller(&mut self) -> Teller {
+        self.number += 1;
+        Teller { number: self.number, to: self.heard.clone(), clock: self.clock.clone() }
+    }
+
     fn read_events(&mut self) {
         if let Some(lane) = &mut self.lane {
-            lane.read_events(&mut self.model);
+            lane.read_events(&mut self.model, self.clock.now());
         }
     }
 
     /// When what has changed may be published; `None` while nothing has.
     fn publish_due(&mut self) -> Option<Instant> {
-        let revision = self.model.facts().revision;
+        let revision = self.model.revision();
         match self.published {
             Some((_, published)) if published == revision => None,
             Some((at, _)) => Some(at + ms(PUBLISH_MS_MIN)),
@@ -252,5 +265,70 @@ impl Feeder {
         if is_visible {
             (self.on_change)();
         }
+    }
+}
+
+/// What a finished task has come to; `None` if it is not finished.
+fn futures_now<T>(mut task: JoinHandle<T>) -> Option<Result<T, JoinError>> {
+    match Pin::new(&mut task).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => Some(done),
+        Poll::Pending => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use muster_wire::Endpoint;
+
+    use super::*;
+    use crate::badge::Badge;
+    use crate::model::{Pane, SessionRow};
+
+    fn session() -> SessionRow {
+        let text = |text: &str| text.to_string();
+        let (client, build, since) = (None, None, At(0));
+        SessionRow { connection_id: text("mine"), identity: text("who"), client, role: text("r"), build, since }
+    }
+
+    #[tokio::test]
+    async fn what_an_ended_connection_has_said_and_nobody_has_heard_yet_is_left_out() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let endpoint = Endpoint::new("http://127.0.0.1:1", "nowhere").expect("an endpoint");
+        let (commands, asked) = mpsc::channel(4);
+        let (heard, inbox) = mpsc::channel(OBSERVATIONS_MAX);
+        let (publish, mut facts) = watch::channel(Arc::new(Facts::default()));
+        let clock = Arc::new(Clock::new());
+        let feeder = Feeder {
+            model: Model::new(),
+            clock: clock.clone(),
+            lane: None,
+            number: 0,
+            heard: heard.clone(),
+            inbox,
+            publish,
+            published: None,
+            on_change: Box::new(|| {}),
+        };
+        let task = tokio::spawn(feeder.run(asked));
+        let target = Box::new(Target::new(endpoint, folder.path().join("x.db")));
+        commands.send(Command::Open(target)).await.expect("it runs");
+        commands.send(Command::Disconnect).await.expect("it runs");
+        facts.wait_for(|facts| facts.lane.as_ref().is_some_and(|lane| !lane.is_wanted)).await.expect("it runs");
+        // As it waits in the queue when a person disconnects in the moment in which a connection opens.
+        let at = clock.now();
+        let open = PresenceWord::Open { connection_id: "mine".into(), module: None };
+        for word in [open, PresenceWord::Rows(vec![session()]), PresenceWord::Proof(at)] {
+            heard.send(Heard { number: 1, at, what: Observation::Presence(word) }).await.expect("it runs");
+        }
+        let deadline = tokio::time::Instant::now() + Duration::from_millis(600);
+        while let Ok(Ok(())) = tokio::time::timeout_at(deadline, facts.changed()).await {
+            let facts = facts.borrow_and_update().clone();
+            assert_ne!(facts.badge(Pane::Sessions, clock.now()), Badge::Live);
+            assert!(!facts.sessions.source.is_open, "nothing is open");
+        }
+        drop(commands);
+        task.await.expect("it ends");
     }
 }

@@ -1,6 +1,7 @@
 //! Looking into the outbox of this machine.
 //!
-//! What always holds: it is only read, whoever owns it, and only if the file has changed since the last look.
+//! What always holds: it is only read, whoever owns it, and only if the file has changed since the last look, or so shortly
+//! before it that nobody can tell.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::SystemTime;
 use muster_publisher::{Inspection, inspect};
 
 use crate::clock::At;
-use crate::limits::OUTBOX_STREAMS_MAX;
+use crate::limits::{OUTBOX_SETTLED_MS, OUTBOX_STREAMS_MAX, ms};
 use crate::model::Observation;
 use crate::model::outbox::{OutboxLook, OutboxRow, ParkedFacts};
 use crate::model::refusal::Refusal;
@@ -39,7 +40,9 @@ impl Watched {
         }
         if self.stamp != Some(stamp) {
             match inspect(&self.path, false, OUTBOX_STREAMS_MAX) {
-                Ok(inspection) => (self.stamp, self.last) = (Some(stamp), Some(look(inspection))),
+                Ok(inspection) => {
+                    (self.stamp, self.last) = (Some(stamp).filter(is_settled), Some(look(inspection)));
+                }
                 Err(error) => {
                     let refusal = Refusal::local("The outbox cannot be read", &error.to_string());
                     return (self, Observation::OutboxUnreadable(refusal));
@@ -49,6 +52,12 @@ impl Watched {
         let last = self.last.clone();
         (self, Observation::Outbox(last))
     }
+}
+
+/// Whether a further change would have another time: a file system's clock has ticks, and what is written in the tick of a
+/// look leaves no trace of its own.
+fn is_settled(stamp: &Stamp) -> bool {
+    stamp.iter().flatten().all(|(_, changed)| changed.elapsed().is_ok_and(|ago| ago >= ms(OUTBOX_SETTLED_MS)))
 }
 
 fn stamp(path: &Path) -> Stamp {

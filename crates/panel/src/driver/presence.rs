@@ -1,7 +1,8 @@
 //! The connection that sessions come over, and its probes.
 //!
 //! What always holds: a proof is told only after everything that the host said before it; one probe is under way at a
-//! time; the connection comes back by itself, more and more slowly, until it is closed.
+//! time; the connection comes back by itself, more and more slowly, until it is closed; with another token the next one is
+//! opened before the present one is let go.
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use super::Teller;
 use crate::clock::At;
 use crate::limits::{PROBE_MS, PROBE_MS_MAX, REFUSED_RETRY_MS, ms};
+use crate::model::Observation;
 use crate::model::observation::PresenceWord;
 use crate::model::refusal::Refusal;
 use crate::model::sessions::SessionRow;
@@ -45,11 +47,13 @@ pub(super) async fn run(mut tokens: Tokens, tell: Teller) {
         let Ok(options) = tokens.wait_for(Option::is_some).await.map(|options| options.clone()) else { return };
         let Some(options) = options else { continue };
         tokens.mark_unchanged();
+        tell.tell(Observation::Database(options.endpoint.database().into())).await;
         tell.presence(PresenceWord::Connecting).await;
         let mut has_answered = false;
         let ended = session(options, &mut tokens, &tell, &mut has_answered).await;
         attempts = if has_answered { 1 } else { attempts + 1u32 };
         let wait = match ended {
+            Ended::OtherToken if tokens.has_changed().is_err() => return,
             Ended::OtherToken => continue,
             Ended::Lost { reason, message } => {
                 let wait = ms(backoff::wait_ms(attempts.saturating_sub(1), random()));
@@ -77,33 +81,78 @@ fn random() -> u64 {
     RandomState::new().hash_one(0u8)
 }
 
+/// A connection with its subscription.
+struct Opened {
+    connection: Connection,
+    incoming: Incoming,
+    database: String,
+    /// Who is connected, or why that is not for this session.
+    first: PresenceWord,
+    /// When the host was asked for that.
+    asked_at: At,
+}
+
+async fn open(options: ConnectOptions, tell: &Teller) -> Result<Opened, Ended> {
+    let database = options.endpoint.database().to_owned();
+    let (connection, incoming) =
+        connect(options.expect(Client::of_this_build())).await.map_err(|error| not_connected(&error))?;
+    let asked_at = tell.now();
+    let first = match connection.subscribe(&[SESSIONS]).await {
+        Ok(subscription) => match subscription.rows::<ActiveConnection>(ActiveConnection::TABLE) {
+            Ok(rows) => PresenceWord::Rows(rows.into_iter().map(row).collect()),
+            Err(error) => return Err(broken(error.to_string())),
+        },
+        Err(CallError::Refused(said)) => PresenceWord::RowsRefused(said),
+        Err(error) => return Err(lost(error.to_string())),
+    };
+    Ok(Opened { connection, incoming, database, first, asked_at })
+}
+
+/// One connection after the other, each let go only when the next one is there, until there is none.
 async fn session(options: ConnectOptions, tokens: &mut Tokens, tell: &Teller, has_answered: &mut bool) -> Ended {
-    let (connection, incoming) = match connect(options.expect(Client::of_this_build())).await {
-        Ok(open) => open,
-        Err(error) => return not_connected(&error),
+    let mut opened = match open(options, tell).await {
+        Ok(opened) => opened,
+        Err(ended) => return ended,
     };
-    let module = connection.contract().map(|row| format!("{} (schema {})", row.module_version, row.schema_version));
-    tell.presence(PresenceWord::Open { connection_id: connection.connection_id().to_string(), module }).await;
-    let ended = tokio::select! {
-        ended = serve(&connection, incoming, tell, has_answered) => ended,
-        _ = tokens.changed() => Ended::OtherToken,
-    };
-    // Politely, and nobody waits for it.
-    tokio::spawn(async move {
-        connection.close().await;
-    });
-    ended
+    loop {
+        let Opened { connection, incoming, database, first, asked_at } = opened;
+        let module = connection.contract().map(|row| format!("{} (schema {})", row.module_version, row.schema_version));
+        tell.tell(Observation::Database(database)).await;
+        tell.presence(PresenceWord::Open { connection_id: connection.connection_id().to_string(), module }).await;
+        let is_all = matches!(first, PresenceWord::Rows(_));
+        tell.presence(first).await;
+        if is_all {
+            tell.presence(PresenceWord::Proof(asked_at)).await;
+        }
+        let next = tokio::select! {
+            ended = serve(&connection, incoming, tell, has_answered) => Err(ended),
+            next = successor(tokens, tell) => next,
+        };
+        // Politely, and nobody waits for it.
+        tokio::spawn(async move {
+            connection.close().await;
+        });
+        opened = match next {
+            Ok(next) => next,
+            Err(ended) => return ended,
+        };
+    }
+}
+
+/// The connection with the next token. Where that fails the present one, whose token ends, is no better.
+async fn successor(tokens: &mut Tokens, tell: &Teller) -> Result<Opened, Ended> {
+    loop {
+        if tokens.changed().await.is_err() {
+            return Err(Ended::OtherToken);
+        }
+        let options = tokens.borrow_and_update().clone();
+        if let Some(options) = options {
+            return open(options, tell).await;
+        }
+    }
 }
 
 async fn serve(connection: &Connection, mut incoming: Incoming, tell: &Teller, has_answered: &mut bool) -> Ended {
-    match connection.subscribe(&[SESSIONS]).await {
-        Ok(subscription) => match subscription.rows::<ActiveConnection>(ActiveConnection::TABLE) {
-            Ok(rows) => tell.presence(PresenceWord::Rows(rows.into_iter().map(row).collect())).await,
-            Err(error) => return broken(error.to_string()),
-        },
-        Err(CallError::Refused(said)) => tell.presence(PresenceWord::RowsRefused(said)).await,
-        Err(error) => return lost(error.to_string()),
-    }
     let mut probes = interval(ms(PROBE_MS));
     probes.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut probe = std::pin::pin!(None);

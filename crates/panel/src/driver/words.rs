@@ -4,6 +4,7 @@
 
 use std::time::SystemTime;
 
+use muster_contract::state::{ConnectionState, LeaveReason};
 use muster_sync::{Status, StreamStatus, Subscriber};
 use muster_wire::lease::{LeaseState, LeaseStatus};
 
@@ -44,12 +45,38 @@ pub(super) fn streams(subscriber: &Subscriber, clock: &Clock) -> Vec<StreamWord>
     subscriber.streams().into_iter().map(word).collect()
 }
 
+/// A moment of the wall's clock.
+fn wall(at: SystemTime) -> At {
+    let micros = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
+    At(i64::try_from(micros).unwrap_or(i64::MAX))
+}
+
+/// What the sync waits for while no token has come yet.
+pub(super) fn waiting(status: &LeaseStatus) -> SyncWord {
+    let state = match status.state {
+        LeaseState::Blocked => ConnectionState::Blocked,
+        _ if status.attempts > 0 && status.next_attempt_at.is_some() => ConnectionState::Backoff,
+        _ => ConnectionState::Connecting,
+    };
+    let reason = match state {
+        ConnectionState::Blocked => Some(LeaveReason::Unauthorized),
+        ConnectionState::Backoff => Some(LeaveReason::Network),
+        _ => None,
+    };
+    SyncWord {
+        state,
+        reason,
+        attempts: status.attempts,
+        next_retry: status.next_attempt_at.map(wall),
+        last_error: status.last_refusal.as_ref().map(|refused| refused.message.clone()),
+        lag: 0,
+        is_stuck: state == ConnectionState::Blocked,
+        proof: None,
+    }
+}
+
 /// What a lease shows, with the claims of the token that it holds, if it holds one.
 pub(super) fn lease(status: &LeaseStatus, held: Option<&str>, now: At) -> TokenFacts {
-    let wall = |at: SystemTime| {
-        let micros = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
-        At(i64::try_from(micros).unwrap_or(i64::MAX))
-    };
     let claims = held.map(|token| TokenFacts::of(TokenKind::Renewed, token)).unwrap_or_default();
     let said = status.last_refusal.as_ref();
     TokenFacts {
@@ -62,7 +89,7 @@ pub(super) fn lease(status: &LeaseStatus, held: Option<&str>, now: At) -> TokenF
         last_refusal: said.map(|refused| (now, refused.message.clone())),
         refusal: said
             .filter(|_| status.state == LeaseState::Blocked)
-            .map(|refused| Refusal::permission("The token service refuses", &refused.message)),
+            .map(|refused| Refusal::of_token_service(&refused.message)),
         ..claims
     }
 }

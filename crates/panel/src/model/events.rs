@@ -22,7 +22,7 @@ pub struct EventRow {
     pub at: At,
     /// Canonical JSON, perhaps cut.
     pub payload: String,
-    /// How many bytes the whole payload has.
+    /// How many bytes the whole payload has, in UTF-8.
     pub payload_bytes: usize,
     /// `sha256:` and the digest in hexadecimal.
     pub hash: String,
@@ -57,8 +57,30 @@ pub struct Events {
     pub search: String,
     /// The events, the newest first.
     pub rows: Arc<Vec<EventRow>>,
-    /// The highest number that the store had when they were read.
+    /// Which life of the stream the store had when they were read.
+    pub epoch: Option<u64>,
+    /// The highest number that it had.
     pub through: u64,
-    /// When they were read.
+    /// When the store was last found to have them.
     pub read_at: Option<At>,
+    /// When they were last known to be what the host has, for as long as the host does not have the stream.
+    pub seen: Option<At>,
+}
+
+impl Events {
+    /// Whether this was read for what is shown: what was asked for before a person chose something else is not shown under
+    /// the new name.
+    pub(super) fn is_asked_for(&self, stream: &str, search: &str) -> bool {
+        self.stream.as_deref() == Some(stream) && self.search == search
+    }
+
+    /// Takes what was read; whether it looks different.
+    pub(super) fn take(&mut self, now: At, rows: Vec<EventRow>, epoch: Option<u64>, through: u64) -> bool {
+        (self.read_at, self.epoch, self.through) = (Some(now), epoch, through);
+        let is_new = *self.rows != rows;
+        if is_new {
+            self.rows = Arc::new(rows);
+        }
+        is_new
+    }
 }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_contract::Code;
 use serde::{Serialize, Serializer};
 
 use crate::badge::{Badge, Source};
@@ -133,10 +134,16 @@ impl Facts {
         match pane {
             Pane::Sessions => self.sessions.refusal.as_ref(),
             Pane::Sync => self.sync.refusal.as_ref(),
-            Pane::Token => self.token.refusal.as_ref(),
+            Pane::Token => self.token_refusal(),
             Pane::Events => self.events_refusal(),
             Pane::Outbox => self.outbox.refusal.as_ref(),
         }
+    }
+
+    /// What the sync is refused for its token's sake is the token's matter too.
+    fn token_refusal(&self) -> Option<&Refusal> {
+        let of_sync = || self.sync.refusal.as_ref().filter(|refusal| refusal.code == Some(Code::Unauthorized.as_str()));
+        self.token.refusal.as_ref().or_else(of_sync)
     }
 
     /// Events that were applied stay readable when the host refuses more: only what never came is taken over.
@@ -146,50 +153,66 @@ impl Facts {
         own.or(self.sync.refusal.as_ref()).filter(|_| self.events.rows.is_empty())
     }
 
+    /// What a refusal has taken over is not fresh, whatever the connection says.
     fn source(&self, pane: Pane, now: At) -> Source {
-        match pane {
+        let source = match pane {
             Pane::Sessions => self.sessions.source,
-            Pane::Sync => self.sync.source(),
+            Pane::Sync => self.sync.source,
             Pane::Token => self.either_link(),
             Pane::Events => self.events_source(now),
             Pane::Outbox => self.outbox_source(now),
-        }
+        };
+        Source { is_open: source.is_open && self.refusal(pane).is_none(), ..source }
+    }
+
+    /// Whether the host is heard over either connection.
+    pub fn is_heard(&self, now: At) -> bool {
+        [self.sessions.source, self.sync.source].iter().any(|source| source.is_proven(now, BOUND))
     }
 
     /// The host's word of this screen itself, over whichever connection is open.
     fn either_link(&self) -> Source {
         let (presence, sync) = (self.sessions.source, self.sync.source);
         let better = if presence.is_open && presence.proof >= sync.proof { presence } else { sync };
-        Source {
-            is_complete: better.is_open && self.token.refusal.is_none(),
-            seen: presence.seen.max(sync.seen).max(better.proof),
-            ..better
-        }
+        Source { is_complete: better.is_open, seen: presence.seen.max(sync.seen).max(better.proof), ..better }
     }
 
     fn events_source(&self, now: At) -> Source {
-        let Some(row) = self.events.stream.as_deref().and_then(|stream| self.sync.stream(stream)) else {
+        let (sync, events) = (&self.sync, &self.events);
+        let Some(stream) = events.stream.as_deref() else {
             // No stream is there to show: as true as the list of streams is.
-            return Source {
-                is_complete: self.sync.source.is_complete && self.events.stream.is_none(),
-                ..self.sync.source
-            };
+            return sync.source;
         };
-        let has_all = self.events.through >= row.cursor.unwrap_or(0);
-        let is_fresh = self.events.read_at.is_some_and(|at| now.since(at) <= ms(EVENTS_BEHIND_MS_MAX));
+        let Some(row) = sync.stream(stream) else {
+            // The host has it no more: what is shown grows old from then on.
+            return Source { is_complete: false, is_moving: false, seen: events.seen, ..sync.source };
+        };
+        // Numbers alone do not tell one life of a stream from another.
+        let is_same_life = row.word.cursor.is_none() || events.epoch == row.word.epoch;
+        let has_all = events.through >= row.word.cursor.unwrap_or(0);
+        let is_fresh = events.read_at.is_some_and(|at| now.since(at) <= ms(EVENTS_BEHIND_MS_MAX));
         Source {
-            is_complete: row.is_live() && (has_all || is_fresh),
-            is_moving: row.is_moving() || row.is_live(),
-            seen: row.live_at.max(self.sync.source.seen).filter(|_| row.cursor.is_some()),
-            ..self.sync.source
+            is_complete: row.word.is_live() && is_same_life && (has_all || is_fresh),
+            is_moving: row.word.is_moving() || row.word.is_live(),
+            seen: sync.seen_of(row).filter(|_| row.word.cursor.is_some()),
+            ..sync.source
         }
     }
 
     /// What waits here is known from the disk; that it still waits, only as long as the host is heard.
     fn outbox_source(&self, now: At) -> Source {
-        let link = self.either_link();
         let is_read = self.outbox.read_at.is_some_and(|at| now.since(at) <= ms(OUTBOX_LOOK_MS_MAX));
-        Source { is_complete: link.is_complete && is_read, is_moving: false, seen: self.outbox.read_at, ..link }
+        Source { is_complete: is_read, is_moving: false, seen: self.outbox.read_at, ..self.either_link() }
+    }
+
+    /// When what a refusal has taken over is tried again by itself.
+    pub fn next_retry(&self, pane: Pane) -> Option<At> {
+        match pane {
+            Pane::Sessions => self.sessions.link.next_retry,
+            Pane::Sync => self.sync.next_retry,
+            Pane::Token => self.token.next_refresh.or(self.sessions.link.next_retry),
+            Pane::Events | Pane::Outbox => None,
+        }
     }
 
     /// Whether anything on the screen changes by itself every second.

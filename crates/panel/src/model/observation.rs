@@ -23,6 +23,8 @@ use crate::clock::At;
 pub enum Observation {
     /// A lane was chosen: nothing that was known of another holds.
     Lane(LaneFacts),
+    /// The database that the screen's connections go to: the lane's own, or the one that the token service names.
+    Database(String),
     /// A person disconnected, or connected again.
     Wanted(bool),
     /// What an earlier run wrote down about this lane.
@@ -62,8 +64,17 @@ pub enum Observation {
         search: String,
         /// The newest first.
         rows: Vec<EventRow>,
-        /// The highest number that the store had.
+        /// Which life of the stream the store had; `None` where it had nothing.
+        epoch: Option<u64>,
+        /// The highest number that it had.
         through: u64,
+    },
+    /// The store was looked into, and has what was read last.
+    EventsSame {
+        /// Of which stream.
+        stream: String,
+        /// For which search.
+        search: String,
     },
     /// The outbox was looked into; `None`: there is none there.
     Outbox(Option<OutboxLook>),

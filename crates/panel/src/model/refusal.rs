@@ -6,6 +6,8 @@ use muster_contract::Code;
 use muster_contract::state::LeaveReason;
 use serde::Serialize;
 
+const TOKEN_SERVICE: &str = "The token service refuses";
+
 /// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Refusal {
@@ -92,9 +94,20 @@ impl Refusal {
     }
 
     /// For what a token service says. The line ends with its remedy, behind a semicolon.
-    pub fn permission(title: &'static str, line: &str) -> Refusal {
+    pub fn of_token_service(line: &str) -> Refusal {
         let refusal = Refusal::elsewhere(line);
-        Refusal { kind: Kind::Permission, title, ..refusal }
+        Refusal { kind: Kind::Permission, title: TOKEN_SERVICE, ..refusal }
+    }
+
+    /// Whether a token service said it.
+    pub fn is_of_token_service(&self) -> bool {
+        self.title == TOKEN_SERVICE
+    }
+
+    /// For a token whose time is over by this machine's clock, while no host says otherwise.
+    pub fn expired() -> Refusal {
+        let detail = "by this machine's clock, and no host is heard that still takes it";
+        Refusal { title: "The token has expired", ..Refusal::of(Code::Unauthorized, detail) }
     }
 
     /// For what is wrong on this machine. The line ends with its remedy, behind a semicolon.

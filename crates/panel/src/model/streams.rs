@@ -17,7 +17,7 @@ use crate::clock::At;
 use crate::limits::{RATE_MS, RATE_STEP_MS, ms};
 
 /// A stream, as the subscriber tells it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StreamWord {
     /// Which one.
     pub stream: StreamId,
@@ -27,11 +27,11 @@ pub struct StreamWord {
     pub reason: Option<LeaveReason>,
     /// The epoch of the cursor.
     pub epoch: Option<u64>,
-    /// Everything up to here is applied.
+    /// Everything up to here is applied; `None` where nothing is.
     pub cursor: Option<u64>,
-    /// The highest number that the host is known to have given.
+    /// The highest number that the host is known to have given; 0 where none is known.
     pub head: u64,
-    /// `head` less the cursor.
+    /// What is missing: `head` less the cursor.
     pub lag: u64,
     /// Failed attempts since the last success.
     pub attempts: u32,
@@ -39,6 +39,28 @@ pub struct StreamWord {
     pub next_retry: Option<At>,
     /// What went wrong last.
     pub last_error: Option<String>,
+}
+
+impl StreamWord {
+    /// Whether the subscriber calls it live.
+    pub fn is_live(&self) -> bool {
+        self.state == ConnectionState::Live
+    }
+
+    /// Whether it is on its way to being live.
+    pub fn is_moving(&self) -> bool {
+        matches!(self.state, ConnectionState::Replaying | ConnectionState::Connecting)
+    }
+
+    /// Whether the host has it no more, or does not show it to this session any more.
+    pub fn is_gone(&self) -> bool {
+        self.state == ConnectionState::Idle && self.reason == Some(LeaveReason::StreamClosed)
+    }
+
+    /// Whether what is applied of it is, as long as the host is heard, all or a true beginning of what the host has.
+    fn is_true(&self) -> bool {
+        matches!(self.state, ConnectionState::Live | ConnectionState::Replaying)
+    }
 }
 
 /// The newest event of a stream.
@@ -56,50 +78,20 @@ pub struct LastEvent {
 /// A followed stream, as it is shown.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StreamRow {
-    /// Its id.
-    #[serde(serialize_with = "super::shared")]
-    pub stream: Arc<str>,
-    /// What it is doing.
-    pub state: ConnectionState,
-    /// Why it is not live.
-    pub reason: Option<LeaveReason>,
-    /// The epoch of the cursor.
-    pub epoch: Option<u64>,
-    /// Everything up to here is applied; `None` where nothing is.
-    pub cursor: Option<u64>,
-    /// The highest number that the host is known to have given; 0 where none is known.
-    pub head: u64,
-    /// What is missing.
-    pub lag: u64,
+    /// What the subscriber tells.
+    #[serde(flatten)]
+    pub word: StreamWord,
     /// Applied events a second, over the last seconds.
     pub rate: f64,
     /// How much of the present replay is done, 0 to 1; `None` while none is under way.
     pub progress: Option<f64>,
     /// The newest applied event.
     pub last_event: Option<LastEvent>,
-    /// Failed attempts since the last success.
-    pub attempts: u32,
-    /// When the next one is due.
-    pub next_retry: Option<At>,
-    /// What went wrong last.
-    #[serde(serialize_with = "super::shared_text")]
-    pub last_error: Option<Arc<str>>,
-    /// When it was last live.
-    pub live_at: Option<At>,
+    /// When what is applied of it was last known to be what the host has, or a true beginning of it; `None` where it never
+    /// was. While it is live or replaying, the proofs of the sync say more ([`SyncFacts::seen_of`]).
+    pub seen: Option<At>,
     /// Why it cannot be followed, where only a person can help.
     pub refusal: Option<Refusal>,
-}
-
-impl StreamRow {
-    /// Whether the subscriber calls it live.
-    pub fn is_live(&self) -> bool {
-        self.state == ConnectionState::Live
-    }
-
-    /// Whether it is on its way to being live.
-    pub fn is_moving(&self) -> bool {
-        matches!(self.state, ConnectionState::Replaying | ConnectionState::Connecting)
-    }
 }
 
 /// The sync pane.
@@ -153,17 +145,18 @@ impl Default for SyncFacts {
 impl SyncFacts {
     /// A stream's row.
     pub fn stream(&self, id: &str) -> Option<&StreamRow> {
-        let index = self.streams.binary_search_by(|row| (*row.stream).cmp(id)).ok()?;
+        let index = self.streams.binary_search_by(|row| row.word.stream.as_str().cmp(id)).ok()?;
         self.streams.get(index)
     }
 
     /// How many streams are in this state.
     pub fn count(&self, state: ConnectionState) -> usize {
-        self.streams.iter().filter(|row| row.state == state).count()
+        self.streams.iter().filter(|row| row.word.state == state).count()
     }
 
-    pub(super) fn source(&self) -> Source {
-        self.source
+    /// When what is applied of a stream was last known to be what the host has.
+    pub fn seen_of(&self, row: &StreamRow) -> Option<At> {
+        if row.word.is_true() { row.seen.max(self.source.seen).max(self.source.proof) } else { row.seen }
     }
 
     /// Takes the subscriber's words about all streams.
@@ -174,13 +167,17 @@ impl SyncFacts {
         }
         let mut rows = Vec::with_capacity(words.len());
         let mut rate = 0.0;
+        let proof = self.source.proof.max(self.source.seen);
         for word in words {
-            let track = tracks.entry(word.stream.clone()).or_default();
-            track.take(now, &word);
+            // What is known of before this run stands for streams that it has not heard of yet.
+            let track = tracks
+                .entry(word.stream.clone())
+                .or_insert_with(|| Track { seen: self.source.seen, ..Track::default() });
+            track.take(now, &word, proof);
             rate += track.rate(now);
             rows.push(track.row(now, word, last_events));
         }
-        rows.sort_by(|a: &StreamRow, b| a.stream.cmp(&b.stream));
+        rows.sort_by(|a: &StreamRow, b| a.word.stream.cmp(&b.word.stream));
         self.rate = rate;
         self.streams = Arc::new(rows);
     }
@@ -191,21 +188,24 @@ pub(super) type Tracks = BTreeMap<StreamId, Track>;
 /// The newest applied event of every stream.
 pub(super) type LastEvents = BTreeMap<StreamId, LastEvent>;
 
-/// What is remembered of a stream to compute rate and progress.
+/// What is remembered of a stream to compute rate, progress and age.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Track {
     samples: VecDeque<(At, u64)>,
     epoch: Option<u64>,
     replay_from: Option<u64>,
-    live_at: Option<At>,
+    was_true: bool,
+    seen: Option<At>,
+    is_heard: bool,
 }
 
 impl Track {
-    fn take(&mut self, now: At, word: &StreamWord) {
+    fn take(&mut self, now: At, word: &StreamWord, proof: Option<At>) {
         let cursor = word.cursor.unwrap_or(0);
         let goes_back = self.samples.back().is_some_and(|(_, before)| cursor < *before);
         if word.epoch != self.epoch || goes_back {
-            *self = Track { epoch: word.epoch, live_at: self.live_at, ..Track::default() };
+            let (was_true, seen) = (self.was_true, self.seen);
+            *self = Track { epoch: word.epoch, was_true, seen, ..Track::default() };
         }
         if self.samples.back().is_none_or(|(at, _)| now.since(*at) >= ms(RATE_STEP_MS)) {
             self.samples.push_back((now, cursor));
@@ -213,8 +213,13 @@ impl Track {
         while self.samples.len() > 2 && self.samples.get(1).is_some_and(|(at, _)| now.since(*at) > ms(RATE_MS)) {
             self.samples.pop_front();
         }
+        // Words come only where something has changed: until this one came the one before held.
+        if self.was_true || word.is_true() {
+            self.seen = self.seen.max(proof);
+        }
+        (self.was_true, self.is_heard) = (word.is_true(), word.is_live() || word.is_moving());
         match word.state {
-            ConnectionState::Live => (self.live_at, self.replay_from) = (Some(now), None),
+            ConnectionState::Live => self.replay_from = None,
             ConnectionState::Replaying => drop(self.replay_from.get_or_insert(cursor)),
             _ => {}
         }
@@ -226,30 +231,21 @@ impl Track {
             return 0.0;
         };
         let seconds = now.since(*first_at).as_secs_f64();
-        // Long after the last sample the old ones say nothing any more.
+        // Long after the last sample the old ones say nothing any more, and nothing is applied where nobody is heard.
         let is_old = self.samples.back().is_some_and(|(at, _)| now.since(*at) > ms(RATE_MS));
-        if seconds < 0.1 || is_old { 0.0 } else { (last - first) as f64 / seconds }
+        if seconds < 0.1 || is_old || !self.is_heard { 0.0 } else { (last - first) as f64 / seconds }
     }
 
     fn row(&self, now: At, word: StreamWord, last_events: &LastEvents) -> StreamRow {
         let refusal = (word.state == ConnectionState::Blocked)
             .then(|| Refusal::of_words(word.reason, word.last_error.as_deref().unwrap_or("nothing more is known")));
         StreamRow {
-            stream: word.stream.as_str().into(),
-            state: word.state,
-            reason: word.reason,
-            epoch: word.epoch,
-            cursor: word.cursor,
-            head: word.head,
-            lag: word.lag,
             rate: self.rate(now),
             progress: (word.state == ConnectionState::Replaying).then(|| self.progress(&word)),
             last_event: last_events.get(&word.stream).cloned(),
-            attempts: word.attempts,
-            next_retry: word.next_retry,
-            last_error: word.last_error.map(Into::into),
-            live_at: self.live_at,
+            seen: self.seen,
             refusal,
+            word,
         }
     }
 

@@ -127,7 +127,8 @@ fn live() -> Model {
     model.on(T0, Observation::Streams(streams));
     model.on(T0, Observation::Sync(sync(ConnectionState::Live, 0, Some(T0))));
     let rows = (1_175..=1_204).rev().map(event).collect();
-    model.on(T0, Observation::Events { stream: AGENT.into(), search: String::new(), rows, through: 1_204 });
+    let (stream, search, epoch) = (AGENT.into(), String::new(), Some(1));
+    model.on(T0, Observation::Events { stream, search, rows, epoch, through: 1_204 });
     let parked = ParkedFacts { code: "payload_too_large".into(), message: "300000 bytes".into(), since: T0 };
     let row = |stream: &str, pending, parked| OutboxRow { stream: stream.into(), pending, confirmed: 90, parked };
     let streams = vec![row(AGENT, 3, None), row(BUILD, 1, Some(parked))].into();

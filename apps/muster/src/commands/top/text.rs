@@ -87,11 +87,14 @@ pub(super) fn lane(facts: &Facts) -> String {
 pub(super) fn of_pane(facts: &Facts, pane: Pane, now: At) -> Body {
     if let Some(refusal) = facts.refusal(pane) {
         let code = refusal.code.map(|code| format!(" ({code})")).unwrap_or_default();
-        return Body::from(vec![
+        let again = retry(facts.next_retry(pane), now).trim_start_matches(", ").to_string();
+        let mut lines = vec![
             format!("{}{code}", refusal.title),
             one_line(&refusal.detail),
             format!("→ {}", one_line(&refusal.remedy)),
-        ]);
+        ];
+        lines.extend(Some(again).filter(|again| !again.is_empty()));
+        return Body::from(lines);
     }
     match pane {
         Pane::Sessions => sessions(facts, now),
@@ -119,9 +122,12 @@ fn sessions(facts: &Facts, now: At) -> Body {
         let roles: Vec<_> =
             sessions.by_role.iter().map(|(role, count)| format!("{count} {}", one_line(role))).collect();
         let roles = if roles.is_empty() { String::new() } else { format!(": {}", roles.join(", ")) };
-        let (joins, leaves) = sessions.churn.totals();
         lines.push(format!("{total} connected{roles}"));
-        lines.push(format!("in the last hour {joins} joined, {leaves} left"));
+        // Where the rows are not for this session, who joins and leaves is not either.
+        if sessions.rows_refused.is_none() {
+            let (joins, leaves) = sessions.churn.totals();
+            lines.push(format!("in the last hour {joins} joined, {leaves} left"));
+        }
     } else {
         lines.push("nobody is known yet".into());
     }
@@ -164,25 +170,26 @@ fn sync(facts: &Facts, now: At) -> Body {
         lines.push(format!("append to apply: half within {}, 99 % within {}", took(half), took(most)));
     }
     let rows = sync.streams.iter().map(|row| {
-        let state = match row.progress.filter(|_| row.lag > 0) {
-            Some(done) => format!("{} {:.0} %", row.state, done * 100.0),
-            None => row.state.to_string(),
+        let word = &row.word;
+        let state = match row.progress.filter(|_| word.lag > 0) {
+            Some(done) => format!("{} {:.0} %", word.state, done * 100.0),
+            None => word.state.to_string(),
         };
         let last = row.last_event.as_ref();
         vec![
-            row.stream.to_string(),
+            word.stream.to_string(),
             state,
-            row.cursor.map_or("-".into(), |cursor| cursor.to_string()),
-            row.head.to_string(),
-            row.lag.to_string(),
-            format!("{:.1}", row.rate),
+            word.cursor.map_or("-".into(), |cursor| cursor.to_string()),
+            word.head.to_string(),
+            word.lag.to_string(),
+            if is_heard { format!("{:.1}", row.rate) } else { "-".into() },
             last.map_or("-".into(), |event| format!("{} {}", event.at.time_of_day(), one_line(&event.kind))),
         ]
     });
     let head = ["stream", "state", "cursor", "head", "lag", "rate/s", "last event"];
     let mut body = Body::from(lines).with(&head, rows.collect());
     if let Some(table) = &mut body.table {
-        table.states = sync.streams.iter().map(|row| row.state).collect();
+        table.states = sync.streams.iter().map(|row| row.word.state).collect();
     }
     body
 }
