@@ -93,12 +93,18 @@ fn run(page: &str) {
         script.push_str(&format!("echo '=== {page}, line {}'\n{}", block.line, addressed(block.text.clone())));
     }
 
+    // Where a page tells its readers to work.
+    let (work, module) = (here.path().join("empty"), support::muster_module());
+    fs::create_dir(&work).expect("a folder");
+    let in_an_empty_folder = text.contains("work in an empty folder");
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders = vec![Path::new(MUSTER).parent().expect("a folder").to_owned()];
     folders.extend(std::env::split_paths(&path));
     let output = Command::new("bash")
         .args(["-c", &script])
-        .current_dir(here.path())
+        .current_dir(if in_an_empty_folder { &work } else { here.path() })
+        .env("MODULE", module)
+        .env("CHECKOUT", here.path())
         .env("PATH", std::env::join_paths(folders).expect("a PATH"))
         .env("XDG_CONFIG_HOME", here.path().join("config"))
         .env("XDG_STATE_HOME", here.path().join("state"))

@@ -190,7 +190,10 @@ impl Code {
             }
             Code::UpgradeRequired | Code::UnsupportedClientBuild => "install a newer client",
             Code::SchemaMismatch => "publish the module of this build to the database, or use the client built with it",
-            Code::Unauthorized => "get a new token for this lane, with the scope that the request needs",
+            Code::Unauthorized => {
+                "come with a token of this lane's token service, with the scope that this needs (or the owner's own, where \
+                 only the owner may)"
+            }
             Code::ForbiddenStream => "ask for a token whose streams include this one",
             Code::BadSubscription => {
                 "name streams by their id, by a prefix ending in `.*`, or `*`, and fewer at a time"

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use muster_contract::ContractError;
+use muster_contract::{ContractError, Refusal};
 
 use crate::http::HttpError;
 use crate::limits::QUOTE_BYTES_MAX;
@@ -154,7 +154,7 @@ pub enum ConnectError {
         said: String,
     },
     /// The module's `client_connected` refused, or the host closed the connection before it greeted the client.
-    #[error("the database `{database}` refused this connection{}; the module's `client_connected` decides that, see the database's logs", in_words(.said))]
+    #[error("the database `{database}` refused this connection{}", by_the_module(.said))]
     Rejected {
         /// As asked for.
         database: String,
@@ -340,6 +340,14 @@ fn in_words(words: &str) -> String {
     if words.is_empty() { String::new() } else { format!(" (it says: {words})") }
 }
 
+/// The same of what a module's `client_connected` says, which is a refusal of the contract where the module is ours.
+fn by_the_module(words: &str) -> String {
+    match Refusal::from_wire(words) {
+        Some(Refusal { code, message, .. }) => format!(": {message} ({code}); {}", code.remedy()),
+        None => format!("{}; the module's `client_connected` decides that, see the database's logs", in_words(words)),
+    }
+}
+
 const fn maybe(sent: bool) -> &'static str {
     if sent { "the host may have carried it out" } else { "the host has not seen it" }
 }
@@ -365,6 +373,11 @@ mod tests {
             ConnectError::Unauthorized { authority: authority(), said: "Invalid token: ExpiredSignature".into() }
                 .to_string(),
             ConnectError::Rejected { database: "presence".into(), said: "no scope presence.read".into() }.to_string(),
+            ConnectError::Rejected {
+                database: "presence".into(),
+                said: r#"{"code":"unauthorized","message":"the token is of another issuer than this lane's"}"#.into(),
+            }
+            .to_string(),
             CallError::Timeout { limit: Duration::from_secs(30), sent: false }.to_string(),
             CallError::Closed { reason: ClosedReason::Lost { reason: "connection reset".into() }, sent: true }
                 .to_string(),
@@ -379,6 +392,9 @@ mod tests {
                  a token",
                 "the database `presence` refused this connection (it says: no scope presence.read); the module's \
                  `client_connected` decides that, see the database's logs",
+                "the database `presence` refused this connection: the token is of another issuer than this lane's \
+                 (unauthorized); come with a token of this lane's token service, with the scope that this needs (or the \
+                 owner's own, where only the owner may)",
                 "no answer within 30 s, the request was still waiting to be sent; the host has not seen it",
                 "the connection ended before the answer (lost: connection reset); the host may have carried it out",
             ]

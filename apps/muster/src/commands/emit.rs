@@ -16,6 +16,7 @@ use crate::emit::sending::Sending;
 use crate::emit::taking::{Taken, take};
 use crate::limits::EMIT_SEND_MS;
 use crate::outcome::{Exit, Failure, Outcome};
+use crate::signals::Stop;
 use crate::target::{TargetArgs, check_new_name};
 use crate::ui::Ui;
 
@@ -35,8 +36,8 @@ Events are kept on disk first, in <scheme>_<host>_<port>_<database>.outbox below
 $XDG_STATE_HOME/muster/outboxes (~/.local/state/muster/outboxes). From there
 they are sent until the host has confirmed them, by this run or the next one:
 the host may be away, and a killed run loses nothing. A FILE whose emit was
-killed goes on where it was when it is emitted again; of stdin, that cannot be
-known. Without --flush, a run goes on sending for at most 2 s when all is
+killed or interrupted goes on where it was when it is emitted again; of stdin,
+that cannot be known. Without --flush, a run goes on sending for at most 2 s when all is
 stored.
 
 To a host an outbox is always the same identity: that of --token-file or
@@ -101,9 +102,21 @@ pub(crate) async fn run(ui: &Ui, args: EmitArgs) -> Outcome {
         publisher.connect(config);
     }
     let mut sending = Sending::of(ui, &publisher);
-    let outcome = match take(&mut sending, &path, input, topic, full_for).await {
-        Ok(taken) => end(&mut sending, &args, &path, taken).await,
-        Err(failure) => Err(failure),
+    let mut stop = Stop::listen()?;
+    let work = async {
+        let taken = take(&mut sending, &path, input, topic, full_for).await?;
+        end(&mut sending, &args, &path, taken).await
+    };
+    let outcome = tokio::select! {
+        outcome = work => outcome,
+        code = stop.wait_for_code() => {
+            let next = match args.file.as_deref().is_some_and(Path::is_file) {
+                true => "the same command goes on where this one was",
+                false => "the next run sends them",
+            };
+            ui.say(format!("interrupted; events in the outbox: {}; {next}", publisher.metrics().depth_events));
+            Ok(Exit::Interrupted(code))
+        }
     };
     publisher.close().await;
     outcome
@@ -141,6 +154,9 @@ async fn end(sending: &mut Sending<'_>, args: &EmitArgs, outbox: &Path, taken: T
         (false, false) => Duration::from_millis(EMIT_SEND_MS),
     };
     let flushed = sending.flush(waits).await;
+    if let Some(bookmark) = taken.bookmark {
+        bookmark.finish().map_err(|error| Failure::CouldNot(error.to_string()))?;
+    }
     let parked = parked(outbox).await?;
     let (ui, metrics) = (sending.ui, sending.publisher.metrics());
     if args.flush {

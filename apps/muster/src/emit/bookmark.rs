@@ -118,7 +118,7 @@ impl Bookmark {
         Ok((bookmark, done))
     }
 
-    /// All of the file is stored.
+    /// All of the file is stored, and its emit has come to its end.
     ///
     /// # Errors
     /// [`BookmarkError::Io`].

@@ -26,6 +26,8 @@ pub(crate) struct Taken {
     pub(crate) bad: u64,
     /// Why it was not read or stored to its end, if it was not.
     pub(crate) failed: Option<Failure>,
+    /// To be finished by a run that comes to its end: until then, another one leaves out what is stored.
+    pub(crate) bookmark: Option<Bookmark>,
 }
 
 /// Stores all of `input`. A full outbox is waited for, up to `full_for`.
@@ -83,9 +85,7 @@ pub(crate) async fn take(
         };
     }
     bar.finish_and_clear();
-    if taken.failed.is_none() {
-        bookmark.finish().map_err(|error| could_not(&error))?;
-    }
+    taken.bookmark = taken.failed.is_none().then_some(bookmark);
     Ok(taken)
 }
 

@@ -55,6 +55,35 @@ fn an_emit_that_is_killed_while_it_reads_goes_on_where_it_was() {
 }
 
 #[test]
+fn an_emit_that_is_interrupted_while_it_waits_says_so_and_stores_nothing_twice() {
+    let plane = Plane::new();
+    let all = 400;
+    let file = plane.person.file("events.ndjson", lines("run:a:events", 0..all));
+    // Nobody is there: everything is stored, and then it waits.
+    let place = ["--server", "http://127.0.0.1:9", "--database", "muster", "--outbox", "o.outbox"];
+    let emit = [&["emit", "--flush", "--patience", "600"][..], &place, &[&file]].concat();
+    let outbox = plane.person.path("o.outbox");
+    let stored = || {
+        let found = muster_publisher::inspect(&outbox, false, 10);
+        found.map_or(0, |found| found.streams.iter().map(|stream| stream.pending).sum::<u64>())
+    };
+    for run in 1..=2 {
+        let child = plane.person.command(&emit).spawn().expect("starts");
+        let deadline = Instant::now() + PATIENCE;
+        while stored() < all || !outbox.with_extension("outbox.reading").exists() {
+            assert!(Instant::now() < deadline, "run {run} never stores all");
+            thread::sleep(Duration::from_millis(5));
+        }
+        signal(child.id(), "INT");
+        let ended = finish(child);
+        assert_eq!(ended.code, Some(130), "{}", ended.stderr);
+        let said = format!("interrupted; events in the outbox: {all}; the same command goes on where this one was");
+        assert!(ended.stderr.contains(&said), "{}", ended.stderr);
+        assert_eq!(stored(), all, "run {run}");
+    }
+}
+
+#[test]
 fn an_emit_that_is_killed_while_it_sends_is_confirmed_by_the_next_one_and_nothing_is_there_twice() {
     let plane = Plane::new();
     let all = 20_000;
