@@ -35,6 +35,10 @@ pub enum ToNode {
     Read,
     /// Its disk syncs what it wrote before.
     BackgroundSync,
+    /// Its token may have come.
+    Token,
+    /// None has come for the connection that waits for it, by the core's own number.
+    NoToken(u64),
     /// Its application publishes.
     Publish {
         /// Which stream.

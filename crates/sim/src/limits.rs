@@ -10,6 +10,9 @@ pub const CALL_MS: u64 = 30_000;
 /// A connection attempt that is not answered for this long has failed: `muster-wire`'s `CONNECT_MS_MAX`.
 pub const CONNECT_MS: u64 = 10_000;
 
+/// How long a connection waits for a token: `muster-sync`'s `TOKEN_WAIT_MS_MAX`.
+pub const TOKEN_WAIT_MS: u64 = 10_000;
+
 /// How long faults go on.
 pub const FAULTS_MS: u64 = 150_000;
 

@@ -26,6 +26,8 @@ pub enum Purpose {
     Disk = 4,
     /// What node `n`'s process draws: the random bits that a driver hands to its core.
     Process = 5,
+    /// The part of the plan that is about tokens.
+    Grants = 6,
 }
 
 impl Rng {

@@ -47,9 +47,39 @@ impl Host {
         self.commit(vec![Write::SessionEnd { conn }]);
     }
 
+    /// What the sessions of a node were granted ends: they follow nothing any more, hear so unless it is silent, and
+    /// whatever they ask next is refused.
+    pub fn end_grants(&mut self, node: usize, silent: bool) {
+        let of = |(conn, at): (&ConnId, &usize)| (*at == node).then_some(*conn);
+        let conns: BTreeSet<ConnId> = self.live.sessions.iter().filter_map(of).collect();
+        let follows: Vec<_> = self.live.follows.keys().filter(|(conn, _)| conns.contains(conn)).copied().collect();
+        self.ended.extend(conns);
+        if follows.is_empty() {
+            return;
+        }
+        self.commit(
+            follows.iter().map(|(conn, slot)| Write::Follow { conn: *conn, slot: *slot, pattern: None }).collect(),
+        );
+        if self.is_mute || silent {
+            return;
+        }
+        for (conn, slot) in follows {
+            self.tell_durable(conn, Down::Signal { slot, stream: 0, what: Signal::FollowEnded });
+        }
+    }
+
     /// A session calls.
     pub fn call(&mut self, conn: ConnId, id: RequestId, request: &Request, coverage: &mut Coverage) {
+        let ended = || Refusal::new(Code::Unauthorized, "the grant has ended").to_wire();
+        let is_over = self.ended.contains(&conn);
+        if is_over {
+            coverage.hit("host: refused, the grant has ended");
+        }
         let reply = match request {
+            Request::ListStreams { .. } if is_over => Reply::Streams(Answer::Refused(ended())),
+            Request::ReadPage { .. } if is_over => Reply::Page(Answer::Refused(ended())),
+            Request::ReadSnapshot { .. } if is_over => Reply::Snapshot(Answer::Refused(ended())),
+            Request::Follow { .. } | Request::Checkpoint { .. } if is_over => Reply::Reducer(Err(ended())),
             Request::Append { stream, epoch, producer, first, events } => {
                 let append = Append { stream, epoch: *epoch, producer, first: *first, events };
                 Reply::Reducer(self.append(&append, coverage).map_err(|refusal| refusal.to_wire()))

@@ -8,7 +8,7 @@
 mod doors;
 pub mod state;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::coverage::Coverage;
 use crate::rng::{Purpose, Rng};
@@ -57,6 +57,8 @@ pub struct Host {
     pub is_mute: bool,
     /// How many appends of a thousand it refuses in passing.
     pub refuse_permille: u64,
+    /// Connections whose grant has ended.
+    ended: BTreeSet<ConnId>,
     config: HostConfig,
     live: State,
     durable: State,
@@ -77,6 +79,7 @@ impl Host {
             flaw: None,
             is_mute: false,
             refuse_permille: 0,
+            ended: BTreeSet::new(),
             config,
             live: State::default(),
             durable: State::default(),
@@ -148,6 +151,7 @@ impl Host {
         self.committed = self.synced;
         self.live = self.durable.clone();
         self.outgoing.clear();
+        self.ended.clear();
         self.up = false;
         left
     }

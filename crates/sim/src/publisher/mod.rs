@@ -203,7 +203,7 @@ impl Publisher {
             },
             ToNode::Written => self.written(ctx),
             ToNode::Read => self.read(ctx),
-            ToNode::BackgroundSync => Ok(Fate::Alive),
+            ToNode::BackgroundSync | ToNode::Token | ToNode::NoToken(_) => Ok(Fate::Alive),
             ToNode::Publish { stream, count, equal } => {
                 self.publish(ctx, stream, count, equal);
                 self.write_next(ctx);

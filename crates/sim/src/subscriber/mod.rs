@@ -21,13 +21,15 @@ use crate::context::{Context, Happening, ToNode};
 use crate::disk::Disk;
 use crate::limits::{CALL_MS, LIVE_LAG_MS};
 use crate::oracle::{Broken, Checked, Oracle};
-use crate::process::{Doom, Fate, close, dial, wake};
+use crate::process::{Doom, Fate, close, wake};
 use crate::rng::{Purpose, Rng};
 use crate::wire::{ConnId, Down, Reply as WireReply, Request as WireRequest, RequestId};
 use crate::workload::Begin;
 use store::{Store, StoreStream, check_stream};
+use tokens::{Token, Used};
 
 pub mod store;
+mod tokens;
 mod writing;
 
 /// What the writer has to do, in order.
@@ -56,6 +58,7 @@ struct Process {
     writing: Option<Vec<(Job, Result<(), ApplyFailure>)>>,
     tick_ms: Option<u64>,
     told: BTreeMap<String, ConnectionState>,
+    tokens: Used,
 }
 
 /// A node with a subscriber.
@@ -72,6 +75,7 @@ pub struct Subscriber {
     life: u64,
     doom: Doom,
     refusals: u32,
+    token: Token,
     rng: Rng,
     disk_rng: Rng,
 }
@@ -89,6 +93,7 @@ impl Subscriber {
             life: 0,
             doom: Doom::default(),
             refusals: 0,
+            token: Token::default(),
             rng: Rng::new(seed, Purpose::Process, node as u64),
             disk_rng: Rng::new(seed, Purpose::Disk, node as u64),
         }
@@ -208,13 +213,16 @@ impl Subscriber {
                 self.disk.sync();
                 Ok(Fate::Alive)
             }
+            ToNode::Token => self.token_came(ctx),
+            ToNode::NoToken(link) => self.no_token(ctx, LinkNo(link)),
             ToNode::Start | ToNode::ConnectTimeout(_) | ToNode::Read | ToNode::Publish { .. } => Ok(Fate::Alive),
         }
     }
 
     /// Its token ends soon: it connects anew.
     pub fn refresh(&mut self, ctx: &mut Context) -> Result<Fate, Broken> {
-        if self.process.is_some() { self.feed(ctx, Event::TokenRefreshDue) } else { Ok(Fate::Alive) }
+        let goes = self.process.is_some() && self.has_token(ctx);
+        if goes { self.feed(ctx, Event::TokenRefreshDue) } else { Ok(Fate::Alive) }
     }
 
     /// A person has changed something: what is blocked is tried again.
@@ -253,6 +261,7 @@ impl Subscriber {
             writing: None,
             tick_ms: None,
             told: BTreeMap::new(),
+            tokens: Used::default(),
         });
         ctx.say(&self.name, format_args!("starts, life {}", self.life));
         let store = self.disk.seen();
@@ -346,11 +355,9 @@ impl Subscriber {
 
     fn carry_out(&mut self, ctx: &mut Context, action: Action) -> Checked {
         match action {
-            Action::Connect(link) => {
-                let conn = dial(ctx, self.node, self.life);
-                self.process_mut().links.push(Link { number: link, conn, greeted: false });
-            }
+            Action::Connect(link) => self.connect(ctx, link),
             Action::Disconnect(link) => {
+                self.stop_waiting(link);
                 self.let_go(ctx, link);
                 let wait_ms = self.rng.between(1, 400);
                 ctx.at(ctx.now_ms + wait_ms, Happening::Node(self.node, self.life, ToNode::OldClosed(link.0)));

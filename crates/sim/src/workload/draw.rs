@@ -104,6 +104,35 @@ pub(super) fn faults(rng: &mut Rng, setting: &Setting, items: &mut Vec<Timed>) {
     }
 }
 
+/// Grants that end before there is another token, and cuts that find a connection waiting for one. Drawn apart, so that every
+/// other part of a seed's plan is what it would be without.
+pub(super) fn grants(rng: &mut Rng, setting: &Setting, items: &mut Vec<Timed>) {
+    if !rng.chance(150) {
+        return;
+    }
+    for _ in 0..rng.between(1, 3) {
+        let node = setting.publishers + rng.below(setting.subscribers.len() as u64) as usize;
+        let at_ms = rng.between(1_000, FAULTS_MS);
+        let ms = if rng.chance(300) { rng.between(1, 500) } else { rng.between(500, 40_000) };
+        items.push(Timed { at_ms, item: Item::GrantEnds { node, ms, silent: rng.chance(300) } });
+        // Something to be read that is refused.
+        let stream = rng.below(setting.streams.len() as u64) as usize;
+        let publisher = rng.below(setting.publishers as u64) as usize;
+        let item = Item::Publish { node: publisher, stream, count: 2, equal: false };
+        items.push(Timed { at_ms: at_ms + rng.below(40), item });
+        if rng.chance(700) {
+            // While there is no token; or when there is, and the next connection is on its way.
+            let at_ms = if rng.chance(500) { at_ms + rng.below(ms) } else { at_ms + ms + rng.below(150) };
+            let item = match rng.below(4) {
+                0 => Item::KillHost { down_ms: rng.between(1, 3_000), silent: false },
+                1 => Item::Cut { node, how: Cut::AnswersLost },
+                _ => Item::Cut { node, how: Cut::Both },
+            };
+            items.push(Timed { at_ms, item });
+        }
+    }
+}
+
 /// More such cuts, in quick succession: a batch overlaps only where it arrives between the answer about it and the longer one that
 /// is made of it and of what was published since.
 fn late_batches(rng: &mut Rng, setting: &Setting, node: usize, at_ms: u64, items: &mut Vec<Timed>) {

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::host::HostConfig;
 use crate::rng::{Purpose, Rng};
-use draw::{faults, setting, work};
+use draw::{faults, grants, setting, work};
 
 mod draw;
 
@@ -209,6 +209,15 @@ pub enum Item {
         /// Whose.
         node: usize,
     },
+    /// What a subscriber's token granted ends, before the next token is there.
+    GrantEnds {
+        /// Whose.
+        node: usize,
+        /// How long until there is another.
+        ms: u64,
+        /// Nobody is told: only who asks hears it.
+        silent: bool,
+    },
     /// Requests and replies arrive a second time, some of them much later, as from clients and proxies that try again.
     Repeat {
         /// How many of a thousand.
@@ -272,6 +281,7 @@ impl Item {
             Item::DiskFull { .. } => "disk full",
             Item::ReadErrors { .. } => "disk unreadable",
             Item::Refresh { .. } => "token refreshed",
+            Item::GrantEnds { .. } => "grant ended",
             Item::Repeat { .. } => "messages repeated",
             Item::LoseSignals { .. } => "signals lost",
             Item::RefuseAppends { .. } => "appends refused in passing",
@@ -312,6 +322,7 @@ impl Plan {
         let mut items = Vec::new();
         work(&mut rng, &setting, &mut items);
         faults(&mut rng, &setting, &mut items);
+        grants(&mut Rng::new(seed, Purpose::Grants, 0), &setting, &mut items);
         items.sort_by_key(|timed| timed.at_ms);
         Plan { seed, setting, items }
     }

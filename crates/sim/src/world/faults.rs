@@ -10,7 +10,7 @@ use crate::limits::{CONVERGE_MS, IDLE_MS, LIVE_LAG_MS, LOOK_MS};
 use crate::net::{End, Network, Way};
 use crate::oracle::{Checked, snapshot};
 use crate::process::Fate;
-use crate::workload::{Cut, Item};
+use crate::workload::{Cut, Flaw, Item, Timed};
 
 impl World<'_> {
     pub(super) fn item(&mut self, index: usize) -> Checked {
@@ -87,6 +87,14 @@ impl World<'_> {
                     return self.bury(node, fate);
                 }
             }
+            Item::GrantEnds { node, ms, silent } => {
+                if self.host.up {
+                    self.host.end_grants(node, silent);
+                }
+                if let Node::Subscriber(subscriber) = &mut self.nodes[node] {
+                    subscriber.lose_token(&mut self.ctx, ms);
+                }
+            }
             Item::Repeat { permille, ms } => {
                 self.ctx.net.repeat_permille = permille;
                 self.ctx.at(now_ms + ms, Happening::Over(index));
@@ -138,6 +146,9 @@ impl World<'_> {
         self.host.flaw = None;
         self.host.refuse_permille = 0;
         self.host.is_mute = false;
+        // Nobody needs a person but who was given what is not what its hash says.
+        let is_damage = |timed: &Timed| matches!(timed.item, Item::BadPages { flaw: Flaw::Damage, .. });
+        let was_damaged = self.items.iter().any(is_damage);
         for index in 0..self.nodes.len() {
             self.nodes[index].doom(None);
             let fate = match &mut self.nodes[index] {
@@ -146,7 +157,8 @@ impl World<'_> {
                     self.ctx.coverage.add("publisher: loss accepted by a person", accepted as u64);
                     Fate::Alive
                 }
-                Node::Subscriber(subscriber) => subscriber.unblock(&mut self.ctx)?,
+                Node::Subscriber(subscriber) if was_damaged => subscriber.unblock(&mut self.ctx)?,
+                Node::Subscriber(_) => Fate::Alive,
             };
             self.bury(index, fate)?;
         }
