@@ -1,20 +1,31 @@
 //! How long frames take.
 //!
-//! What always holds: the newest [`FRAMES_MAX`] are kept, and nothing else.
+//! What always holds: the newest [`FRAMES_MAX`] are kept as they were, and of all of them how many took how long, to a tenth.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::limits::FRAMES_MAX;
 
-/// The newest frame times.
-#[derive(Clone, Debug, Default)]
+/// Buckets from a microsecond to some ten seconds, each a tenth wider than the one before.
+const BUCKETS: usize = 170;
+const WIDER: f64 = 1.1;
+
+/// Frame times.
+#[derive(Clone, Debug)]
 pub struct Frames {
     newest: VecDeque<Duration>,
+    all: [u64; BUCKETS],
     /// Frames since the beginning.
     pub count: u64,
     /// The longest since the beginning.
     pub longest: Duration,
+}
+
+impl Default for Frames {
+    fn default() -> Frames {
+        Frames { newest: VecDeque::new(), all: [0; BUCKETS], count: 0, longest: Duration::ZERO }
+    }
 }
 
 impl Frames {
@@ -24,6 +35,8 @@ impl Frames {
             self.newest.pop_front();
         }
         self.newest.push_back(took);
+        let bucket = (took.as_secs_f64() * 1e6).max(1.0).log(WIDER) as usize;
+        self.all[bucket.min(BUCKETS - 1)] += 1;
         self.count += 1;
         self.longest = self.longest.max(took);
     }
@@ -34,6 +47,20 @@ impl Frames {
         sorted.sort_unstable();
         let index = ((sorted.len() as f64 * share).ceil() as usize).saturating_sub(1);
         sorted.get(index).copied()
+    }
+}
+
+impl Frames {
+    /// The same of all since the beginning, to a tenth.
+    pub fn quantile_of_all(&self, share: f64) -> Option<Duration> {
+        let wanted = (self.count as f64 * share).ceil() as u64;
+        let mut seen = 0;
+        let bucket = self.all.iter().position(|count| {
+            seen += count;
+            self.count > 0 && seen >= wanted
+        })?;
+        let upper = Duration::from_secs_f64(WIDER.powi(bucket as i32 + 1) / 1e6);
+        Some(upper.min(self.longest))
     }
 }
 
@@ -53,6 +80,9 @@ mod tests {
         for _ in 0..FRAMES_MAX {
             frames.add(Duration::from_millis(7));
         }
+        // What was long ago is forgotten by one and not by the other.
+        let all = frames.quantile_of_all(0.99).expect("many").as_secs_f64() * 1e3;
+        assert!((58.0..=66.0).contains(&all), "{all}: 42 of 4,196 took longer than 58 ms");
         assert_eq!(
             (frames.quantile(1.0), frames.longest),
             (Some(Duration::from_millis(7)), Duration::from_millis(100))

@@ -112,7 +112,7 @@ impl eframe::App for Window {
         app.frame(ui);
         if let Some(measure) = &mut self.measure {
             measure.frame(frame.info().cpu_usage);
-            measure.write(&app.frames, ui.ctx());
+            measure.write(app, ui.ctx());
         }
     }
 
@@ -141,24 +141,28 @@ impl Measure {
         }
     }
 
-    fn write(&mut self, drawn: &muster_desktop::frames::Frames, ctx: &egui::Context) {
+    fn write(&mut self, app: &App, ctx: &egui::Context) {
         ctx.request_repaint_after(Duration::from_secs(10));
         if self.written.elapsed() < Duration::from_secs(10) {
             return;
         }
         self.written = Instant::now();
         let ms = |time: Option<Duration>| time.map_or(0.0, |time| time.as_secs_f64() * 1e3);
-        let line = format!(
-            "{:.0} rss_kib={} frames={} drawn_p50_ms={:.2} drawn_p99_ms={:.2} whole_p50_ms={:.2} whole_p99_ms={:.2} whole_max_ms={:.2}\n",
-            self.began.elapsed().as_secs_f64(),
-            rss_kib(),
-            self.whole.count,
-            ms(drawn.quantile(0.5)),
-            ms(drawn.quantile(0.99)),
-            ms(self.whole.quantile(0.5)),
-            ms(self.whole.quantile(0.99)),
-            ms(Some(self.whole.longest)),
-        );
+        let (drawn, facts) = (&app.frames, app.panel().facts());
+        let applied = facts.sync.latency.counted + facts.sync.latency.left_out;
+        let figures = [
+            ("rss_kib", rss_kib() as f64),
+            ("frames", self.whole.count as f64),
+            ("applied", applied as f64),
+            ("behind", facts.sync.lag as f64),
+            ("drawn_p50_ms", ms(drawn.quantile_of_all(0.5))),
+            ("drawn_p99_ms", ms(drawn.quantile_of_all(0.99))),
+            ("whole_p50_ms", ms(self.whole.quantile_of_all(0.5))),
+            ("whole_p99_ms", ms(self.whole.quantile_of_all(0.99))),
+            ("whole_max_ms", ms(Some(self.whole.longest))),
+        ];
+        let figures: Vec<_> = figures.iter().map(|(name, value)| format!("{name}={value:.2}")).collect();
+        let line = format!("{:.0} {}\n", self.began.elapsed().as_secs_f64(), figures.join(" "));
         append(&self.path, &line);
     }
 }

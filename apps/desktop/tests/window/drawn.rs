@@ -1,14 +1,15 @@
 //! Every pane in every state, drawn from made-up facts: each badge and refusal is told where it must be, in both themes and
 //! at both scales, and nothing panics for want of room.
 
-use eframe::egui::{Theme, vec2};
+use eframe::egui::accesskit::Role;
+use eframe::egui::{Key, Modifiers, Theme, vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use muster_contract::Code;
 use muster_contract::state::{ConnectionState, LeaveReason};
 use muster_contract::stream::StreamId;
 use muster_desktop::theme;
-use muster_desktop::view::View;
+use muster_desktop::view::{Overlay, View};
 use muster_panel::model::observation::{PresenceWord, SyncWord};
 use muster_panel::model::outbox::{OutboxLook, OutboxRow, ParkedFacts};
 use muster_panel::model::streams::StreamWord;
@@ -127,12 +128,11 @@ fn live() -> Vec<Observation> {
 fn drawn(facts: Facts, pane: Pane, now: At, theme_of: Theme, zoom: f32) -> Harness<'static, View> {
     let view = View { pane, ..View::default() };
     let mut harness = Harness::builder()
-        .with_size(vec2(1_180.0, 760.0))
+        // At twice the size a window of as many pixels has room for half as much.
+        .with_size(vec2(1_180.0, 760.0) / zoom)
+        .with_pixels_per_point(zoom)
         .with_theme(theme_of)
-        .with_context_setup(move |ctx| {
-            theme::install(ctx);
-            ctx.set_zoom_factor(zoom);
-        })
+        .with_context_setup(theme::install)
         .build_ui_state(move |ui, view: &mut View| drop(view.ui(ui, &facts, now)), view);
     harness.run_steps(3);
     harness
@@ -237,4 +237,80 @@ fn refusals_take_panes_over_and_name_what_to_do() {
     let refusal = Refusal::local("The outbox cannot be read", "it is damaged; restore it");
     observations.push(Observation::OutboxUnreadable(refusal));
     check(observations, Pane::Outbox, T0, "cached", &["The outbox cannot be read", "it is damaged", "Restore it."]);
+}
+
+#[test]
+fn what_is_behind_and_how_fast_it_goes_is_said_only_while_the_host_is_heard() {
+    let heard = drawn(facts(live()), Pane::Sync, T0, Theme::Dark, 1.0);
+    assert!(has(&heard, "events/s") && !has(&heard, "when last heard"));
+    let silent = drawn(facts(live()), Pane::Sync, at(5_000), Theme::Dark, 1.0);
+    assert!(!has(&silent, "events/s") && has(&silent, "Behind when last heard"), "{:?}", silent.root());
+}
+
+#[test]
+fn why_one_stream_of_many_is_refused_stands_there_without_a_mouse() {
+    let word = |stream: &str, state, reason, error: Option<&str>| StreamWord {
+        stream: StreamId::parse(stream).expect("an id"),
+        state,
+        reason,
+        epoch: Some(1),
+        cursor: Some(3),
+        head: 3,
+        lag: 0,
+        attempts: 0,
+        next_retry: None,
+        last_error: error.map(Into::into),
+    };
+    let refused = word(
+        "runtime.run.2.events",
+        ConnectionState::Blocked,
+        Some(LeaveReason::Forbidden),
+        Some("the grant has ended; x"),
+    );
+    let words = vec![word("runtime.run.1.events", ConnectionState::Live, None, None), refused];
+    let mut observations = live();
+    observations.push(Observation::Streams(words));
+    let window = drawn(facts(observations), Pane::Sync, T0, Theme::Dark, 1.0);
+    for text in
+        ["runtime.run.2.events: The token does not grant this", "the grant has ended", "Ask whoever runs the lane"]
+    {
+        assert!(has(&window, text), "no `{text}` in {:?}", window.root());
+    }
+}
+
+#[test]
+fn dialogues_fit_a_small_window_at_twice_the_size() {
+    let size = vec2(1_180.0, 760.0) / 2.0;
+    for (overlay, button) in [(Overlay::Help, "Close"), (Overlay::Connect, "Open"), (Overlay::Connect, "Cancel")] {
+        let mut window = drawn(facts(live()), Pane::Sessions, T0, Theme::Dark, 2.0);
+        window.state_mut().overlay = Some(overlay);
+        window.run_steps(4);
+        let rect = window.get_by_role_and_label(Role::Button, button).rect();
+        assert!(rect.min.x >= 0.0 && rect.max.x <= size.x && rect.max.y <= size.y, "{button}: {rect:?} in {size:?}");
+    }
+}
+
+#[test]
+fn the_keyboard_goes_from_event_to_event() {
+    let mut observations = live();
+    let row = |seq: u64| EventRow {
+        seq,
+        epoch: 1,
+        kind: "step".into(),
+        at: T0,
+        payload: format!(r#"{{"number":{seq}}}"#),
+        payload_bytes: 12,
+        hash: format!("sha256:{seq:02}"),
+    };
+    let (stream, search, epoch) = ("runtime.run.1.events".into(), String::new(), Some(1));
+    let rows = (1..=3).rev().map(row).collect();
+    observations.push(Observation::Events { stream, search, rows, epoch, through: 3 });
+    let mut window = drawn(facts(observations), Pane::Events, T0, Theme::Dark, 1.0);
+    assert!(has(&window, "3 · step") && has(&window, "\"number\": 3"));
+    for (key, expected) in [(Key::ArrowDown, 2), (Key::ArrowDown, 1), (Key::ArrowDown, 1), (Key::ArrowUp, 2)] {
+        window.key_press_modifiers(Modifiers::COMMAND, key);
+        window.run_steps(2);
+        let (head, payload) = (format!("{expected} · step"), format!("\"number\": {expected}"));
+        assert!(has(&window, &head) && has(&window, &payload), "{expected}: {:?}", window.root());
+    }
 }

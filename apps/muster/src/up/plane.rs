@@ -139,7 +139,7 @@ impl Plane {
         Ok(())
     }
 
-    /// Waits until something ends by itself. A window that was closed is nothing of the kind.
+    /// Waits until something ends by itself. A window that was closed, or could not be opened, is nothing of the kind.
     pub(crate) async fn ended(&mut self, ui: &Ui) -> Ending {
         loop {
             let Plane { host, control, runtime, screen, .. } = self;
@@ -152,6 +152,11 @@ impl Plane {
                 status = async { match screen { Some(it) => it.wait().await, None => std::future::pending().await } } => {
                     let Some(closed) = self.screen.take() else { continue };
                     match status {
+                        // Whoever has no display that works wants the rest all the same.
+                        Ok(status) if !status.success() && self.has_window => {
+                            let failure = closed.said(status);
+                            ui.complain(format!("{failure}; everything else goes on until Ctrl-C"));
+                        }
                         Ok(status) if !status.success() => return Ending::Died(closed.said(status)),
                         _ if !self.has_window => return Ending::Closed,
                         _ => ui.say("the window was closed; everything else goes on until Ctrl-C"),

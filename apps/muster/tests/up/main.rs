@@ -150,6 +150,29 @@ fn events_flow_one_ctrl_c_ends_everything_and_a_second_start_goes_on_with_the_sa
 }
 
 #[test]
+fn a_window_that_cannot_be_opened_is_said_and_everything_else_goes_on() {
+    use std::os::unix::fs::PermissionsExt;
+    let sandbox = Sandbox::new();
+    // Where the window is not installed beside the program, this one is found; a display with this number is nowhere.
+    let fake = sandbox.path("bin/muster-desktop");
+    std::fs::create_dir_all(fake.parent().expect("a folder")).expect("made");
+    std::fs::write(&fake, "#!/bin/sh\necho 'the window cannot be opened' >&2\nexit 2\n").expect("written");
+    std::fs::set_permissions(&fake, std::fs::Permissions::from_mode(0o755)).expect("a program");
+    let path = format!("{}:{}", sandbox.path("bin").display(), std::env::var("PATH").unwrap_or_default());
+    let sandbox = sandbox.with("PATH", path).with("DISPLAY", ":64999").with("WAYLAND_DISPLAY", "");
+    let module = muster_module();
+    let process =
+        sandbox.start(&["up", "--ui", "window", "--json", "--data-dir", "plane", "--rate", "50", "--module", &module]);
+    let mut up = Up { said: process.json(), process };
+    let talk = up.process.talk_until("everything else goes on");
+    assert!(talk.last().is_some_and(|line| line.contains("the window ended by itself (exit code 2)")), "{talk:?}");
+    up.wait_for_more_than(&sandbox, 0);
+    up.process.signal("INT");
+    assert_eq!(up.process.code(), Some(0));
+    nothing_is_left_of(up.parts());
+}
+
+#[test]
 fn a_part_that_dies_is_named_and_ends_the_others() {
     let sandbox = Sandbox::new();
     for (which, name) in [(0, "the host ended by itself"), (1, "the token service ended by itself")] {
