@@ -51,7 +51,11 @@ pub(crate) fn ui(
             ui.label(RichText::new("Open a lane").text_style(TextStyle::Name(TITLE.into())).strong());
             ui.add_space(GAP);
             // At a large zoom there is not room for all of it.
-            let entered = ScrollArea::vertical().max_height(room(ctx).y).show(ui, |ui| fields(ui, form, is_new)).inner;
+            let entered = ScrollArea::vertical()
+                .animated(false)
+                .max_height(room(ctx).y)
+                .show(ui, |ui| fields(ui, form, is_new))
+                .inner;
             ui.add_space(GROUP_GAP / 2.0);
             ui.horizontal(|ui| {
                 let is_asked = ui.add_enabled(form.is_complete(), eframe::egui::Button::new("Open")).clicked();

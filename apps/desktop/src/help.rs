@@ -32,7 +32,7 @@ pub(crate) fn ui(ctx: &Context, overlay: &mut Option<Overlay>) {
             ui.label(RichText::new("Help").text_style(TextStyle::Name(TITLE.into())).strong());
             ui.add_space(GAP);
             // At a large zoom there is not room for all of it.
-            ScrollArea::vertical().max_height(room(ctx).y).show(ui, |ui| {
+            ScrollArea::vertical().animated(false).max_height(room(ctx).y).show(ui, |ui| {
                 scroll_by_keys(ui, ui.clip_rect().height());
                 content(ui);
             });

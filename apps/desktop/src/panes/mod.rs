@@ -25,7 +25,15 @@ pub(crate) fn table<'a>(ui: &'a mut Ui, id: &'static str) -> TableBuilder<'a> {
         .striped(true)
         .sense(Sense::hover())
         .cell_layout(Layout::left_to_right(Align::Center))
+        // What is below the window's end could not be scrolled to.
+        .min_scrolled_height(0.0)
+        .animate_scrolling(false)
         .auto_shrink([false, false])
+}
+
+/// Whether the window is too low for plots above a table: what they tell stands in words beside them.
+pub(crate) fn is_low(ui: &Ui) -> bool {
+    ui.ctx().content_rect().height() < 520.0
 }
 
 /// A column's name.
@@ -49,6 +57,9 @@ pub(crate) fn figure(ui: &mut Ui, text: impl Into<RichText>) {
     });
 }
 
+/// Further than any table is long, in points.
+const FAR: f32 = 1e7;
+
 /// Scrolls by keys what is scrolled by a wheel: a page up or down, to the beginning, to the end. `page` is what is seen at once,
 /// in points.
 pub(crate) fn scroll_by_keys(ui: &Ui, page: f32) {
@@ -61,8 +72,8 @@ pub(crate) fn scroll_by_keys(ui: &Ui, page: f32) {
     for (modifiers, key, delta) in [
         (Modifiers::NONE, Key::PageUp, step),
         (Modifiers::NONE, Key::PageDown, -step),
-        (Modifiers::COMMAND, Key::Home, f32::MAX / 4.0),
-        (Modifiers::COMMAND, Key::End, -f32::MAX / 4.0),
+        (Modifiers::COMMAND, Key::Home, FAR),
+        (Modifiers::COMMAND, Key::End, -FAR),
     ] {
         if pressed(modifiers, key) {
             ui.scroll_with_delta_animation(vec2(0.0, delta), ScrollAnimation::none());

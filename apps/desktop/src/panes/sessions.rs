@@ -10,7 +10,7 @@ use egui_plot::{Bar, BarChart, GridMark};
 use muster_panel::model::{SessionRow, Sessions};
 use muster_panel::{At, Facts};
 
-use crate::panes::{scroll_table_by_keys, still_plot, table};
+use crate::panes::{is_low, scroll_table_by_keys, still_plot, table};
 use crate::theme::{GAP, GROUP_GAP, Palette, ROW};
 use crate::widgets::{card, empty, figure, number, quiet, short};
 
@@ -121,6 +121,9 @@ fn churn(ui: &mut Ui, sessions: &Sessions, now: At) {
                 ui.label(quiet(ui, &format!("· watched since {}", since.time_of_day())));
             }
         });
+        if is_low(ui) {
+            return;
+        }
         let minutes_ago = |at: At| -((now.0 - now.0.rem_euclid(60_000_000) - at.0) / 60_000_000) as f64;
         let bars = |of: fn(&muster_panel::model::churn::Minute) -> f64| -> Vec<Bar> {
             churn.minutes.iter().map(|minute| Bar::new(minutes_ago(minute.at), of(minute)).width(0.7)).collect()

@@ -11,7 +11,9 @@ use muster_panel::model::histogram::{Histogram, upper};
 use muster_panel::model::{StreamRow, SyncFacts};
 use muster_panel::{At, Badge, Facts, Pane};
 
-use crate::panes::{REASONS_MAX, figure, head, head_of_figures, reason, scroll_table_by_keys, still_plot, table};
+use crate::panes::{
+    REASONS_MAX, figure, head, head_of_figures, is_low, reason, scroll_table_by_keys, still_plot, table,
+};
 use crate::theme::{GAP, GROUP_GAP, Palette, ROW};
 use crate::widgets::{card, empty, fact, number, quiet, rate, state, state_color};
 
@@ -107,6 +109,9 @@ fn latency(ui: &mut Ui, histogram: &Histogram) {
                 ui.label(quiet(ui, &format!("· {} not counted", number(histogram.left_out)))).on_hover_text(hint);
             }
         });
+        if is_low(ui) {
+            return;
+        }
         let shown = 16;
         let bars = counts
             .iter()

@@ -314,3 +314,45 @@ fn the_keyboard_goes_from_event_to_event() {
         assert!(has(&window, &head) && has(&window, &payload), "{expected}: {:?}", window.root());
     }
 }
+
+#[test]
+fn the_end_of_a_table_is_reached_by_keys_in_a_small_window_at_twice_the_size() {
+    let mut observations = live();
+    let word = |number: u64| StreamWord {
+        stream: StreamId::parse(&format!("runtime.run.{number:03}.events")).expect("an id"),
+        state: ConnectionState::Live,
+        reason: None,
+        epoch: Some(1),
+        cursor: Some(3),
+        head: 3,
+        lag: 0,
+        attempts: 0,
+        next_retry: None,
+        last_error: None,
+    };
+    let session = |number: u64| SessionRow {
+        connection_id: format!("{number}"),
+        identity: "c2001122334455".into(),
+        client: Some(format!("client-{number:03}")),
+        role: "operator".into(),
+        build: None,
+        since: at(-i64::try_from(number).expect("small")),
+    };
+    observations.push(Observation::Streams((0..60).map(word).collect()));
+    observations.push(Observation::Presence(PresenceWord::Rows((0..60).map(session).collect())));
+    let facts = facts(observations);
+    for (pane, last) in [(Pane::Sync, "runtime.run.059.events"), (Pane::Sessions, "client-059")] {
+        let mut window = drawn(facts.clone(), pane, T0, Theme::Dark, 2.0);
+        assert!(!has(&window, last), "it is far below");
+        window.key_press_modifiers(Modifiers::COMMAND, Key::End);
+        window.run_steps(3);
+        let is_last = |text: Option<String>| text.as_deref() == Some(last);
+        let rect = window.get_by(|node| is_last(node.label()) || is_last(node.value())).rect();
+        assert!(rect.min.y >= 0.0 && rect.max.y <= 380.0, "{last}: {rect:?}");
+        window.key_press(Key::PageUp);
+        window.run_steps(3);
+        window.key_press_modifiers(Modifiers::COMMAND, Key::Home);
+        window.run_steps(3);
+        assert!(!has(&window, last));
+    }
+}
