@@ -135,6 +135,17 @@ fn a_tail_of_what_is_not_there_says_so_and_is_no_success() {
 }
 
 #[test]
+fn a_tail_that_is_interrupted_before_it_was_idle_is_no_success() {
+    let plane = Plane::new();
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let mut tail = plane.person.start(&["tail", "--until-idle", "60", "nothing"]);
+        tail.wait_for_talk("live: 0 streams");
+        tail.signal(signal);
+        assert_eq!(tail.code(), Some(code));
+    }
+}
+
+#[test]
 fn a_stream_that_was_made_anew_is_told_and_starts_again() {
     let plane = Plane::new();
     plane.emit(&lines("run:a:events", 0..5));
