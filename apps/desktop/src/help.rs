@@ -48,6 +48,8 @@ pub(crate) fn ui(ctx: &Context, overlay: &mut Option<Overlay>) {
 
 fn content(ui: &mut Ui) {
     ui.set_width(ui.available_width());
+    // Lines of text, not of buttons.
+    ui.spacing_mut().interact_size.y = 18.0;
     Grid::new("shortcuts").num_columns(2).spacing(vec2(24.0, 6.0)).show(ui, |ui| {
         for (keys, what) in SHORTCUTS {
             ui.label(RichText::new(keys).strong());

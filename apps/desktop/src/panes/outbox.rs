@@ -43,8 +43,7 @@ pub(crate) fn ui(ui: &mut Ui, facts: &Facts, now: At) {
         parked(ui, row);
     }
     if outbox.parked() == 0 && look.oldest.is_some_and(|oldest| now.since(oldest) > LONG) {
-        let hint =
-            "Its publisher is not running, or is not let in: run `muster emit < /dev/null`, and read what it says.";
+        let hint = "Nobody sends what waits, or the host does not let it in: run `muster emit < /dev/null`, and read what it says.";
         ui.add(Label::new(quiet(ui, hint)).wrap());
         ui.add_space(GAP / 2.0);
     }

@@ -176,7 +176,7 @@ fn rows(ui: &mut Ui, state: &mut State, sessions: &Sessions, focus: bool) {
     let mut sort = None;
     table(ui, "sessions")
         .column(Column::exact((wide * 0.24).max(196.0)))
-        .column(Column::exact((wide * 0.22).max(96.0)))
+        .column(Column::exact((wide * 0.21).max(96.0)))
         .column(Column::exact((wide * 0.16).max(76.0)))
         .column(Column::exact((wide * 0.13).max(54.0)))
         .column(Column::remainder())
@@ -207,7 +207,7 @@ fn rows(ui: &mut Ui, state: &mut State, sessions: &Sessions, focus: bool) {
                 row.col(|ui| cell(ui, Some(&session.role)));
                 row.col(|ui| cell(ui, session.build.as_deref()));
                 row.col(|ui| {
-                    let is_narrow = ui.available_width() < 140.0;
+                    let is_narrow = ui.available_width() < 130.0;
                     let since = if is_narrow { session.since.time_of_day() } else { session.since.date_and_time() };
                     cell(ui, Some(&since));
                 });

@@ -104,8 +104,8 @@ fn latency(ui: &mut Ui, histogram: &Histogram) {
             };
             ui.label(quiet(ui, &said));
             if histogram.left_out > 0 {
-                let hint = "Their producer's time is more than ten minutes from this machine's clock: they were written \
-                            for another day, or replayed from long ago.";
+                let hint = "They were written before this window was connected, or their producer's time is more than ten \
+                            minutes from this machine's clock.";
                 ui.label(quiet(ui, &format!("· {} not counted", number(histogram.left_out)))).on_hover_text(hint);
             }
         });

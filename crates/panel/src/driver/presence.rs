@@ -244,9 +244,13 @@ fn not_connected(error: &ConnectError) -> Ended {
     match error {
         ConnectError::Contract(error) => Ended::Refused(Refusal::of(error.code, error.detail.clone())),
         ConnectError::Unauthorized { .. } => Ended::Refused(Refusal::of(Code::Unauthorized, said)),
-        ConnectError::Forbidden { .. } | ConnectError::Rejected { .. } => {
-            Ended::Refused(Refusal::of(Code::ForbiddenStream, said))
+        ConnectError::Rejected { said: by_the_module, .. } => {
+            match muster_contract::Refusal::from_wire(by_the_module) {
+                Some(it) => Ended::Refused(Refusal::of(it.code, it.message)),
+                None => Ended::Refused(Refusal::of(Code::ForbiddenStream, said)),
+            }
         }
+        ConnectError::Forbidden { .. } => Ended::Refused(Refusal::of(Code::ForbiddenStream, said)),
         error if error.is_retryable() => lost(said),
         _ => Ended::Refused(Refusal::elsewhere(&said)),
     }

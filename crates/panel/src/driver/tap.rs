@@ -31,6 +31,8 @@ pub(super) struct Counted {
 #[derive(Debug)]
 pub(super) struct Tap {
     log: EventLog,
+    /// By the wall's clock, in microseconds since 1970: what was written before is read from the past, and has no latency.
+    began: i64,
     to: mpsc::Sender<Counted>,
     dropped: Arc<AtomicU64>,
 }
@@ -45,7 +47,7 @@ pub(super) struct Tapped {
 pub(super) fn tap() -> (Tap, Tapped) {
     let (to, from) = mpsc::channel(TAP_BATCHES_MAX);
     let dropped = Arc::new(AtomicU64::new(0));
-    (Tap { log: EventLog, to, dropped: dropped.clone() }, Tapped { from, dropped })
+    (Tap { log: EventLog, began: wall(), to, dropped: dropped.clone() }, Tapped { from, dropped })
 }
 
 impl Apply for Tap {
@@ -55,7 +57,7 @@ impl Apply for Tap {
 
     fn apply(&mut self, transaction: &Transaction<'_>, batch: &Batch) -> Result<(), ApplicationError> {
         self.log.apply(transaction, batch)?;
-        if let Some(counted) = count(batch)
+        if let Some(counted) = count(batch, self.began)
             && self.to.try_send(counted).is_err()
         {
             self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -64,14 +66,19 @@ impl Apply for Tap {
     }
 }
 
-/// Counts a batch's latencies: from each event's time to now, by the clocks on the walls, which is what they share.
-fn count(batch: &Batch) -> Option<Counted> {
-    let Change::Events(run) = &batch.change else { return None };
+fn wall() -> i64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
-    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    i64::try_from(now).unwrap_or(i64::MAX)
+}
+
+/// Counts a batch's latencies: from each event's time to now, by the clocks on the walls, which is what they share.
+fn count(batch: &Batch, began: i64) -> Option<Counted> {
+    let Change::Events(run) = &batch.change else { return None };
+    let now = wall();
     let (mut counts, mut left_out) = ([0; BUCKETS], 0);
     for event in &run.events {
-        match bucket(now.saturating_sub(event.at.to_micros_since_unix_epoch())) {
+        let at = event.at.to_micros_since_unix_epoch();
+        match bucket(now.saturating_sub(at)).filter(|_| at >= began) {
             Some(bucket) => counts[bucket] += 1,
             None => left_out += 1,
         }

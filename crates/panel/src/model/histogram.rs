@@ -27,8 +27,8 @@ pub struct Histogram {
     before: Counts,
     /// Events that were counted, since the screen began.
     pub counted: u64,
-    /// Events whose producer's time is more than ten minutes away from this machine's, since the screen began: written for
-    /// another day, or by another clock.
+    /// Events that have no latency, since the screen began: written before it was connected, or more than ten minutes away
+    /// from this machine's time, for another day or by another clock.
     pub left_out: u64,
 }
 

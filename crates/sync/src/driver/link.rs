@@ -1,7 +1,7 @@
 //! Opening a connection: greeting, contract, and the subscription to signals.
 
 use muster_contract::rows::{Row, SyncSignal};
-use muster_contract::{Client, Code};
+use muster_contract::{Client, Code, Refusal};
 use muster_wire::{CallError, ConnectError, ConnectOptions, Connection, Incoming, Keeper, connect};
 
 use super::tokens::with_token;
@@ -39,7 +39,10 @@ fn not_connected(error: &ConnectError) -> Trouble {
     let code = match error {
         ConnectError::Contract(error) => Some(error.code),
         ConnectError::Unauthorized { .. } => Some(Code::Unauthorized),
-        ConnectError::Forbidden { .. } | ConnectError::Rejected { .. } => Some(Code::ForbiddenStream),
+        ConnectError::Rejected { said, .. } => {
+            Some(Refusal::from_wire(said).map_or(Code::ForbiddenStream, |it| it.code))
+        }
+        ConnectError::Forbidden { .. } => Some(Code::ForbiddenStream),
         _ => None,
     };
     Trouble { is_retryable: error.is_retryable(), code, message: error.to_string() }

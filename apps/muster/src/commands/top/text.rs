@@ -231,7 +231,8 @@ fn outbox(facts: &Facts, now: At) -> Body {
     let mut lines = vec![if look.depth == 0 {
         "nothing waits to be sent".into()
     } else {
-        format!("{} events wait in {} bytes{oldest}", look.depth, look.bytes)
+        let events = if look.depth == 1 { "event waits" } else { "events wait" };
+        format!("{} {events} in {} bytes{oldest}", look.depth, look.bytes)
     }];
     match facts.outbox.parked() {
         0 => {}
