@@ -35,6 +35,8 @@ other streams go on. Then, with the outbox in use by nobody else:
                          goes on behind them: for one that the host refuses, or
                          that is damaged; --parked names them
   --drop STREAM --yes    throws the stream's waiting events away, for good
+  --forget-token         the host was made anew and does not take the token that
+                         the outbox keeps for it: begin there as somebody new
 
 Examples:
   muster outbox --lane dev
@@ -79,6 +81,9 @@ struct DecisionArgs {
     /// Throw away what waits in a parked stream
     #[arg(long, value_name = "STREAM", value_parser = stream)]
     drop: Option<Word>,
+    /// Forget the token that the outbox keeps for this host and database
+    #[arg(long)]
+    forget_token: bool,
 }
 
 fn stream(text: &str) -> Result<Word, String> {
@@ -105,6 +110,9 @@ pub(crate) async fn run(ui: &Ui, args: OutboxArgs) -> Outcome {
     if let Some((Some(word), decision)) = decisions.into_iter().find(|(word, _)| word.is_some()) {
         let stream = named(ui, &path, word).await?;
         return decide(ui, &path, &stream, decision, args.yes).await;
+    }
+    if args.decision.forget_token {
+        return forget_token(ui, &path, &args.target).await;
     }
     let inspection = look(&path, args.parked).await?;
     if args.json {
@@ -193,6 +201,17 @@ async fn decide(ui: &Ui, path: &Path, stream: &StreamId, decision: Decision, yes
         Decision::Drop | Decision::Skip { .. } => "thrown away",
     };
     ui.say(format!("{stream}: events {what}: {events}"));
+    Ok(Exit::Done)
+}
+
+/// For a host that was made anew: the next emit begins there as somebody new.
+async fn forget_token(ui: &Ui, path: &Path, target: &TargetArgs) -> Outcome {
+    let endpoint = target.place()?.endpoint;
+    let publisher = super::emit::open(path.to_owned()).await?;
+    let forgotten = publisher.forget_token(&endpoint).await;
+    publisher.close().await;
+    forgotten.map_err(|error| Failure::CouldNot(error.to_string()))?;
+    ui.say(format!("no token is kept for {} on {}", endpoint.database(), endpoint.base()));
     Ok(Exit::Done)
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::plane::{DATABASE, Plane, emit, lines, numbers, publish};
-use crate::support::{Host, Sandbox};
+use crate::support::{Host, Sandbox, muster_module};
 
 /// The limit below which a command did not just wait out its patience.
 const SOON: Duration = Duration::from_secs(45);
@@ -69,4 +69,22 @@ fn an_outbox_that_comes_as_somebody_else_is_refused_and_loses_nothing() {
     }
     assert_eq!(plane.emit("")["confirmed"], 1, "as itself it may");
     assert_eq!(numbers(&plane.events("run:a:events")), [0, 1]);
+}
+
+#[test]
+fn at_a_host_that_was_made_anew_the_outbox_begins_as_somebody_new_once_it_is_told_to() {
+    let mut plane = Plane::new();
+    plane.emit(&lines("run:1:events", 0..3));
+    plane.kill();
+    let authority = plane.url.strip_prefix("http://").expect("plain HTTP").to_owned();
+    let owner = Sandbox::new();
+    let _host = owner.start(&["host", "--listen", &authority, "--json", "--in-memory"]);
+    publish(&owner, &plane.url, &muster_module());
+
+    let refused = emit(&plane.person, &["--flush"], lines("run:1:events", 3..5));
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert!(refused.stderr.contains("`muster outbox --forget-token`"), "{}", refused.stderr);
+    plane.person.run(&["outbox", "--forget-token"]).done();
+    plane.emit("");
+    assert_eq!(numbers(&plane.events("run:1:events")), [3, 4]);
 }

@@ -1,5 +1,7 @@
 //! SIGKILL in the middle, and the same command again: each event once.
 
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
 use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -63,24 +65,32 @@ fn an_emit_that_is_interrupted_while_it_waits_says_so_and_stores_nothing_twice()
     let place = ["--server", "http://127.0.0.1:9", "--database", "muster", "--outbox", "o.outbox"];
     let emit = [&["emit", "--flush", "--patience", "600"][..], &place, &[&file]].concat();
     let outbox = plane.person.path("o.outbox");
-    let stored = || {
-        let found = muster_publisher::inspect(&outbox, false, 10);
-        found.map_or(0, |found| found.streams.iter().map(|stream| stream.pending).sum::<u64>())
-    };
     for run in 1..=2 {
-        let child = plane.person.command(&emit).spawn().expect("starts");
+        let mut child = plane.person.command(&emit).spawn().expect("starts");
+        let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+        let mut said = String::new();
+        while !said.contains("the host is away") {
+            assert_ne!(stderr.read_line(&mut said).expect("text"), 0, "run {run} ended: {said}");
+        }
+        // It stores before it waits, or beside it.
         let deadline = Instant::now() + PATIENCE;
-        while stored() < all || !outbox.with_extension("outbox.reading").exists() {
+        while pending(&outbox) < all {
             assert!(Instant::now() < deadline, "run {run} never stores all");
             thread::sleep(Duration::from_millis(5));
         }
         signal(child.id(), "INT");
-        let ended = finish(child);
-        assert_eq!(ended.code, Some(130), "{}", ended.stderr);
-        let said = format!("interrupted; events in the outbox: {all}; the same command goes on where this one was");
-        assert!(ended.stderr.contains(&said), "{}", ended.stderr);
-        assert_eq!(stored(), all, "run {run}");
+        assert_eq!(finish(child).code, Some(130), "run {run}");
+        stderr.read_to_string(&mut said).expect("text");
+        let kept = format!("interrupted; events in the outbox: {all}; the same command goes on where this one was");
+        assert!(said.contains(&kept), "{said}");
+        assert_eq!(pending(&outbox), all, "run {run}");
     }
+}
+
+/// Events that wait in an outbox.
+fn pending(outbox: &Path) -> u64 {
+    let found = muster_publisher::inspect(outbox, false, 10);
+    found.map_or(0, |found| found.streams.iter().map(|stream| stream.pending).sum())
 }
 
 #[test]

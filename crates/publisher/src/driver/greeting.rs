@@ -51,7 +51,7 @@ pub(crate) fn kept_for(endpoint: &Endpoint) -> String {
 fn kept_token_refused(error: ConnectError) -> Lost {
     let message = format!(
         "the host does not take the token that this outbox keeps for it ({error}); if the host was made anew, forget that \
-         token (`Publisher::forget_token`), and the outbox begins there as somebody new"
+         token (`muster outbox --forget-token`, or `Publisher::forget_token`), and the outbox begins there as somebody new"
     );
     Lost { trouble: Some(Trouble::KeptTokenRefused), ..Lost::new(false, message) }
 }
