@@ -61,6 +61,10 @@ impl Reading {
         let events = &model.facts().events;
         let Some(stream) = events.stream.as_deref().and_then(|stream| StreamId::parse(stream).ok()) else { return };
         let word = words.iter().find(|word| word.stream == stream);
+        // Another stream, or none, may have been shown in between: then what was read is not there any more.
+        if events.read_at.is_none() && self.under_way.is_none() {
+            self.done = None;
+        }
         let said = word.map_or((None, None), |word| (word.epoch, word.cursor));
         let asked = Asked { wanted: Wanted { search: events.search.clone(), stream }, said };
         let is_fresh = |done: &Done| done.asked == asked && now.since(done.at) < ms(EVENTS_LOOK_MS);

@@ -96,7 +96,8 @@ impl Model {
                 return facts.events.take(now, rows, epoch, through);
             }
             Observation::EventsSame { stream, search } => {
-                if facts.events.is_asked_for(&stream, &search) {
+                // What was read may have been let go of since.
+                if facts.events.is_asked_for(&stream, &search) && facts.events.read_at.is_some() {
                     facts.events.read_at = Some(now);
                 }
                 return false;

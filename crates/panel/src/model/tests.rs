@@ -285,6 +285,18 @@ fn another_life_of_a_stream_is_not_shown_by_the_events_of_the_one_before() {
 }
 
 #[test]
+fn events_that_were_let_go_of_are_not_the_same_as_before() {
+    let mut model = live();
+    let stream = "runtime.run.1.events".to_string();
+    let there = || Observation::Streams(vec![word("runtime.run.1.events", ConnectionState::Live, 5, 5)]);
+    model.on(at(1), Observation::Streams(Vec::new()));
+    model.on(at(2), there());
+    model.on(at(3), Observation::EventsSame { stream, search: String::new() });
+    assert_eq!(model.facts().events.read_at, None, "nothing is there that could be the same");
+    assert_eq!(model.facts().badge(Pane::Events, at(4)).word(), "catching up");
+}
+
+#[test]
 fn the_events_of_a_stream_that_is_gone_grow_old_while_the_rest_is_live() {
     let (one, two) = ("runtime.run.1.events", "runtime.run.2.events");
     let mut model = live();
