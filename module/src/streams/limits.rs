@@ -13,7 +13,7 @@ pub const CHECKPOINT_CLIENTS_MAX: usize = 64;
 pub const SWEEP_STREAMS_MAX: usize = 500;
 /// How many events one sweep deletes. Appends wait while it does, so it is no more than a batch.
 pub const SWEEP_EVENTS_MAX: usize = 1_000;
-/// How many bytes of kinds and payloads one sweep reads, but for the event that passes the limit.
+/// How many bytes of kinds and payloads one sweep reads, but for the row that passes the limit.
 pub const SWEEP_BYTES_MAX: u64 = 2 * 1_024 * 1_024;
 /// How long appends have the host to themselves before a sweep that was not finished goes on, in milliseconds.
 pub const SWEEP_PAUSE_MS: u64 = 5;
@@ -31,6 +31,8 @@ pub const SWEEP_EVERY_S: u64 = 10;
 
 // Retention must get away what appends bring: a sweep takes at least a batch, ten times a second at least.
 const _: () = assert!(SWEEP_EVENTS_MAX >= BATCH_EVENTS_MAX && SWEEP_BYTES_MAX >= BATCH_BYTES_MAX as u64);
+// And it gets past a stream of which nothing goes, whose first row is as large as a row may be: two line feeds for each event.
+const _: () = assert!(SWEEP_BYTES_MAX > (BATCH_BYTES_MAX + 2 * BATCH_EVENTS_MAX) as u64);
 const _: () = assert!(SWEEP_PAUSE_MS <= 100);
 // Any one event fits into a page, and any one stream into a list.
 const _: () = assert!(PAYLOAD_BYTES_MAX <= PAGE_BYTES_MAX && PAGE_EVENTS_MAX > 0);

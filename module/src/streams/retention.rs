@@ -145,18 +145,22 @@ fn sweep(ctx: &ReducerContext, policy: &Policy, stream: &SyncStream, work: &mut 
         return;
     };
     let last = last.min(floor.saturating_add(work.events - 1));
-    let bytes_left = &mut work.bytes;
+    let mut bytes_left = work.bytes;
+    let mut bytes_read = 0;
     let mut looked_at = Vec::new();
     let events = rows(ctx, stream.no, floor, last).flat_map(|row| {
         looked_at.push(row.seq..row.end());
+        bytes_read += row.bytes();
         old(&row, floor)
     });
     let old = events.map_while(|old| {
-        let read = *bytes_left > 0;
-        *bytes_left = bytes_left.saturating_sub(old.bytes);
+        let read = bytes_left > 0;
+        bytes_left = bytes_left.saturating_sub(old.bytes);
         read.then_some(old)
     });
     let Cut { floor: new_floor, bytes: gone } = cut(policy, &held, now_us(ctx), old);
+    // A row is read whole, also where only its first event is looked at.
+    work.bytes = bytes_left.min(work.bytes.saturating_sub(bytes_read));
     if new_floor == floor {
         return;
     }

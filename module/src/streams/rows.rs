@@ -22,6 +22,11 @@ impl SyncEvent {
         self.seq + u64::from(self.events)
     }
 
+    /// Its kinds and payloads, in bytes, and their line feeds.
+    pub fn bytes(&self) -> u64 {
+        (self.kinds.len() + self.payloads.len()) as u64
+    }
+
     /// Its events from this `seq` on, each with its `seq` and its producer's number.
     pub fn from(&self, seq: u64) -> impl Iterator<Item = (u64, u64, Event<'_>)> {
         let all = Events::of(&self.heads, &self.kinds, &self.payloads);
