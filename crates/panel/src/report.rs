@@ -148,7 +148,7 @@ impl Report {
                     streams: sync.streams.to_vec(),
                 },
             ),
-            token: part(facts, Pane::Token, now, TokenFacts { refusal: None, ..facts.token.clone() }),
+            token: part(facts, Pane::Token, now, facts.token.clone()),
             events: part(
                 facts,
                 Pane::Events,
@@ -172,4 +172,21 @@ impl Report {
 
 fn part<T>(facts: &Facts, pane: Pane, now: At, what: T) -> Part<T> {
     Part { badge: facts.badge(pane, now), refusal: facts.refusal(pane).cloned(), what }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Model, Observation};
+
+    #[test]
+    fn each_part_says_once_what_has_taken_it_over() {
+        let mut model = Model::new();
+        let refusal = Some(Refusal::of_token_service("the secret is wrong; give another"));
+        model.on(At(1), Observation::Token(TokenFacts { refusal, ..TokenFacts::default() }));
+        let text = serde_json::to_string(&Report::of(model.facts(), At(1))).expect("as JSON");
+        assert_eq!(text.matches(r#""refusal":"#).count(), Pane::ALL.len(), "{text}");
+        let read: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(read["token"]["refusal"]["title"], "The token service refuses");
+    }
 }

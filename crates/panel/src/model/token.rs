@@ -34,7 +34,8 @@ pub struct TokenFacts {
     pub next_refresh: Option<At>,
     /// What was last said against a token, and when.
     pub last_refusal: Option<(At, String)>,
-    /// What takes the pane over.
+    /// What takes the pane over. In a document it stands beside the badge, where every pane has it.
+    #[serde(skip_serializing)]
     pub refusal: Option<Refusal>,
 }
 
