@@ -1,13 +1,17 @@
 //! The handshake of two clients, run by the `muster` program that lies beside this one or in the path.
 //!
 //! What always holds: the program is the one that people use by hand, so both say the same; it is ended when it takes too
-//! long; the token goes to it in its environment, never as an argument that others can read.
+//! long; the token, or where tokens are from, goes to it in its environment, never as an argument that others can read. The
+//! clients come as the window does: with its token, or with tokens of its client of the token service.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
 use muster_panel::{Target, TokenChoice};
+use muster_wire::Token;
+use muster_wire::lease::{Credential, Source};
 use serde::Deserialize;
 use tokio::process::Command;
 
@@ -46,10 +50,10 @@ async fn meet(target: &Target) -> Result<Report, String> {
         .args(["--database", target.endpoint.database()])
         .stdin(Stdio::null())
         .kill_on_drop(true);
-    match &target.token {
-        TokenChoice::Given(token) => command.env("MUSTER_TOKEN", token.expose()),
-        TokenChoice::Anonymous | TokenChoice::Renewed(_) | TokenChoice::Kept(_) => command.env_remove("MUSTER_TOKEN"),
-    };
+    for name in AS_WHOM {
+        command.env_remove(name);
+    }
+    command.envs(as_whom(&target.token));
     let output = command.output().await.map_err(|error| {
         format!("the `muster` program cannot be run ({error}); install it beside muster-desktop or in the path")
     })?;
@@ -58,6 +62,36 @@ async fn meet(target: &Target) -> Result<Report, String> {
         let said = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing").to_string();
         said.chars().take(HANDSHAKE_SAID_CHARS_MAX).collect()
     })
+}
+
+/// The variables that say as whom.
+const AS_WHOM: [&str; 5] = [TOKEN, URL, CLIENT_ID, SECRET_FILE, KEY_FILE];
+const TOKEN: &str = "MUSTER_TOKEN";
+const URL: &str = "MUSTER_CONTROL_URL";
+const CLIENT_ID: &str = "MUSTER_CONTROL_CLIENT_ID";
+const SECRET_FILE: &str = "MUSTER_CONTROL_CLIENT_SECRET_FILE";
+const KEY_FILE: &str = "MUSTER_CONTROL_PRIVATE_KEY_FILE";
+
+fn as_whom(choice: &TokenChoice) -> Vec<(&'static str, OsString)> {
+    let token = |token: &Token| vec![(TOKEN, token.expose().into())];
+    match choice {
+        TokenChoice::Anonymous => Vec::new(),
+        TokenChoice::Given(given) | TokenChoice::Renewed(Source::Static(given)) => token(given),
+        TokenChoice::Renewed(Source::File(path)) => {
+            let text = std::fs::read_to_string(path).ok();
+            text.and_then(|text| Token::new(text.trim()).ok()).map(|read| token(&read)).unwrap_or_default()
+        }
+        TokenChoice::Renewed(Source::Control(control)) => {
+            let proof = match control.credential() {
+                Credential::SecretFile(path) => Some((SECRET_FILE, path.into())),
+                Credential::PrivateKeyFile(path) => Some((KEY_FILE, path.into())),
+                // One that is in no file cannot be handed on without being seen.
+                Credential::Secret(_) => None,
+            };
+            [(URL, control.issuer().into()), (CLIENT_ID, control.client_id().into())].into_iter().chain(proof).collect()
+        }
+        TokenChoice::Kept(keeper) => keeper.held().map(|held| token(&held.token)).unwrap_or_default(),
+    }
 }
 
 /// `muster`, beside this program if it is there.
@@ -69,7 +103,22 @@ fn program() -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use muster_wire::lease::Control;
+
     use super::*;
+
+    #[test]
+    fn the_clients_come_as_the_window_does() {
+        let control = |credential| {
+            let control = Control::new("http://127.0.0.1:9", "desk", credential).expect("a source");
+            as_whom(&TokenChoice::Renewed(Source::Control(Box::new(control))))
+        };
+        let said = control(Credential::SecretFile("s".into()));
+        let whom = [(URL, "http://127.0.0.1:9".into()), (CLIENT_ID, "desk".into())];
+        assert_eq!(said, [&whom[..], &[(SECRET_FILE, "s".into())]].concat());
+        assert_eq!(control(Credential::PrivateKeyFile("k".into())), [&whom[..], &[(KEY_FILE, "k".into())]].concat());
+        assert_eq!(as_whom(&TokenChoice::Anonymous), []);
+    }
 
     #[test]
     fn what_came_of_it_is_one_line() {

@@ -122,6 +122,12 @@ impl Control {
         Ok(Control { issuer, client_id, credential, scopes: None, streams: None, subject: None, lifetime: None, http })
     }
 
+    /// How the client proves that.
+    #[must_use]
+    pub fn credential(&self) -> &Credential {
+        &self.credential
+    }
+
     /// Asks for these scopes only (`sync.read`, …).
     pub fn scopes(mut self, scopes: Vec<String>) -> Control {
         self.scopes = Some(scopes);
