@@ -82,7 +82,7 @@ fn append(ctx: &ReducerContext, stream: &str, batch: Batch) -> Result<(), Refusa
     check_hashes(&fresh, skip)?;
 
     let producer = producer.unwrap_or_else(|| new_producer(ctx, batch.producer));
-    let to = Numbered { producer: producer.no, first: run.last() + 1 - fresh.len() as u64, last: run.last() };
+    let to = Numbered { producer: producer.no, first: run.last() + 1 - fresh.count() as u64, last: run.last() };
     let mark_before = stream.as_ref().map_or(0, |stream| stream.head_mark);
     let (before, stream) = grown(ctx, stream, &id, &fresh, mark_after(mark_before, &to, &fresh));
     store(ctx, &stream, before + 1, &to, mark_before, fresh);
@@ -145,7 +145,7 @@ fn grown(
     events: &Packed,
     head_mark: u64,
 ) -> (u64, SyncStream) {
-    let count = events.len() as u64;
+    let count = events.count() as u64;
     let bytes: usize = events.events().map(|event| event.bytes()).sum();
     let Some(mut stream) = stream else {
         return (0, born(ctx, id, count, bytes as u64, head_mark));
@@ -184,7 +184,7 @@ fn store(ctx: &ReducerContext, stream: &SyncStream, seq: u64, numbered: &Numbere
     ctx.db.sync_event().insert(SyncEvent {
         stream: stream.no,
         seq,
-        events: u32::try_from(events.len()).expect("a batch has at most as many events as the limit says"),
+        events: u32::try_from(events.count()).expect("a batch has at most as many events as the limit says"),
         producer: numbered.producer,
         number: numbered.first,
         mark_before,

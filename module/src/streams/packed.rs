@@ -75,7 +75,7 @@ pub fn check_hash(payload: &str, claimed: WireHash) -> Result<(), Refusal> {
 
 impl Packed {
     /// How many.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.heads.len() / HEAD_BYTES
     }
 
@@ -190,7 +190,7 @@ impl<'de> Deserialize<'de> for Packed {
 
 impl Serialize for Packed {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut array = serializer.serialize_array(self.len())?;
+        let mut array = serializer.serialize_array(self.count())?;
         for Event { kind, payload, hash, at } in self.events() {
             array.serialize_element(&Called { kind, payload, hash, at })?;
         }
@@ -244,7 +244,7 @@ mod tests {
         ) {
             let events: Vec<_> = texts.iter().map(|(kind, payload, at)| event(kind, payload, *at)).collect();
             let whole = packed(&events);
-            prop_assert_eq!(whole.len(), events.len());
+            prop_assert_eq!(whole.count(), events.len());
             prop_assert_eq!(&unpacked(&whole), &events);
             prop_assert_eq!(bsatn::to_vec(&whole).expect("bytes"), bsatn::to_vec(&events).expect("bytes"));
             let skip = skip.min(events.len());
