@@ -191,7 +191,7 @@ pub enum OperateError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FlushError {
     /// The deadline passed.
-    #[error("{pending} events are not confirmed yet{}", cause(.last_error))]
+    #[error("events that are not confirmed yet: {pending}{}", cause(.last_error))]
     Deadline {
         /// How many are neither confirmed nor parked.
         pending: u64,
@@ -199,13 +199,13 @@ pub enum FlushError {
         last_error: Option<String>,
     },
     /// Nothing is sending: there was no [`crate::Publisher::connect`], or it was closed.
-    #[error("{pending} events are not confirmed and nothing is sending them; connect the publisher")]
+    #[error("nothing is sending the events that are not confirmed ({pending}); connect the publisher")]
     NotConnected {
         /// How many are neither confirmed nor parked.
         pending: u64,
     },
     /// The sender has ended by itself: nothing is sending them.
-    #[error("{pending} events are not confirmed and nothing is sending them: {detail}")]
+    #[error("nothing is sending the events that are not confirmed ({pending}): {detail}")]
     SenderEnded {
         /// How many are neither confirmed nor parked.
         pending: u64,

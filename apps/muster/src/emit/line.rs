@@ -75,7 +75,7 @@ pub(crate) enum BadLine {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with a kind and a payload")]
 struct Raw<'a> {
     topic: Option<String>,
     kind: String,

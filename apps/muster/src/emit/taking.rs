@@ -95,7 +95,7 @@ fn mistaken(topic: &Topic) -> Option<String> {
     let meant = Topic::of(&like)?;
     let stream = topic.stream();
     Some(format!(
-        "warning: the topic `{topic}` looks like a stream id, but its events go to the stream `{stream}`; those of          `{like}` have the topic `{meant}`"
+        "warning: the topic `{topic}` looks like a stream id, but its events go to the stream `{stream}`; those of `{like}` have the topic `{meant}`"
     ))
 }
 

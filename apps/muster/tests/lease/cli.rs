@@ -32,7 +32,7 @@ async fn commands_get_their_tokens_from_the_service() {
     assert_eq!(refused.code, Some(2), "{}", refused.stderr);
     let told: Vec<&str> = refused.stderr.lines().filter(|line| line.contains("forbidden_stream")).collect();
     assert_eq!(told.len(), 2, "at once, and at the end: {}", refused.stderr);
-    assert!(told[1].starts_with("error: 1 events are not confirmed yet (forbidden_stream: "), "{}", told[1]);
+    assert!(told[1].starts_with("error: events that are not confirmed yet: 1 (forbidden_stream: "), "{}", told[1]);
 
     let streams = run(&plane, &["streams", "drill.*", "--json"], "reader", "--client-secret-file").done();
     assert!(streams.contains("muster.streams.v1"), "{streams}");

@@ -78,7 +78,8 @@ fn at_a_host_that_was_made_anew_the_outbox_begins_as_somebody_new_once_it_is_tol
     plane.kill();
     let authority = plane.url.strip_prefix("http://").expect("plain HTTP").to_owned();
     let owner = Sandbox::new();
-    let _host = owner.start(&["host", "--listen", &authority, "--json", "--in-memory"]);
+    let host = owner.start(&["host", "--listen", &authority, "--json", "--in-memory"]);
+    assert_eq!(host.json()["url"], plane.url.as_str());
     publish(&owner, &plane.url, &muster_module());
 
     let refused = emit(&plane.person, &["--flush"], lines("run:1:events", 3..5));

@@ -255,7 +255,7 @@ pub(super) fn run(ui: &Ui, command: ClientsCommand) -> Outcome {
         ClientsCommand::Revoke(args) => {
             let (control, actor) = args.change.open()?;
             let ended = control.client_revoke_sessions(&actor, &args.id)?;
-            said(ui, format!("{ended} sessions of `{}` have ended", args.id))
+            said(ui, format!("sessions of `{}` that have ended: {ended}", args.id))
         }
     }
 }
