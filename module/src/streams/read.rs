@@ -138,7 +138,7 @@ fn page(ctx: &ReducerContext, id: &str, cursor: &Cursor, filling: Filling) -> Re
         Ok(stream) => stream,
         Err(stale) => return Ok(Answer::<Page>::Stale(stale).to_bytes()),
     };
-    let rows = rows_of_page(ctx, &stream, cursor.after, filling);
+    let (rows, count) = rows_of_page(ctx, &stream, cursor.after, filling);
     // The first row mostly begins behind the cursor, and has the mark.
     let mark = match rows.first().filter(|row| row.seq <= cursor.after + 1) {
         Some(row) => row.mark_of(cursor.after),
@@ -147,7 +147,7 @@ fn page(ctx: &ReducerContext, id: &str, cursor: &Cursor, filling: Filling) -> Re
     if diverged(mark, cursor.mark) {
         return Ok(Answer::<Page>::Stale(stream.stale(StaleReason::HistoryDiverged.as_str())).to_bytes());
     }
-    let events = events_of_page(&rows, cursor.after, filling);
+    let events = events_of_page(&rows, cursor.after, count);
     let SyncStream { epoch, floor_seq: floor, head, .. } = stream;
     Ok(Answer::Ok(PageRef { epoch, floor, head, first: cursor.after + 1, mark, events }).to_bytes())
 }
@@ -183,25 +183,31 @@ fn diverged(here: u64, claimed: u64) -> bool {
     claimed != 0 && claimed != here
 }
 
-/// The rows with what a page takes of the events behind `after`.
-fn rows_of_page(ctx: &ReducerContext, stream: &SyncStream, after: u64, mut filling: Filling) -> Vec<SyncEvent> {
+/// The rows with what a page takes of the events behind `after`, and how many events that is.
+fn rows_of_page(
+    ctx: &ReducerContext,
+    stream: &SyncStream,
+    after: u64,
+    mut filling: Filling,
+) -> (Vec<SyncEvent>, usize) {
     let last = stream.head.min(after.saturating_add(filling.events_left()));
-    let mut taken = Vec::new();
+    let (mut rows, mut count) = (Vec::new(), 0);
     for row in rows::rows(ctx, stream.no, after + 1, last) {
-        let full = row.from(after + 1).any(|(_, _, event)| !filling.takes(event.bytes()));
-        taken.push(row);
-        if full {
+        let taken = row.from(after + 1).take_while(|(_, _, event)| filling.takes(event.bytes())).count();
+        let is_full = row.end() > after + 1 + (count + taken) as u64;
+        count += taken;
+        rows.push(row);
+        if is_full {
             break;
         }
     }
-    taken
+    (rows, count)
 }
 
-/// What a page takes of these rows.
-fn events_of_page(rows: &[SyncEvent], after: u64, mut filling: Filling) -> Vec<StoredEventRef<'_>> {
+/// The first `count` events behind `after` of these rows.
+fn events_of_page(rows: &[SyncEvent], after: u64, count: usize) -> Vec<StoredEventRef<'_>> {
     let events = rows.iter().flat_map(|row| row.from(after + 1).map(move |(_, number, event)| (row, number, event)));
-    let taken = events.take_while(|(_, _, event)| filling.takes(event.bytes()));
-    let stored = taken.map(|(row, number, Event { kind, payload, hash, at })| StoredEventRef {
+    let stored = events.take(count).map(|(row, number, Event { kind, payload, hash, at })| StoredEventRef {
         kind,
         payload,
         hash,
