@@ -247,19 +247,29 @@ fn what_is_behind_and_how_fast_it_goes_is_said_only_while_the_host_is_heard() {
     assert!(!has(&silent, "events/s") && has(&silent, "Behind when last heard"), "{:?}", silent.root());
 }
 
-#[test]
-fn why_one_stream_of_many_is_refused_stands_there_without_a_mouse() {
-    let word = |stream: &str, state, reason, error: Option<&str>| StreamWord {
+/// A stream that is live at its third event.
+fn live_word(stream: &str) -> StreamWord {
+    StreamWord {
         stream: StreamId::parse(stream).expect("an id"),
-        state,
-        reason,
+        state: ConnectionState::Live,
+        reason: None,
         epoch: Some(1),
         cursor: Some(3),
         head: 3,
         lag: 0,
         attempts: 0,
         next_retry: None,
+        last_error: None,
+    }
+}
+
+#[test]
+fn why_one_stream_of_many_is_refused_stands_there_without_a_mouse() {
+    let word = |stream: &str, state, reason, error: Option<&str>| StreamWord {
+        state,
+        reason,
         last_error: error.map(Into::into),
+        ..live_word(stream)
     };
     let refused = word(
         "runtime.run.2.events",
@@ -318,18 +328,7 @@ fn the_keyboard_goes_from_event_to_event() {
 #[test]
 fn the_end_of_a_table_is_reached_by_keys_in_a_small_window_at_twice_the_size() {
     let mut observations = live();
-    let word = |number: u64| StreamWord {
-        stream: StreamId::parse(&format!("runtime.run.{number:03}.events")).expect("an id"),
-        state: ConnectionState::Live,
-        reason: None,
-        epoch: Some(1),
-        cursor: Some(3),
-        head: 3,
-        lag: 0,
-        attempts: 0,
-        next_retry: None,
-        last_error: None,
-    };
+    let word = |number: u64| live_word(&format!("runtime.run.{number:03}.events"));
     let session = |number: u64| SessionRow {
         connection_id: format!("{number}"),
         identity: "c2001122334455".into(),
