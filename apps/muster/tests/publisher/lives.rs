@@ -137,6 +137,7 @@ async fn an_outbox_restored_from_an_older_copy_loses_none_of_what_was_published_
     publish(&publisher, "a.x", "p", 1..=20).await;
     publisher.flush(FLUSH).await.expect("all confirmed");
     publisher.close().await;
+    assert!(!folder.path().join("outbox-wal").exists(), "a closed outbox is one file");
     let older = folder.path().join("older");
     std::fs::copy(&outbox, &older).expect("copied");
 

@@ -1,10 +1,12 @@
 //! The thread that reads the outbox for the sender.
 //!
-//! What always holds: requests are answered in order, each by its own channel; the thread ends when nobody can ask.
+//! What always holds: requests are answered in order, each by its own channel; the thread ends when nobody can ask, and has
+//! closed the file by then.
 
 use muster_contract::page::ProducerState;
 use muster_contract::producer::ProducerId;
 use rusqlite::Connection;
+use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::core::{HostState, StreamNo, StreamRecord};
@@ -30,14 +32,15 @@ enum Request {
 pub(super) struct Reader(mpsc::Sender<Request>);
 
 impl Reader {
-    pub(super) fn start(connection: Connection, producer: ProducerId) -> std::io::Result<Reader> {
+    /// Starts the thread; it ends once the last clone of the asking end is gone.
+    pub(super) fn start(connection: Connection, producer: ProducerId) -> std::io::Result<(Reader, JoinHandle<()>)> {
         let (requests, mut queue) = mpsc::channel(QUEUE_LEN);
-        std::thread::Builder::new().name("outbox-reader".into()).spawn(move || {
+        let thread = std::thread::Builder::new().name("outbox-reader".into()).spawn(move || {
             while let Some(request) = queue.blocking_recv() {
                 serve(&connection, producer, request);
             }
         })?;
-        Ok(Reader(requests))
+        Ok((Reader(requests), thread))
     }
 
     pub(super) async fn batch(self, wanted: Wanted) -> Result<Batch, ReadError> {

@@ -71,7 +71,8 @@ pub(super) async fn run(
         .connection_to_read()
         .map_err(|error| error.to_string())
         .and_then(|connection| Reader::start(connection, outbox.producer()).map_err(|error| error.to_string()));
-    let reader = reader.map_err(|error| format!("the sender cannot read its outbox ({error}); connect again"))?;
+    let (reader, thread) =
+        reader.map_err(|error| format!("the sender cannot read its outbox ({error}); connect again"))?;
     outbox.feed().listen(true);
     let core = Core::new(config.core);
     let tokens = Tokens::of(match &config.token {
@@ -101,6 +102,10 @@ pub(super) async fn run(
         connection.close().await;
     }
     task.status.send_replace(PublisherStatus::off());
+    // The last one to close an SQLite file writes its log back into it. If that were the reading thread, which may not, or
+    // if it came after the end, a copy of the outbox's file would lack what was published last.
+    drop(task);
+    let _ = tokio::task::spawn_blocking(move || thread.join()).await;
     Ok(())
 }
 
