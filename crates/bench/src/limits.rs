@@ -49,6 +49,18 @@ pub const STREAMS_LOOK: Duration = Duration::from_millis(2);
 /// How often is looked whether a server is up, or a subscriber of many streams further, beside the peers.
 pub const PEERS_LOOK: Duration = Duration::from_millis(1);
 
+/// Events in one pipeline or statement of a peer, at the most: as many as Muster's publisher may send in one call.
+pub const PEERS_SEND_EVENTS_MAX: usize = muster_contract::limits::BATCH_EVENTS_MAX;
+
+/// Events that a peer's reader asks for at a time.
+pub const PEERS_READ_EVENTS: usize = 2_000;
+
+/// Groups of events that may wait for a file where three syncs are measured alone: those of a second at the highest rate.
+pub const SYNCED_QUEUE_LEN: usize = 10_000;
+
+/// Times that four `fdatasync`s are timed for each second that a latency is measured.
+pub const FOUR_SYNCS_EACH_S: u64 = 100;
+
 /// How long calls go on before they are counted.
 pub const WARM_UP: Duration = Duration::from_millis(500);
 

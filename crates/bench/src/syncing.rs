@@ -16,6 +16,17 @@ pub(crate) fn sync_ms() -> Result<Vec<f64>, BenchError> {
     (0..SYNCS).map(|_| append(&mut file).map_err(BenchError::io("a file in the data folder"))).collect()
 }
 
+/// Milliseconds of several such appends together, one after the other, so many times.
+#[cfg(feature = "peers")]
+pub(crate) fn several_ms(several: usize, times: u64) -> Result<Vec<f64>, BenchError> {
+    let folder = data_folder()?;
+    let failed = || BenchError::io("a file in the data folder");
+    let mut file = File::create(folder.path().join("log")).map_err(failed())?;
+    (0..times)
+        .map(|_| (0..several).map(|_| append(&mut file)).sum::<std::io::Result<f64>>().map_err(failed()))
+        .collect()
+}
+
 fn append(file: &mut File) -> std::io::Result<f64> {
     file.write_all(&[7; SYNC_BYTES])?;
     let began = Instant::now();

@@ -10,7 +10,7 @@ use serde_json::Value;
 fn every_peer_carries_the_events_and_every_workload_has_a_row_of_each() {
     let mut program = Command::new(env!("CARGO_BIN_EXE_muster-bench-peers"));
     program.args(["throughput", "latency", "fanout", "backlog", "--quick", "--json", "--module", "/dev/null"]);
-    for system in ["redis", "nats", "postgres"] {
+    for system in ["redis", "redis-xread", "nats", "postgres", "alone"] {
         program.args(["--system", system]);
     }
     let output = program.stderr(Stdio::inherit()).output().expect("it starts");
@@ -32,12 +32,39 @@ fn every_peer_carries_the_events_and_every_workload_has_a_row_of_each() {
         "cold start on a million events, until the first new event is applied",
     ];
     for workload in workloads {
-        for system in ["redis streams", "nats jetstream", "postgresql"] {
+        for system in ["redis streams", "redis streams, xread", "nats jetstream", "postgresql"] {
             let row = of(workload, system);
             assert!(row["median"].as_f64().is_some_and(|median| median > 0.0), "{row}");
             assert!(row["ratio_to_best_peer"].is_number(), "{row}");
         }
     }
+    // What bounds all of them is measured in the same run, says that it is a bound, and is nobody's best peer.
+    let bounds = [
+        ("throughput, 256 bytes, 1 stream", "both ends alone"),
+        ("throughput, 256 bytes, 64 streams", "both ends alone"),
+        ("processor time of an event, 256 bytes, 1 stream", "both ends alone"),
+        ("of it, the publisher, 256 bytes, 1 stream", "both ends alone"),
+        ("of it, the subscriber, 256 bytes, 1 stream", "both ends alone"),
+        ("fan-out to 4, events applied in all", "both ends alone"),
+        ("replay of 6000 events", "both ends alone"),
+        ("latency at 100 events/s, p50", "three syncs alone"),
+        ("latency at 100 events/s, p99", "three syncs alone"),
+        ("latency at 100 events/s, p99.9", "three syncs alone"),
+    ];
+    for (workload, system) in bounds {
+        let row = of(workload, system);
+        assert!(row["median"].as_f64().is_some_and(|median| median > 0.0), "{row}");
+        assert!(row["durability"].as_str().is_some_and(|text| text.starts_with("bound: ")), "{row}");
+        let peers = rows.iter().filter(|other| other["workload"] == workload);
+        let mut best = peers.filter(|row| row["ratio_to_best_peer"] == 1.0).map(|row| row["system"].as_str());
+        assert!(best.any(|system| system.is_some_and(|system| system.starts_with("redis") || system == "postgresql")));
+    }
+    assert!(
+        !rows.iter().any(
+            |row| row["system"] == "both ends alone" && row["workload"] == "of it, the server, 256 bytes, 1 stream"
+        )
+    );
+    of("fdatasyncs of this disk, four one after the other, p99", "this file system");
     // Without an outbox less is promised: the figure stands there, and nothing is compared with it.
     of("throughput, 256 bytes, 1 stream", "redis streams, no outbox");
 }

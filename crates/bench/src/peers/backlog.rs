@@ -1,7 +1,7 @@
 //! A long stream: replay, catching up after an hour away, starting cold, and what it takes of memory and disk.
 //!
 //! What always holds: the hour is not waited for; the subscriber is gone while its events are published. A cold start
-//! begins with a server that was killed.
+//! begins with a server that was killed. Beside the replay, the store alone is given the same events from memory.
 
 use std::time::Instant;
 
@@ -60,10 +60,7 @@ pub(crate) async fn measure(servers: &Servers, way: Way, size: &Size, samples: &
     let began_us = now_us();
     let mut subscriber = scene.subscriber(folder.path(), "new").await?;
     let replayed: Applied = subscriber.ask(&Wait { goal: size.replay }).await?;
-    add(format!("replay of {} events", size.replay), "events/s", rate(size.replay, began_us, replayed.at_us));
-    let quarter = replayed.commits.iter().find(|(count, _)| *count >= size.replay / 4).map_or(began_us, |(_, at)| *at);
-    let rest = rate(size.replay - size.replay / 4, quarter, replayed.at_us);
-    add(format!("replay of {} events, after its first quarter", size.replay), "events/s", rest);
+    replay_rows(size.replay, began_us, &replayed, &mut add);
     add(
         format!("subscriber's memory at most, replay of {}", size.replay),
         "MiB",
@@ -88,6 +85,34 @@ pub(crate) async fn measure(servers: &Servers, way: Way, size: &Size, samples: &
     add("cold start on a million events, until the first new event is applied".into(), "ms", took.as_secs_f64() * 1e3);
     drop((publisher, subscriber));
     scene.server.end().await
+}
+
+/// The bound of every replay: the store alone, given what others replay.
+pub(crate) async fn alone(servers: &Servers, way: Way, size: &Size, samples: &mut Samples) -> Result<(), BenchError> {
+    let who = (way.name(), way.system.durability(way.outbox));
+    let batch = APPEND_EVENTS as u64;
+    let all = Load { prefix: "long".into(), streams: 1, first: 0, each: size.replay, batch, bytes: 256, rate: 0 };
+    let mut scene = Scene::set(servers, way, &all, 1).await?;
+    scene.given = vec![all.clone()];
+    let folder = data_folder()?;
+    let mut subscriber = scene.subscriber(folder.path(), "new").await?;
+    let began_us = now_us();
+    let replayed: Applied = subscriber.ask(&Wait { goal: size.replay }).await?;
+    replay_rows(size.replay, began_us, &replayed, &mut |workload, unit, value| {
+        samples.add(&workload, COMMAND, who, unit, value);
+    });
+    subscriber.finish().await?;
+    verify(folder.path(), 0, &all)?;
+    scene.server.end().await
+}
+
+fn replay_rows(events: u64, began_us: u64, replayed: &Applied, add: &mut impl FnMut(String, &'static str, f64)) {
+    add(format!("replay of {events} events"), "events/s", rate(events, began_us, replayed.at_us));
+    // The first commit that has a quarter may have more.
+    let quarter = replayed.commits.iter().find(|(count, _)| *count >= events / 4);
+    let (count, at_us) = quarter.map_or((0, began_us), |commit| *commit);
+    let rest = rate(events.saturating_sub(count), at_us, replayed.at_us);
+    add(format!("replay of {events} events, after its first quarter"), "events/s", rest);
 }
 
 fn seconds(began_us: u64, until_us: u64) -> f64 {

@@ -5,6 +5,7 @@
 //!   consumer (events and cursor in one synced SQLite transaction), compared byte for byte at the end.
 //! - Each peer is driven as its own documentation knows how, and with an outbox in front like Muster's; without one, its
 //!   figures stand there too, under a name of their own, and are no peer for a ratio because less is promised.
+//! - What all systems have in common is measured by itself, without a server, in the same turns: the bound of each.
 //! - Systems take turns within each repeat; each measurement has servers, publishers and subscribers of its own, as
 //!   processes of their own, on new folders.
 //! - This is a program of its own, `muster-bench-peers`: three more clients in `muster` would be weight for everybody, and
@@ -17,8 +18,10 @@
 //! | how is each driven | `redis.rs`, `nats.rs`, `postgres.rs`, `muster.rs` |
 //! | the application: publisher and subscriber | `roles.rs` |
 //! | the outbox and the store that peers get | `outbox.rs`, `store.rs` |
+//! | what bounds every system: the two ends alone, three syncs alone | `alone.rs`, `syncs.rs` |
 //! | the document, the table, the plots | `results.rs`, `plot.rs` |
 
+mod alone;
 mod backlog;
 mod floor;
 mod muster;
@@ -33,6 +36,7 @@ pub mod run;
 mod scene;
 mod servers;
 mod store;
+mod syncs;
 pub mod system;
 mod words;
 

@@ -14,7 +14,7 @@ use muster_wire::Endpoint;
 use tokio::time::sleep;
 
 use super::outbox;
-use super::store::{Progress, TABLES, insert};
+use super::store::{Insert, Progress, TABLES};
 use super::words::now_us;
 use super::{Outcome, text};
 use crate::limits::{PEERS_LOOK, STREAMS_PATIENCE};
@@ -60,8 +60,9 @@ impl Apply for Keep {
 
     fn apply(&mut self, transaction: &rusqlite::Transaction<'_>, batch: &Batch) -> Result<(), ApplicationError> {
         if let Change::Events(run) = &batch.change {
+            let mut insert = Insert::into(transaction)?;
             for (seq, event) in run.numbered() {
-                insert(transaction, batch.stream.as_str(), seq.get(), &event.payload)?;
+                insert.one(batch.stream.as_str(), seq.get(), &event.payload)?;
             }
             self.0.fetch_add(run.events.len() as u64, Ordering::Release);
         }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::results::{Results, Row};
+use super::system::{System, THREE_SYNCS};
 use crate::report::figure;
 
 const WIDTH: usize = 760;
@@ -36,6 +37,11 @@ fn colour(system: &str) -> &'static str {
         Some("postgresql") => "#5b6fb5",
         _ => "#8a8a8a",
     }
+}
+
+/// Whether it bounds the systems and is none: its bar is an outline.
+fn is_bound(system: &str) -> bool {
+    system == System::Alone.name(true) || system == THREE_SYNCS
 }
 
 /// Draws; a file's name and its content for each plot that has anything in it.
@@ -72,13 +78,16 @@ fn bars(heading: &str, rows: &[&Row]) -> String {
         for row in of {
             let width = (row.median / most * (WIDTH - LABEL - 150) as f64).max(1.0);
             let ratio = row.ratio_to_best_peer.map_or_else(String::new, |ratio| format!(" ({}×)", figure(ratio)));
+            let fill = match is_bound(&row.system) {
+                true => "fill=\"none\" stroke=\"#8a8a8a\" stroke-dasharray=\"4 3\"".to_owned(),
+                false => format!("fill=\"{}\"", colour(&row.system)),
+            };
             body += &format!(
                 "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text><rect x=\"{LABEL}\" y=\"{y}\" width=\"{width:.1}\" \
-                 height=\"{BAR}\" fill=\"{}\"/><text x=\"{:.1}\" y=\"{}\">{} {}{}</text>\n",
+                 height=\"{BAR}\" {fill}/><text x=\"{:.1}\" y=\"{}\">{} {}{}</text>\n",
                 LABEL - 8,
                 y + 12,
                 escape(&row.system),
-                colour(&row.system),
                 LABEL as f64 + width + 6.0,
                 y + 12,
                 figure(row.median),
@@ -119,11 +128,13 @@ mod tests {
             load_average: "0".into(),
             command: "c".into(),
         };
-        let rows = vec![row("muster", 100_000.0, Some(2.0)), row("redis streams", 50_000.0, None)];
+        let bound = row("both ends alone", 120_000.0, None);
+        let rows = vec![row("muster", 100_000.0, Some(2.0)), row("redis streams", 50_000.0, None), bound];
         let files = draw(&Results { rows, ..Results::default() });
         let [(name, svg)] = files.iter().collect::<Vec<_>>()[..] else { panic!("one plot") };
         assert_eq!(name, "throughput.svg");
         assert!(svg.contains("100,000 events/s (2.00×)") && svg.contains("50,000 events/s<"), "{svg}");
-        assert_eq!(svg.matches("<rect").count(), 2);
+        assert_eq!(svg.matches("<rect").count(), 3);
+        assert_eq!(svg.matches("stroke-dasharray").count(), 1, "only the bound is an outline");
     }
 }

@@ -1,8 +1,9 @@
 //! Redis Streams, as its documentation drives them: `XADD` in pipelines, several on their way; a consumer group, read in
-//! blocks that wait (`XREADGROUP … BLOCK`), acknowledged (`XACK`, in pipelines) after the commit.
+//! blocks that wait (`XREADGROUP … BLOCK`), acknowledged (`XACK`, in pipelines) after the commit. Or without a group: read
+//! from the id that the store has (`XREAD … BLOCK`), which asks of the server no record of who has what.
 //!
 //! What always holds: one stream of Redis for each stream; the consumer's name and group are its store's, so it goes on
-//! where it was.
+//! where it was; without a group, the store's own cursor says where that is.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,13 +15,18 @@ use redis::{AsyncConnectionConfig, Client, Value, cmd, pipe};
 use super::outbox::Batch;
 use super::store::{Progress, Run, Store, Taken};
 use super::{Outcome, text};
-use crate::limits::PATIENCE;
+use crate::limits::{PATIENCE, PEERS_READ_EVENTS};
 
 /// How long a reader waits for something new, in milliseconds; then it asks again.
 const BLOCK_MS: u64 = 1_000;
 
 /// Entries of all streams in one answer, about.
-const ENTRIES: usize = 2_000;
+const ENTRIES: usize = PEERS_READ_EVENTS;
+
+/// Entries of one stream in an answer, of so many streams.
+fn entries_each(streams: usize) -> usize {
+    (ENTRIES / streams.max(1)).max(50)
+}
 
 async fn connection(address: &str) -> Outcome<MultiplexedConnection> {
     let client = Client::open(format!("redis://{address}/")).map_err(text)?;
@@ -71,10 +77,9 @@ pub(crate) async fn follow(address: &str, store: &Path, group: &str, streams: &[
     let store = Store::<Ack>::open(store)?;
     let (inbox, mut acks, progress, _thread) = store.split();
     let mut reading = connection(address).await?;
-    let names: BTreeMap<Vec<u8>, Arc<str>> =
-        streams.iter().map(|name| (name.as_bytes().to_vec(), Arc::from(name.as_str()))).collect();
+    let names = by_name(streams);
     let mut read = cmd("XREADGROUP");
-    read.arg("GROUP").arg(group).arg("c").arg("COUNT").arg((ENTRIES / streams.len()).max(50));
+    read.arg("GROUP").arg(group).arg("c").arg("COUNT").arg(entries_each(streams.len()));
     read.arg("BLOCK").arg(BLOCK_MS).arg("STREAMS").arg(streams).arg(vec![">"; streams.len()]);
     tokio::spawn(async move {
         loop {
@@ -106,6 +111,45 @@ pub(crate) async fn follow(address: &str, store: &Path, group: &str, streams: &[
         }
     });
     Ok(progress)
+}
+
+/// Follows without a group; returns how it gets on.
+pub(crate) async fn read(address: &str, store: &Path, streams: &[String]) -> Outcome<Arc<Progress>> {
+    let store = Store::<()>::open(store)?;
+    let mut ids: Vec<String> =
+        streams.iter().map(|name| store.tokens.get(name).cloned().unwrap_or_else(|| "0".into())).collect();
+    let (inbox, mut acks, progress, _thread) = store.split();
+    let mut reading = connection(address).await?;
+    let streams = streams.to_vec();
+    tokio::spawn(async move {
+        let names = by_name(&streams);
+        loop {
+            let mut read = cmd("XREAD");
+            read.arg("COUNT").arg(entries_each(streams.len())).arg("BLOCK").arg(BLOCK_MS);
+            read.arg("STREAMS").arg(&streams).arg(&ids);
+            let answer: Value = match read.query_async(&mut reading).await {
+                Ok(answer) => answer,
+                Err(error) => return eprintln!("redis: {error}"),
+            };
+            let Some(Taken { runs, .. }) = taken(answer, &names) else {
+                return eprintln!("redis: an answer that is no stream's");
+            };
+            for run in &runs {
+                if let Some(index) = streams.iter().position(|name| **name == *run.stream) {
+                    ids[index].clone_from(&run.token);
+                }
+            }
+            if !runs.is_empty() && inbox.send(Taken { runs, ack: () }).await.is_err() {
+                return;
+            }
+        }
+    });
+    tokio::spawn(async move { while acks.recv().await.is_some() {} });
+    Ok(progress)
+}
+
+fn by_name(streams: &[String]) -> BTreeMap<Vec<u8>, Arc<str>> {
+    streams.iter().map(|name| (name.as_bytes().to_vec(), Arc::from(name.as_str()))).collect()
 }
 
 /// `[[stream, [[id, [field, value]], …]], …]`, or nil when nothing came.

@@ -6,19 +6,20 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use futures::StreamExt;
 use futures::future::try_join_all;
 use futures::stream;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Duration, Instant, sleep_until, timeout};
+use tokio::time::{Duration, timeout};
 
 use super::outbox::{Batch, Outbox};
 use super::store::Progress;
 use super::system::System;
-use super::words::{Applied, Load, Place, Published, Wait, now_us, payload};
-use super::{Outcome, muster, nats, postgres, redis, text};
-use crate::limits::{APPEND_EVENTS, APPENDS_IN_FLIGHT, KEEP_AT_ONCE, STREAMS_PATIENCE};
+use super::words::{Applied, Load, Place, Published, Wait, now_us, payload, sleep_until};
+use super::{Outcome, alone, muster, nats, postgres, redis, text};
+use crate::limits::{APPENDS_IN_FLIGHT, KEEP_AT_ONCE, PEERS_SEND_EVENTS_MAX, STREAMS_PATIENCE};
 use crate::streams::roles::serve;
 
 /// Publishes what stdin says.
@@ -36,9 +37,11 @@ pub(crate) async fn publisher(place: Place) -> Outcome {
 /// As [`publisher`].
 pub(crate) async fn subscriber(place: Place) -> Outcome {
     let names: Vec<String> = (0..place.streams).map(|index| format!("{}.s{index}", place.prefix)).collect();
+    let (want, wanted) = watch::channel(0);
     let readers: Vec<Arc<Progress>> =
-        try_join_all((0..place.readers).map(|reader| follow(&place, reader, &names))).await?;
+        try_join_all((0..place.readers).map(|reader| follow(&place, reader, &names, &wanted))).await?;
     serve(async |Wait { goal }| {
+        want.send_replace(goal);
         let waiting = readers.iter().map(async |reader| reached(reader, goal).await);
         timeout(STREAMS_PATIENCE, try_join_all(waiting)).await.map_err(|_| missing(&readers, goal))??;
         let commits = readers.iter().map(|reader| reader.commits());
@@ -60,15 +63,22 @@ async fn reached(reader: &Progress, goal: u64) -> Outcome {
     count.wait_for(|count| *count >= goal).await.map(drop).map_err(text)
 }
 
-async fn follow(place: &Place, reader: usize, names: &[String]) -> Outcome<Arc<Progress>> {
+async fn follow(
+    place: &Place,
+    reader: usize,
+    names: &[String],
+    wanted: &watch::Receiver<u64>,
+) -> Outcome<Arc<Progress>> {
     let store = store_of(Path::new(&place.folder), reader);
     let Place { address, prefix, .. } = place;
     let name = format!("{}-{reader}", place.group);
     match place.system {
         System::Muster => muster::follow(address, &store, prefix, names).await,
         System::Redis => redis::follow(address, &store, &name, names).await,
+        System::RedisRead => redis::read(address, &store, names).await,
         System::Nats => nats::follow(address, &store, &name, prefix, names).await,
         System::Postgres => postgres::follow(address, &store, names).await,
+        System::Alone => alone::follow(&store, &place.given, wanted.clone()),
     }
 }
 
@@ -157,7 +167,9 @@ async fn start(place: &Place, batches: Batches, count: watch::Sender<u64>, sent:
     };
     match place.system {
         System::Muster => {}
-        System::Redis => {
+        // Nobody is asked: what is on disk is confirmed.
+        System::Alone => drop(tokio::spawn(together.map(|some| Ok(some.len() as u64)).for_each(done))),
+        System::Redis | System::RedisRead => {
             let sender = redis::Sender::connect(&place.address).await?;
             let sending = together.map(move |some| {
                 let (number, sender) = (some.len() as u64, sender.clone());
@@ -190,15 +202,15 @@ async fn start(place: &Place, batches: Batches, count: watch::Sender<u64>, sent:
     Ok(())
 }
 
-/// Batches that wait, together, up to as many events as Muster's publisher sends in one call.
+/// Batches that wait, together, up to [`PEERS_SEND_EVENTS_MAX`] events.
 fn together(batches: Batches) -> impl stream::Stream<Item = Vec<Batch>> + Send {
     let batches = batches.peekable();
     stream::unfold(Box::pin(batches), async |mut batches| {
         let first = batches.next().await?;
         let mut events = first.payloads.len();
         let mut some = vec![first];
-        while events < APPEND_EVENTS {
-            let fits = |next: &Batch| events + next.payloads.len() <= 2 * APPEND_EVENTS;
+        while events < PEERS_SEND_EVENTS_MAX {
+            let fits = |next: &Batch| events + next.payloads.len() <= PEERS_SEND_EVENTS_MAX;
             match futures::FutureExt::now_or_never(batches.as_mut().next_if(fits)) {
                 Some(Some(next)) => {
                     events += next.payloads.len();
@@ -245,7 +257,8 @@ async fn by_the_clock(keeper: &Keeper, load: &Load, began: Instant) -> Outcome {
     let stream: Arc<str> = load.stream(0).into();
     let mut next = 0;
     while next < load.each {
-        sleep_until(began + Duration::from_micros(load.due_us(next))).await;
+        let due = began + Duration::from_micros(load.due_us(next));
+        tokio::task::block_in_place(|| sleep_until(due));
         let elapsed = began.elapsed().as_micros();
         let due = (next + 1..load.each).take_while(|n| u128::from(load.due_us(*n)) <= elapsed).count() as u64 + 1;
         let payloads = (load.first + next..load.first + next + due).map(|n| payload(n, load.bytes)).collect();
@@ -253,4 +266,22 @@ async fn by_the_clock(keeper: &Keeper, load: &Load, began: Instant) -> Outcome {
         next += due;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_waits_goes_together_and_no_more_than_fits() {
+        let batch = |count: usize| Batch { stream: "s".into(), payloads: vec!["{}".into(); count] };
+        let (send, batches) = mpsc::unbounded_channel();
+        for count in [500, 500, 500, 400, 200, 1_500, 1] {
+            send.send(batch(count)).expect("somebody takes them");
+        }
+        drop(send);
+        let sent = together(unbounded(batches)).map(|some| some.iter().map(|batch| batch.payloads.len()).collect());
+        let sent: Vec<Vec<usize>> = sent.collect().await;
+        assert_eq!(sent, [vec![500, 500], vec![500, 400], vec![200], vec![1_500], vec![1]]);
+    }
 }

@@ -1,6 +1,8 @@
 //! What is measured beside the peers, in which order and how often.
 //!
-//! What always holds: within a repeat the systems take turns, workload by workload.
+//! What always holds: within a repeat the systems take turns, workload by workload, and another begins in each, so that nobody
+//! always comes after the same one. Before a clock runs, every stream has carried one event to every subscriber: what
+//! connecting and making a stream take is measured as a cold start, not here.
 
 use std::path::PathBuf;
 
@@ -9,14 +11,15 @@ use bytes::Bytes;
 use super::results::{Results, SCHEMA, Samples};
 use super::scene::{Scene, Took, Way, verify};
 use super::servers::{POSTGRES, REDIS, Servers, versions};
-use super::system::System;
+use super::system::{System, THREE_SYNCS, THREE_SYNCS_ARE};
 use super::words::Load;
-use super::{backlog, floor};
+use super::{backlog, floor, syncs};
 use crate::child;
 use crate::error::BenchError;
-use crate::limits::APPEND_EVENTS;
+use crate::limits::{APPEND_EVENTS, FOUR_SYNCS_EACH_S, PEERS_READ_EVENTS, PEERS_SEND_EVENTS_MAX};
 use crate::machine::Machine;
 use crate::stats::percentile;
+use crate::syncing;
 
 /// A kind of measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -125,9 +128,13 @@ pub async fn run(plan: &Plan, on_step: impl Fn(&str)) -> Result<Results, BenchEr
                 // Long, and the same each time: three are enough.
                 Workload::Backlog if repeat >= 3 => {}
                 Workload::Backlog => {
-                    for way in run.ways(false) {
+                    for way in run.ways(repeat, false) {
                         (run.on_step)(&format!("{repeat}: backlog, {}", way.name()));
-                        backlog::measure(&run.servers, way, &plan.size, &mut run.samples).await?;
+                        let (servers, samples) = (&run.servers, &mut run.samples);
+                        match way.system {
+                            System::Alone => backlog::alone(servers, way, &plan.size, samples).await?,
+                            _ => backlog::measure(servers, way, &plan.size, samples).await?,
+                        }
                     }
                 }
                 Workload::Floor => {
@@ -159,9 +166,18 @@ fn settings() -> Vec<String> {
         format!("redis-server {}", REDIS.join(" ")),
         "nats-server: jetstream, file storage, defaults; acknowledged before it is synced, synced every 2 minutes".into(),
         format!("postgres -c {}", POSTGRES.join(" -c ")),
-        "publisher: 500 events handed over at a time; peers: up to 1,000 events in a pipeline or statement, 8 on their way".into(),
-        "outbox of peers: SQLite, WAL, synchronous=FULL, one row for a batch".into(),
+        format!(
+            "publisher: {APPEND_EVENTS} events handed over at a time; peers: up to {PEERS_SEND_EVENTS_MAX} events in a pipeline \
+             or statement, 8 on their way; readers ask for {PEERS_READ_EVENTS} at a time"
+        ),
+        "redis streams, xread: no consumer group, read from the id that the subscriber's database has".into(),
+        "postgresql: ids from a sequence with CACHE 1000".into(),
+        "outbox of peers: SQLite, WAL, synchronous=FULL, one row for a batch; never read back, repeats not recognised".into(),
         "subscriber: SQLite, WAL, synchronous=FULL, events and cursor in one transaction".into(),
+        "both ends alone: the outbox and the store of the peers, at the same time, without a server; what the store is given \
+         was made before the clock ran"
+            .into(),
+        "three syncs alone: a thread and a file each, written over what is there, one fdatasync for all that waits".into(),
     ]
 }
 
@@ -178,14 +194,9 @@ fn command(workload: &str, options: &str) -> String {
 }
 
 impl<F: Fn(&str)> Run<'_, F> {
-    /// Who is measured: with an outbox each, and without where asked.
-    fn ways(&self, without_outbox: bool) -> Vec<Way> {
-        let with = |outbox| {
-            let systems = self.plan.systems.iter().copied();
-            systems.filter(move |system| outbox || *system != System::Muster).map(move |system| Way { system, outbox })
-        };
-        let also = (without_outbox && self.plan.without_outbox).then(|| with(false));
-        with(true).chain(also.into_iter().flatten()).collect()
+    /// Who is measured, and in which order this time: with an outbox each, and without where asked.
+    fn ways(&self, repeat: usize, without_outbox: bool) -> Vec<Way> {
+        ways(&self.plan.systems, without_outbox && self.plan.without_outbox, repeat)
     }
 
     async fn throughput(&mut self, repeat: usize) -> Result<(), BenchError> {
@@ -194,11 +205,11 @@ impl<F: Fn(&str)> Run<'_, F> {
                 let each = events / streams as u64;
                 let prefix = format!("bench.{streams}");
                 let batch = (APPEND_EVENTS as u64).min(each);
-                let load = Load { prefix, streams, first: 0, each, batch, bytes, rate: 0 };
+                let load = Load { prefix, streams, first: 1, each, batch, bytes, rate: 0 };
                 let noun = if streams == 1 { "stream" } else { "streams" };
                 let kind = format!("{bytes} bytes, {streams} {noun}");
                 let repeated = command("throughput", &format!("--bytes {bytes} --streams {streams}"));
-                for way in self.ways(true) {
+                for way in self.ways(repeat, true) {
                     (self.on_step)(&format!("{repeat}: {kind}, {}", way.name()));
                     let took = self.once(way, &load, 1).await?;
                     self.note(&kind, &repeated, way, &load, &took);
@@ -216,32 +227,57 @@ impl<F: Fn(&str)> Run<'_, F> {
 
     fn note(&mut self, kind: &str, repeated: &str, way: Way, load: &Load, took: &Took) {
         let who = (way.name(), way.system.durability(way.outbox));
+        let has_server = way.system != System::Alone;
         let per_second = |until: u64| rate(load.events(), took.published.began_us, until);
         let mut add = |workload: String, unit, value| self.samples.add(&workload, repeated, who, unit, value);
-        add(format!("throughput, {kind}"), "events/s", per_second(took.applied.at_us));
-        add(format!("of it, confirmed by the server, {kind}"), "events/s", per_second(took.published.confirmed_us));
+        add(format!("throughput, {kind}"), "events/s", per_second(took.done_us()));
+        if way.outbox {
+            add(format!("of it, on the publisher's disk, {kind}"), "events/s", per_second(took.published.kept_us));
+        }
+        if has_server {
+            add(format!("of it, confirmed by the server, {kind}"), "events/s", per_second(took.published.confirmed_us));
+        }
         let us = |time: std::time::Duration| time.as_secs_f64() * 1e6 / load.events() as f64;
         let all = took.cpu.server + took.cpu.publisher + took.cpu.subscriber;
         add(format!("processor time of an event, {kind}"), "us", us(all));
         if load.bytes == 256 {
-            add(format!("of it, the server, {kind}"), "us", us(took.cpu.server));
+            if has_server {
+                add(format!("of it, the server, {kind}"), "us", us(took.cpu.server));
+            }
             add(format!("of it, the publisher, {kind}"), "us", us(took.cpu.publisher));
             add(format!("of it, the subscriber, {kind}"), "us", us(took.cpu.subscriber));
         }
     }
 
     async fn latency(&mut self, repeat: usize) -> Result<(), BenchError> {
+        if self.plan.systems.contains(&System::Alone) {
+            (self.on_step)(&format!("{repeat}: four fdatasyncs, one after the other"));
+            let times = self.plan.size.latency_s * FOUR_SYNCS_EACH_S;
+            let four = apart(move || syncing::several_ms(4, times)).await?;
+            for percent in [50.0, 99.0] {
+                let workload = format!("fdatasyncs of this disk, four one after the other, p{percent}");
+                let value = percentile(&four, percent);
+                self.samples.add(&workload, &command("latency", ""), ("this file system", "-"), "ms", value);
+            }
+        }
         for &rate in &self.plan.size.rates {
             let each = rate * self.plan.size.latency_s;
-            let load = Load { prefix: "late".into(), streams: 1, first: 0, each, batch: 1, bytes: 256, rate };
+            let load = Load { prefix: "late".into(), streams: 1, first: 1, each, batch: 1, bytes: 256, rate };
             let repeated = command("latency", &format!("--rate {rate}"));
-            for way in self.ways(false) {
-                (self.on_step)(&format!("{repeat}: latency at {rate}/s, {}", way.name()));
-                let took = self.once(way, &load, 1).await?;
-                let late = late_ms(&load, took.published.began_us, &took.applied.commits);
+            for way in self.ways(repeat, false) {
+                let alone = way.system == System::Alone;
+                let who =
+                    if alone { (THREE_SYNCS, THREE_SYNCS_ARE) } else { (way.name(), way.system.durability(true)) };
+                (self.on_step)(&format!("{repeat}: latency at {rate}/s, {}", who.0));
+                let late = if alone {
+                    let load = load.clone();
+                    apart(move || syncs::chain(&load)).await?
+                } else {
+                    let took = self.once(way, &load, 1).await?;
+                    late_ms(&load, took.published.began_us, &took.applied.commits)
+                };
                 for percent in [50.0, 99.0, 99.9] {
                     let workload = format!("latency at {rate} events/s, p{percent}");
-                    let who = (way.name(), way.system.durability(true));
                     self.samples.add(&workload, &repeated, who, "ms", percentile(&late, percent));
                 }
             }
@@ -253,14 +289,14 @@ impl<F: Fn(&str)> Run<'_, F> {
         for &readers in &self.plan.size.readers {
             let each = (self.plan.size.deliveries / readers as u64).max(2 * APPEND_EVENTS as u64);
             let batch = APPEND_EVENTS as u64;
-            let load = Load { prefix: "fan".into(), streams: 1, first: 0, each, batch, bytes: 256, rate: 0 };
+            let load = Load { prefix: "fan".into(), streams: 1, first: 1, each, batch, bytes: 256, rate: 0 };
             let repeated = command("fanout", &format!("--readers {readers}"));
-            for way in self.ways(false) {
+            for way in self.ways(repeat, false) {
                 (self.on_step)(&format!("{repeat}: {readers} subscribers, {}", way.name()));
                 let took = self.once(way, &load, readers).await?;
                 let who = (way.name(), way.system.durability(true));
                 let deliveries = load.events() * readers as u64;
-                let value = rate(deliveries, took.published.began_us, took.applied.at_us);
+                let value = rate(deliveries, took.published.began_us, took.done_us());
                 let workload = format!("fan-out to {readers}, events applied in all");
                 self.samples.add(&workload, &repeated, who, "events/s", value);
             }
@@ -268,13 +304,18 @@ impl<F: Fn(&str)> Run<'_, F> {
         Ok(())
     }
 
-    /// New processes, one load, compared.
+    /// New processes, an event of each stream that nobody measures, one load, compared.
     async fn once(&self, way: Way, load: &Load, readers: usize) -> Result<Took, BenchError> {
-        let scene = Scene::set(&self.servers, way, load, readers).await?;
+        let first = Load { first: 0, each: load.first, batch: 1, rate: 0, ..load.clone() };
+        let mut scene = Scene::set(&self.servers, way, load, readers).await?;
+        if way.system == System::Alone {
+            scene.given = vec![first.clone(), load.clone()];
+        }
         let mut subscriber = scene.subscriber(scene.folders[1].path(), "reader").await?;
         let mut publisher = scene.publisher().await?;
+        scene.send(&mut publisher, &mut subscriber, &first).await?;
         let took = scene.send(&mut publisher, &mut subscriber, load).await?;
-        for reader in [0, readers - 1] {
+        for reader in 0..readers {
             verify(scene.folders[1].path(), reader, load)?;
         }
         drop((publisher, subscriber));
@@ -283,16 +324,34 @@ impl<F: Fn(&str)> Run<'_, F> {
     }
 }
 
+/// Every system with an outbox, and where asked those that go without as well; the order begins one further each time.
+fn ways(systems: &[System], without_outbox: bool, repeat: usize) -> Vec<Way> {
+    let with = systems.iter().map(|system| Way { system: *system, outbox: true });
+    let without = systems.iter().filter(|system| without_outbox && system.goes_without_outbox());
+    let mut ways: Vec<Way> = with.chain(without.map(|system| Way { system: *system, outbox: false })).collect();
+    let begins = repeat % ways.len().max(1);
+    ways.rotate_left(begins);
+    ways
+}
+
+/// On a thread that may wait for the disk.
+async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BenchError> + Send + 'static,
+) -> Result<T, BenchError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| BenchError::Plan(error.to_string()))?
+}
+
 /// So many, from then until then, a second.
 pub(crate) fn rate(events: u64, began_us: u64, until_us: u64) -> f64 {
     events as f64 * 1e6 / until_us.saturating_sub(began_us).max(1) as f64
 }
 
-/// How long after it was due each event was committed at the subscriber, in milliseconds.
+/// How long after it was due each event was committed at the subscriber, in milliseconds. Commits count what came before
+/// this load as well.
 fn late_ms(load: &Load, began_us: u64, commits: &[(u64, u64)]) -> Vec<f64> {
     let mut commits = commits.iter().peekable();
     let of = |n: u64| {
-        while commits.next_if(|(count, _)| *count <= n).is_some() {}
+        while commits.next_if(|(count, _)| *count <= load.first + n).is_some() {}
         let at_us = commits.peek()?.1;
         Some(at_us.saturating_sub(began_us + load.due_us(n)) as f64 / 1e3)
     };
@@ -308,6 +367,26 @@ mod tests {
         let load = Load { prefix: "p".into(), streams: 1, first: 0, each: 4, batch: 1, bytes: 64, rate: 1_000 };
         let late = late_ms(&load, 10_000, &[(1, 10_500), (3, 14_000), (4, 14_100)]);
         assert_eq!(late, [0.5, 3.0, 2.0, 1.1]);
+        let second = Load { first: 1, ..load };
+        let late = late_ms(&second, 10_000, &[(1, 9_000), (2, 10_500), (4, 14_000), (5, 14_100)]);
+        assert_eq!(late, [0.5, 3.0, 2.0, 1.1], "what came before the clock ran is not of this load");
         assert_eq!(rate(100, 0, 1_000_000), 100.0);
+    }
+
+    #[test]
+    fn each_repeat_begins_with_another_and_nobody_is_left_out() {
+        let names = |repeat| ways(&System::ALL, true, repeat).into_iter().map(Way::name).collect::<Vec<_>>();
+        assert_eq!(names(0).first(), Some(&"muster"));
+        assert_eq!(names(1).first(), Some(&"redis streams"));
+        for repeat in 0..20 {
+            let mut these = names(repeat);
+            these.sort_unstable();
+            let mut all = names(0);
+            all.sort_unstable();
+            assert_eq!(these, all);
+        }
+        assert_eq!(names(0).len(), 9, "{:?}", names(0));
+        assert!(ways(&[], true, 3).is_empty());
+        assert_eq!(ways(&[System::Alone], true, 0).len(), 1, "the bound has no variant without an outbox");
     }
 }

@@ -45,6 +45,14 @@ pub(crate) struct Took {
     pub(crate) cpu: Cpu,
 }
 
+impl Took {
+    /// When all of it was done: kept by the publisher and applied by the last subscriber, which are not one after the other
+    /// where no server is between them.
+    pub(crate) fn done_us(&self) -> u64 {
+        self.applied.at_us.max(self.published.kept_us)
+    }
+}
+
 /// The processes.
 pub(crate) struct Scene {
     pub(crate) way: Way,
@@ -54,6 +62,8 @@ pub(crate) struct Scene {
     prefix: String,
     streams: usize,
     readers: usize,
+    /// What the subscriber is given where there is no server.
+    pub(crate) given: Vec<Load>,
 }
 
 impl Scene {
@@ -61,7 +71,8 @@ impl Scene {
     pub(crate) async fn set(servers: &Servers, way: Way, load: &Load, readers: usize) -> Result<Scene, BenchError> {
         let server = servers.start(way.system).await?;
         let folders = [data_folder()?, data_folder()?];
-        Ok(Scene { way, server, folders, prefix: load.prefix.clone(), streams: load.streams, readers })
+        let prefix = load.prefix.clone();
+        Ok(Scene { way, server, folders, prefix, streams: load.streams, readers, given: Vec::new() })
     }
 
     fn place(&self, folder: &Path, group: &str) -> Place {
@@ -74,6 +85,7 @@ impl Scene {
             group: group.into(),
             readers: self.readers,
             outbox: self.way.outbox,
+            given: self.given.clone(),
         }
     }
 

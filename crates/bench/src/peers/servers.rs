@@ -62,6 +62,8 @@ pub(crate) struct Server {
 enum Running {
     Child(Child),
     Muster(crate::child::Server),
+    /// No server: the two ends are alone.
+    Nothing,
 }
 
 /// How servers are started.
@@ -100,7 +102,8 @@ impl Servers {
                 }
                 Ok(Server { address: host.url.clone(), pid: host.pid()?, running: Running::Muster(host), data: None })
             }
-            System::Redis => {
+            System::Alone => Ok(Server { address: String::new(), pid: 0, running: Running::Nothing, data: Some(data) }),
+            System::Redis | System::RedisRead => {
                 let port = free_port()?;
                 let mut command = Command::new("redis-server");
                 command.args(REDIS).args(["--port", &port.to_string(), "--dir"]).arg(data.path());
@@ -214,7 +217,10 @@ fn free_port() -> Result<u16, BenchError> {
 impl Server {
     /// The processor time that it and its children have used.
     pub(crate) fn cpu_time(&self) -> Result<Duration, BenchError> {
-        proc::tree_cpu_time(self.pid)
+        match self.running {
+            Running::Nothing => Ok(Duration::ZERO),
+            _ => proc::tree_cpu_time(self.pid),
+        }
     }
 
     /// The memory of it and its children, in KiB: what is shared counts once.
@@ -240,6 +246,7 @@ impl Server {
     async fn stop(self) -> Result<TempDir, BenchError> {
         let gone = || failed("a server")("it has no folder".into());
         match self.running {
+            Running::Nothing => self.data.ok_or_else(gone),
             Running::Muster(host) => host.end_keeping().await.ok_or_else(gone),
             Running::Child(mut child) => {
                 let below = proc::tree(self.pid);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use muster_sync::limits::{APPLY_AT_ONCE_MAX, WAL_PAGES};
-use rusqlite::{Connection, Transaction};
+use rusqlite::{CachedStatement, Connection, Transaction};
 use tokio::sync::{mpsc, watch};
 
 use super::words::now_us;
@@ -26,12 +26,18 @@ const CURSOR: &str =
     "CREATE TABLE IF NOT EXISTS cursor (stream TEXT PRIMARY KEY, seq INTEGER NOT NULL, token TEXT NOT NULL)
     WITHOUT ROWID;";
 
-/// Writes one event.
-pub(crate) fn insert(transaction: &Transaction<'_>, stream: &str, seq: u64, payload: &str) -> rusqlite::Result<()> {
-    transaction
-        .prepare_cached("INSERT INTO event (stream, seq, payload) VALUES (?1, ?2, ?3)")?
-        .execute((stream, seq.cast_signed(), payload))
-        .map(drop)
+/// What writes events, of every system: looked up once for all that come together.
+pub(crate) struct Insert<'a>(CachedStatement<'a>);
+
+impl<'a> Insert<'a> {
+    pub(crate) fn into(transaction: &'a Transaction<'_>) -> rusqlite::Result<Insert<'a>> {
+        transaction.prepare_cached("INSERT INTO event (stream, seq, payload) VALUES (?1, ?2, ?3)").map(Insert)
+    }
+
+    /// Writes one event.
+    pub(crate) fn one(&mut self, stream: &str, seq: u64, payload: &str) -> rusqlite::Result<()> {
+        self.0.execute((stream, seq.cast_signed(), payload)).map(drop)
+    }
 }
 
 /// What came of a stream at once.
@@ -151,17 +157,19 @@ impl Writer {
     fn commit<A>(&mut self, together: &[Taken<A>]) -> Result<(), Box<dyn std::error::Error>> {
         let transaction = self.connection.transaction()?;
         let mut all = *self.progress.count.borrow();
+        let mut insert = Insert::into(&transaction)?;
         for run in together.iter().flat_map(|taken| &taken.runs) {
             let head = self.heads.entry(run.stream.clone()).or_default();
             for payload in &run.payloads {
                 *head += 1;
-                insert(&transaction, &run.stream, *head, std::str::from_utf8(payload)?)?;
+                insert.one(&run.stream, *head, std::str::from_utf8(payload)?)?;
             }
             all += run.payloads.len() as u64;
             transaction
                 .prepare_cached("INSERT OR REPLACE INTO cursor (stream, seq, token) VALUES (?1, ?2, ?3)")?
                 .execute((&*run.stream, head.cast_signed(), &run.token))?;
         }
+        drop(insert);
         transaction.commit()?;
         self.progress.note(all, now_us());
         Ok(())

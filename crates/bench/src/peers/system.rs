@@ -1,7 +1,7 @@
 //! Which systems are compared, and what each of them promises of an event that it has confirmed.
 //!
-//! What always holds: a system's durability stands beside every figure of it; only those that promise what Muster promises
-//! are peers for a ratio.
+//! What always holds: a system's durability stands beside every figure of it; only those whose confirmed events are as safe as
+//! Muster's are peers for a ratio, and what bounds all of them is none.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,17 +11,30 @@ use serde::{Deserialize, Serialize};
 pub enum System {
     /// Muster, the whole path.
     Muster,
-    /// Redis Streams.
+    /// Redis Streams, by a consumer group.
     Redis,
+    /// Redis Streams without a group: read from the id that the store has.
+    #[value(name = "redis-xread")]
+    RedisRead,
     /// NATS JetStream.
     Nats,
     /// PostgreSQL.
     Postgres,
+    /// No server: the two ends that all have, and three syncs in a chain. What bounds every system.
+    Alone,
 }
+
+/// The bound of latency, as it stands in the results.
+pub const THREE_SYNCS: &str = "three syncs alone";
+
+/// What it is.
+pub const THREE_SYNCS_ARE: &str =
+    "bound: three files, synced one after the other; nothing is sent, stored or looked up";
 
 impl System {
     /// All of them, in the order of a round.
-    pub const ALL: [System; 4] = [System::Muster, System::Redis, System::Nats, System::Postgres];
+    pub const ALL: [System; 6] =
+        [System::Muster, System::Redis, System::RedisRead, System::Nats, System::Postgres, System::Alone];
 
     /// As it stands in the results.
     #[must_use]
@@ -30,10 +43,12 @@ impl System {
             (System::Muster, _) => "muster",
             (System::Redis, true) => "redis streams",
             (System::Redis, false) => "redis streams, no outbox",
+            (System::RedisRead, _) => "redis streams, xread",
             (System::Nats, true) => "nats jetstream",
             (System::Nats, false) => "nats jetstream, no outbox",
             (System::Postgres, true) => "postgresql",
             (System::Postgres, false) => "postgresql, no outbox",
+            (System::Alone, _) => "both ends alone",
         }
     }
 
@@ -41,24 +56,44 @@ impl System {
     #[must_use]
     pub fn durability(self, outbox: bool) -> &'static str {
         match (self, outbox) {
-            (System::Muster, _) => "synced: outbox, commit log, subscriber",
-            (System::Redis, true) => "synced: outbox, append-only file (always), subscriber",
-            (System::Redis, false) => "synced: append-only file (always), subscriber; none before",
-            (System::Nats, true) => "synced: outbox, subscriber; the server syncs every 2 minutes",
-            (System::Nats, false) => "synced: subscriber; the server syncs every 2 minutes",
-            (System::Postgres, true) => "synced: outbox, write-ahead log, subscriber",
-            (System::Postgres, false) => "synced: write-ahead log, subscriber; none before",
+            (System::Muster, _) => "synced: outbox, commit log, subscriber; sent again, it is there once",
+            (System::Redis | System::RedisRead, true) => {
+                "synced: outbox, append-only file (always), subscriber; sent again, it is there twice"
+            }
+            (System::Redis | System::RedisRead, false) => {
+                "synced: append-only file (always), subscriber; none before; sent again, it is there twice"
+            }
+            (System::Nats, true) => {
+                "synced: outbox, subscriber; the server syncs every 2 minutes; sent again, it is there twice"
+            }
+            (System::Nats, false) => {
+                "synced: subscriber; the server syncs every 2 minutes; sent again, it is there twice"
+            }
+            (System::Postgres, true) => "synced: outbox, write-ahead log, subscriber; sent again, it is there twice",
+            (System::Postgres, false) => {
+                "synced: write-ahead log, subscriber; none before; sent again, it is there twice"
+            }
+            (System::Alone, _) => "bound: no server; the same outbox and the same store, synced, with nothing between",
         }
     }
 
-    /// Whether a confirmed event is as safe as Muster's: on the server's disk, and on the publisher's before.
+    /// Whether it is also measured without an outbox.
+    #[must_use]
+    pub fn goes_without_outbox(self) -> bool {
+        matches!(self, System::Redis | System::Nats | System::Postgres)
+    }
+
+    /// Whether a confirmed event is as safe as Muster's: on the server's disk, and on the publisher's before. Not whether it
+    /// is there once: an event whose answer was lost is sent again, and no peer, as it is driven, takes that for a repeat.
     #[must_use]
     pub fn is_equal(self, outbox: bool) -> bool {
         match self {
             System::Muster => true,
-            System::Redis | System::Postgres => outbox,
+            System::Redis | System::RedisRead | System::Postgres => outbox,
             // Version 2.9 acknowledges what it has written and not synced, and has no setting for it.
             System::Nats => false,
+            // Carries nothing anywhere.
+            System::Alone => false,
         }
     }
 }

@@ -65,6 +65,8 @@ pub(crate) struct Place {
     pub(crate) readers: usize,
     /// Whether the events pass through an outbox on disk.
     pub(crate) outbox: bool,
+    /// What a subscriber is given where there is no server, load by load.
+    pub(crate) given: Vec<Load>,
 }
 
 /// The publisher's answer.
@@ -95,22 +97,37 @@ pub(crate) struct Applied {
 }
 
 /// The n-th payload: canonical JSON of so many bytes, none like another, and not to be compressed to nothing: a filler of
-/// hexadecimal digits from a generator (xorshift64*) that begins with `n`.
+/// hexadecimal digits from a generator (xorshift64*) that begins with `n`. Made without the formatter, which would take
+/// longer than some systems take to store it.
 pub(crate) fn payload(n: u64, bytes: usize) -> String {
-    use std::fmt::Write;
-    let mut text = format!(r#"{{"n":{n},"text":""#);
+    let head = format!(r#"{{"n":{n},"text":""#);
+    let mut text = Vec::with_capacity(bytes.max(head.len() + 2) + 16);
+    text.extend_from_slice(head.as_bytes());
     let mut state = (n + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let until = bytes.saturating_sub(2);
     while text.len() < until {
         state ^= state >> 12;
         state ^= state << 25;
         state ^= state >> 27;
-        // Writing to a string does not fail.
-        let _ = write!(text, "{:016x}", state.wrapping_mul(0x2545_F491_4F6C_DD1D));
+        text.extend_from_slice(&digits(state.wrapping_mul(0x2545_F491_4F6C_DD1D)));
     }
-    text.truncate(until.max(text.find("\":\"").map_or(0, |_| format!(r#"{{"n":{n},"text":""#).len())));
-    text.push_str("\"}");
-    text
+    text.truncate(until.max(head.len()));
+    text.extend_from_slice(b"\"}");
+    String::from_utf8(text).expect("hexadecimal digits are ASCII")
+}
+
+/// A number in sixteen hexadecimal digits.
+fn digits(number: u64) -> [u8; 16] {
+    std::array::from_fn(|index| b"0123456789abcdef"[(number >> (60 - 4 * index)) as usize & 15])
+}
+
+/// Waits until then, to some ten microseconds. The runtime's own timers are exact to a millisecond only, which is more than
+/// a sync takes.
+pub(crate) fn sleep_until(at: std::time::Instant) {
+    let left = at.saturating_duration_since(std::time::Instant::now());
+    if !left.is_zero() {
+        std::thread::sleep(left);
+    }
 }
 
 /// The shared clock.
@@ -134,6 +151,23 @@ mod tests {
         }
         assert_ne!(payload(1, 64)[12..], payload(2, 64)[12..]);
         assert_eq!(payload(7, 0), r#"{"n":7,"text":""}"#);
+    }
+
+    #[test]
+    fn digits_are_those_of_the_number() {
+        for number in [0, 1, 0x0123_4567_89ab_cdef, u64::MAX] {
+            assert_eq!(digits(number).as_slice(), format!("{number:016x}").as_bytes());
+        }
+        // What every figure so far was measured with.
+        assert_eq!(payload(5, 64), r#"{"n":5,"text":"e7e49e240569bd433c11b12ced2bd586b0759a684ad62cd"}"#);
+    }
+
+    #[test]
+    fn nobody_wakes_before_it_is_due() {
+        let at = std::time::Instant::now() + std::time::Duration::from_millis(3);
+        sleep_until(at);
+        assert!(std::time::Instant::now() >= at);
+        sleep_until(at);
     }
 
     #[test]
