@@ -127,7 +127,6 @@ fn best_peer<'a>(figures: impl Iterator<Item = (&'a str, &'a str, f64)>) -> Opti
     let peers = figures.filter(|(system, _, value)| equal(system) && value.is_finite());
     peers
         .map(|(_, unit, value)| (more_is_better(unit), value))
-        .map(|(more, value)| (more, value))
         .reduce(|(more, best), (_, value)| (more, if more { best.max(value) } else { best.min(value) }))
         .map(|(_, best)| best)
 }

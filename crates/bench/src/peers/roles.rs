@@ -77,7 +77,7 @@ async fn follow(
         System::Redis => redis::follow(address, &store, &name, names).await,
         System::RedisRead => redis::read(address, &store, names).await,
         System::Nats => nats::follow(address, &store, &name, prefix, names).await,
-        System::Postgres => postgres::follow(address, &store, names).await,
+        System::Postgres | System::PostgresCopy => postgres::follow(address, &store, names).await,
         System::Alone => alone::follow(&store, &place.given, wanted.clone()),
     }
 }
@@ -190,8 +190,9 @@ async fn start(place: &Place, batches: Batches, count: watch::Sender<u64>, sent:
             });
             tokio::spawn(acks.buffered(APPENDS_IN_FLIGHT).for_each(done));
         }
-        System::Postgres => {
-            let sender = postgres::Sender::connect(&place.address, names).await?;
+        System::Postgres | System::PostgresCopy => {
+            let copies = place.system == System::PostgresCopy;
+            let sender = postgres::Sender::connect(&place.address, names, copies).await?;
             let sending = together.map(move |some| {
                 let (number, sender) = (some.len() as u64, sender.clone());
                 async move { sender.send(some).await.map(|()| number) }

@@ -123,7 +123,7 @@ impl Servers {
                 command.arg("-c").arg(&file);
                 child("nats-server", command, port, data).await
             }
-            System::Postgres => postgresql(data, new).await,
+            System::Postgres | System::PostgresCopy => postgresql(data, new).await,
         }
     }
 }

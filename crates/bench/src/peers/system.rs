@@ -18,8 +18,10 @@ pub enum System {
     RedisRead,
     /// NATS JetStream.
     Nats,
-    /// PostgreSQL.
+    /// PostgreSQL, by inserts.
     Postgres,
+    /// PostgreSQL, by `COPY`: only where many events come at a time.
+    PostgresCopy,
     /// No server: the two ends that all have, and three syncs in a chain. What bounds every system.
     Alone,
 }
@@ -33,8 +35,15 @@ pub const THREE_SYNCS_ARE: &str =
 
 impl System {
     /// All of them, in the order of a round.
-    pub const ALL: [System; 6] =
-        [System::Muster, System::Redis, System::RedisRead, System::Nats, System::Postgres, System::Alone];
+    pub const ALL: [System; 7] = [
+        System::Muster,
+        System::Redis,
+        System::RedisRead,
+        System::Nats,
+        System::Postgres,
+        System::PostgresCopy,
+        System::Alone,
+    ];
 
     /// As it stands in the results.
     #[must_use]
@@ -46,6 +55,7 @@ impl System {
             (System::RedisRead, _) => "redis streams, xread",
             (System::Nats, true) => "nats jetstream",
             (System::Nats, false) => "nats jetstream, no outbox",
+            (System::PostgresCopy, _) => "postgresql, copy",
             (System::Postgres, true) => "postgresql",
             (System::Postgres, false) => "postgresql, no outbox",
             (System::Alone, _) => "both ends alone",
@@ -69,12 +79,20 @@ impl System {
             (System::Nats, false) => {
                 "synced: subscriber; the server syncs every 2 minutes; sent again, it is there twice"
             }
-            (System::Postgres, true) => "synced: outbox, write-ahead log, subscriber; sent again, it is there twice",
-            (System::Postgres, false) => {
+            (System::Postgres | System::PostgresCopy, true) => {
+                "synced: outbox, write-ahead log, subscriber; sent again, it is there twice"
+            }
+            (System::Postgres | System::PostgresCopy, false) => {
                 "synced: write-ahead log, subscriber; none before; sent again, it is there twice"
             }
             (System::Alone, _) => "bound: no server; the same outbox and the same store, synced, with nothing between",
         }
+    }
+
+    /// Whether it differs from another system only in how many events are sent at a time, so that it is measured only there.
+    #[must_use]
+    pub fn only_sends(self) -> bool {
+        self == System::PostgresCopy
     }
 
     /// Whether it is also measured without an outbox.
@@ -89,7 +107,7 @@ impl System {
     pub fn is_equal(self, outbox: bool) -> bool {
         match self {
             System::Muster => true,
-            System::Redis | System::RedisRead | System::Postgres => outbox,
+            System::Redis | System::RedisRead | System::Postgres | System::PostgresCopy => outbox,
             // Version 2.9 acknowledges what it has written and not synced, and has no setting for it.
             System::Nats => false,
             // Carries nothing anywhere.
