@@ -43,8 +43,6 @@ fn every_peer_carries_the_events_and_every_workload_has_a_row_of_each() {
         ("throughput, 256 bytes, 1 stream", "both ends alone"),
         ("throughput, 256 bytes, 64 streams", "both ends alone"),
         ("processor time of an event, 256 bytes, 1 stream", "both ends alone"),
-        ("of it, the publisher, 256 bytes, 1 stream", "both ends alone"),
-        ("of it, the subscriber, 256 bytes, 1 stream", "both ends alone"),
         ("fan-out to 4, events applied in all", "both ends alone"),
         ("replay of 6000 events", "both ends alone"),
         ("latency at 100 events/s, p50", "three syncs alone"),
@@ -56,14 +54,21 @@ fn every_peer_carries_the_events_and_every_workload_has_a_row_of_each() {
         assert!(row["median"].as_f64().is_some_and(|median| median > 0.0), "{row}");
         assert!(row["durability"].as_str().is_some_and(|text| text.starts_with("bound: ")), "{row}");
         let peers = rows.iter().filter(|other| other["workload"] == workload);
-        let mut best = peers.filter(|row| row["ratio_to_best_peer"] == 1.0).map(|row| row["system"].as_str());
-        assert!(best.any(|system| system.is_some_and(|system| system.starts_with("redis") || system == "postgresql")));
+        let best: Vec<&str> =
+            peers.filter(|row| row["ratio_to_best_peer"] == 1.0).filter_map(|row| row["system"].as_str()).collect();
+        assert!(
+            best.iter().any(|system| system.starts_with("redis") || system.starts_with("postgresql")),
+            "{workload}: {best:?}"
+        );
     }
     assert!(
         !rows.iter().any(
             |row| row["system"] == "both ends alone" && row["workload"] == "of it, the server, 256 bytes, 1 stream"
         )
     );
+    // Of so few events a process may use less than one tick of processor time.
+    of("of it, the publisher, 256 bytes, 1 stream", "both ends alone");
+    of("of it, the subscriber, 256 bytes, 1 stream", "both ends alone");
     of("fdatasyncs of this disk, four one after the other, p99", "this file system");
     of("throughput, 256 bytes, 64 streams", "postgresql, copy");
     assert!(!rows.iter().any(|row| row["system"] == "postgresql, copy" && row["workload"] == "replay of 6000 events"));

@@ -67,7 +67,10 @@ fn pages(load: &Load) -> Vec<Taken<()>> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
+    use crate::limits::PATIENCE;
 
     fn load(streams: usize, first: u64, each: u64, batch: u64) -> Load {
         Load { prefix: "p".into(), streams, first, each, batch, bytes: 64, rate: 0 }
@@ -89,11 +92,13 @@ mod tests {
         let path = super::super::roles::store_of(folder.path(), 0);
         let progress = follow(&path, &given, wanted).expect("a store");
         let mut count = progress.count.subscribe();
-        want.send_replace(2);
-        count.wait_for(|count| *count >= 2).await.expect("a store");
-        assert_eq!(*count.borrow(), 2, "what nobody waits for does not come");
-        want.send_replace(1_402);
-        count.wait_for(|count| *count >= 1_402).await.expect("a store");
+        let mut reached = async |goal: u64| {
+            want.send_replace(goal);
+            let waiting = count.wait_for(|count| *count >= goal);
+            *timeout(PATIENCE, waiting).await.expect("in time").expect("a store")
+        };
+        assert_eq!(reached(2).await, 2, "what nobody waits for does not come");
+        reached(1_402).await;
         super::super::scene::verify(folder.path(), 0, &given[1]).expect("all are there");
     }
 }

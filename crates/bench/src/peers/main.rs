@@ -47,7 +47,7 @@ struct Measure {
     /// The module to publish
     #[arg(long, value_name = "FILE.wasm", env = "MUSTER_MODULE_WASM", default_value = "muster_module.wasm")]
     module: PathBuf,
-    /// Only these systems
+    /// Only these systems; unless named: all but postgres-copy. `alone` is what bounds the others
     #[arg(long, value_name = "SYSTEM")]
     system: Vec<System>,
     /// Only events of this size
@@ -120,7 +120,7 @@ async fn measure(measure: Measure) -> Result<(), String> {
             true => vec![Workload::Floor, Workload::Throughput, Workload::Latency, Workload::Fanout, Workload::Backlog],
             false => measure.workloads.clone(),
         },
-        systems: if measure.system.is_empty() { System::ALL.to_vec() } else { measure.system.clone() },
+        systems: if measure.system.is_empty() { System::UNLESS_NAMED.to_vec() } else { measure.system.clone() },
         without_outbox: !measure.outbox_only,
         size: size(&measure),
     };

@@ -48,6 +48,11 @@ async fn events(context: &Context, prefix: &str) -> Outcome<stream::Stream> {
     context.get_or_create_stream(config).await.map_err(text)
 }
 
+/// Makes the stream, before many ask for it at once: the server lets two who make the same one stumble over each other.
+pub(crate) async fn prepare(address: &str, prefix: &str) -> Outcome {
+    events(&context(address).await?, prefix).await.map(drop)
+}
+
 /// Who sends.
 #[derive(Clone)]
 pub(crate) struct Sender(Context);

@@ -37,6 +37,9 @@ pub(crate) async fn publisher(place: Place) -> Outcome {
 /// As [`publisher`].
 pub(crate) async fn subscriber(place: Place) -> Outcome {
     let names: Vec<String> = (0..place.streams).map(|index| format!("{}.s{index}", place.prefix)).collect();
+    if place.system == System::Nats {
+        nats::prepare(&place.address, &place.prefix).await?;
+    }
     let (want, wanted) = watch::channel(0);
     let readers: Vec<Arc<Progress>> =
         try_join_all((0..place.readers).map(|reader| follow(&place, reader, &names, &wanted))).await?;

@@ -20,7 +20,7 @@ pub enum System {
     Nats,
     /// PostgreSQL, by inserts.
     Postgres,
-    /// PostgreSQL, by `COPY`: only where many events come at a time.
+    /// PostgreSQL, by `COPY`: only where many events are sent at a time, and only if it is named: it costs the server as much.
     PostgresCopy,
     /// No server: the two ends that all have, and three syncs in a chain. What bounds every system.
     Alone,
@@ -44,6 +44,10 @@ impl System {
         System::PostgresCopy,
         System::Alone,
     ];
+
+    /// Those that are measured unless others are named.
+    pub const UNLESS_NAMED: [System; 6] =
+        [System::Muster, System::Redis, System::RedisRead, System::Nats, System::Postgres, System::Alone];
 
     /// As it stands in the results.
     #[must_use]
