@@ -13,6 +13,7 @@ pub mod cursor;
 pub mod handshake;
 pub mod hash;
 pub mod limits;
+pub mod packed;
 pub mod page;
 pub mod pattern;
 pub mod producer;

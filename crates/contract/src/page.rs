@@ -8,16 +8,18 @@
 //! Payloads are canonical JSON text (RFC 8785) that nobody on the path parses.
 
 use spacetimedb_lib::Timestamp;
-use spacetimedb_sats::de::{Deserialize, DeserializeOwned};
-use spacetimedb_sats::ser::Serialize;
+use spacetimedb_sats::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
+use spacetimedb_sats::ser::{Serialize, Serializer};
 use spacetimedb_sats::{SpacetimeType, bsatn};
+
+use crate::packed::{Event, Packed, PackedBuf};
 
 pub use spacetimedb_sats::u256;
 
 /// The longest answer that is read, in bytes: a full page or the largest snapshot, and what stands around them.
 pub const ANSWER_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// The most events in a page.
-pub const PAGE_EVENTS_MAX: usize = 1_000;
+pub const PAGE_EVENTS_MAX: usize = 4_000;
 /// The most bytes of kinds and payloads in a page. A page has at least one event, however large that is.
 pub const PAGE_BYTES_MAX: usize = 1_024 * 1_024;
 /// The most streams in one answer of `list_streams`.
@@ -88,8 +90,7 @@ pub struct NewEvent {
 }
 
 /// A stored event, without what its page says of all of them.
-#[derive(Clone, Debug, PartialEq, Eq, SpacetimeType)]
-#[sats(crate = spacetimedb_lib)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredEvent {
     /// What kind of event.
     pub kind: String,
@@ -105,9 +106,8 @@ pub struct StoredEvent {
     pub number: u64,
 }
 
-/// Consecutive events of a stream.
-#[derive(Clone, Debug, PartialEq, Eq, SpacetimeType)]
-#[sats(crate = spacetimedb_lib)]
+/// Consecutive events of a stream. Its bytes are those of a [`PageRef`].
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     /// The stream's epoch.
     pub epoch: u64,
@@ -123,26 +123,9 @@ pub struct Page {
     pub events: Vec<StoredEvent>,
 }
 
-/// A [`StoredEvent`] that borrows its text, to be encoded.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[sats(crate = spacetimedb_lib)]
-pub struct StoredEventRef<'a> {
-    /// What kind of event.
-    pub kind: &'a str,
-    /// Canonical JSON.
-    pub payload: &'a str,
-    /// SHA-256 of the payload's bytes.
-    pub hash: WireHash,
-    /// When it happened, by the producer's clock.
-    pub at: Timestamp,
-    /// The module's number of the producer.
-    pub producer: u64,
-    /// The producer's number of the event.
-    pub number: u64,
-}
-
-/// A [`Page`] whose events borrow their text: as bytes the same.
-#[derive(Clone, Debug, Serialize)]
+/// A [`Page`] as it travels: events of one producer that it numbers without a hole are one run, as they are stored, so that
+/// the host copies a run and looks at no event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[sats(crate = spacetimedb_lib)]
 pub struct PageRef<'a> {
     /// See [`Page::epoch`].
@@ -156,7 +139,92 @@ pub struct PageRef<'a> {
     /// See [`Page::mark`].
     pub mark: u64,
     /// See [`Page::events`].
-    pub events: Vec<StoredEventRef<'a>>,
+    pub runs: Vec<RunRef<'a>>,
+}
+
+/// Events of one producer that follow each other, [packed](crate::packed).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[sats(crate = spacetimedb_lib)]
+pub struct RunRef<'a> {
+    /// The module's number of the producer.
+    pub producer: u64,
+    /// The producer's number of the first event.
+    pub number: u64,
+    /// See [`Packed::heads`].
+    pub heads: &'a [u8],
+    /// See [`Packed::kinds`].
+    pub kinds: &'a str,
+    /// See [`Packed::payloads`].
+    pub payloads: &'a str,
+}
+
+impl<'a> RunRef<'a> {
+    /// A producer's events, from this number on.
+    #[must_use]
+    pub fn of(producer: u64, number: u64, events: Packed<'a>) -> RunRef<'a> {
+        let Packed { heads, kinds, payloads } = events;
+        RunRef { producer, number, heads, kinds, payloads }
+    }
+
+    /// Its events.
+    #[must_use]
+    pub fn packed(&self) -> Packed<'a> {
+        Packed { heads: self.heads, kinds: self.kinds, payloads: self.payloads }
+    }
+
+    fn unpack(&self, into: &mut Vec<StoredEvent>) {
+        // A number past the last one is nobody's: what begins there is refused before.
+        let numbered = self.packed().zip(self.number..);
+        into.extend(numbered.map(|(Event { kind, payload, hash, at }, number)| StoredEvent {
+            kind: kind.into(),
+            payload: payload.into(),
+            hash,
+            at,
+            producer: self.producer,
+            number,
+        }));
+    }
+}
+
+impl Serialize for Page {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let follows =
+            |a: &StoredEvent, b: &StoredEvent| a.producer == b.producer && a.number.checked_add(1) == Some(b.number);
+        let packed: Vec<(&StoredEvent, PackedBuf)> = self
+            .events
+            .chunk_by(follows)
+            .map(|run| {
+                let mut packed = PackedBuf::default();
+                for StoredEvent { kind, payload, hash, at, .. } in run {
+                    packed.push(Event { kind, payload, hash: *hash, at: *at });
+                }
+                (&run[0], packed)
+            })
+            .collect();
+        let runs = packed.iter().map(|(first, packed)| RunRef::of(first.producer, first.number, packed.packed()));
+        let Page { epoch, floor, head, first, mark, .. } = *self;
+        PageRef { epoch, floor, head, first, mark, runs: runs.collect() }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Page {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Page, D::Error> {
+        let PageRef { epoch, floor, head, first, mark, runs } = PageRef::deserialize(deserializer)?;
+        let count: usize = runs.iter().map(|run| run.packed().count()).sum();
+        if count > PAGE_EVENTS_MAX {
+            return Err(D::Error::custom("more events than a page holds"));
+        }
+        let is_run = |run: &RunRef<'_>| {
+            let packed = run.packed();
+            packed.count() > 0 && packed.is_whole() && run.number.checked_add(packed.count() as u64).is_some()
+        };
+        if !runs.iter().all(is_run) {
+            return Err(D::Error::custom("a run of events that is not what its heads say"));
+        }
+        let mut events = Vec::with_capacity(count);
+        runs.iter().for_each(|run| run.unpack(&mut events));
+        Ok(Page { epoch, floor, head, first, mark, events })
+    }
 }
 
 /// A stream, described.
@@ -311,7 +379,6 @@ impl AnswerValue for StreamList {
 
 impl AnswerValue for Page {
     fn check(&self) -> Result<(), &'static str> {
-        demand(self.events.len() <= PAGE_EVENTS_MAX, "more events than a page holds")?;
         demand(self.epoch != 0, "a page without an epoch")?;
         demand(held(self.floor, self.head), "a page with a floor past its head")?;
         let count = self.events.len() as u64;

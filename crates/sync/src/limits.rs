@@ -8,7 +8,7 @@ use std::time::Duration;
 use muster_contract::page;
 
 /// The most events asked for in one page.
-pub const PAGE_EVENTS_MAX: u32 = 1_000;
+pub const PAGE_EVENTS_MAX: u32 = 4_000;
 
 /// The most bytes of kinds and payloads asked for in one page.
 pub const PAGE_BYTES_MAX: u32 = 1_024 * 1_024;

@@ -12,7 +12,7 @@ use muster_contract::{Code, Refusal};
 use spacetimedb::rand::Rng;
 use spacetimedb::{ReducerContext, Table, reducer};
 
-use super::packed::Packed;
+use super::packed::{Called, check_hash};
 use super::tables::{
     ProducerCursor, Signal, SyncEvent, SyncProducer, SyncStream, producer_cursor, sync_event, sync_producer,
     sync_stream,
@@ -35,7 +35,7 @@ pub fn append_events(
     producer: String,
     first: u64,
     expected_next_seq: u64,
-    events: Packed,
+    events: Called,
 ) -> Result<(), String> {
     let batch = Batch { epoch, producer, first, expected_next_seq, events };
     append(ctx, &stream, batch).map_err(|refusal| refusal.to_wire())
@@ -46,7 +46,7 @@ struct Batch {
     producer: String,
     first: u64,
     expected_next_seq: u64,
-    events: Packed,
+    events: Called,
 }
 
 fn append(ctx: &ReducerContext, stream: &str, batch: Batch) -> Result<(), Refusal> {
@@ -82,7 +82,8 @@ fn append(ctx: &ReducerContext, stream: &str, batch: Batch) -> Result<(), Refusa
     check_hashes(&fresh, skip)?;
 
     let producer = producer.unwrap_or_else(|| new_producer(ctx, batch.producer));
-    let to = Numbered { producer: producer.no, first: run.last() + 1 - fresh.count() as u64, last: run.last() };
+    let to =
+        Numbered { producer: producer.no, first: run.last() + 1 - fresh.events().count() as u64, last: run.last() };
     let mark_before = stream.as_ref().map_or(0, |stream| stream.head_mark);
     let (before, stream) = grown(ctx, stream, &id, &fresh, mark_after(mark_before, &to, &fresh));
     store(ctx, &stream, before + 1, &to, mark_before, fresh);
@@ -117,9 +118,9 @@ pub(super) fn cursor_of(ctx: &ReducerContext, stream: &SyncStream, producer: &Sy
 }
 
 /// Hashes each payload once.
-fn check_hashes(events: &Packed, skipped: u32) -> Result<(), Refusal> {
+fn check_hashes(events: &Called, skipped: u32) -> Result<(), Refusal> {
     for (event, index) in events.events().zip(skipped..) {
-        event.check_hash().map_err(|refusal| refusal.at_event(index))?;
+        check_hash(event.payload, event.hash).map_err(|refusal| refusal.at_event(index))?;
     }
     Ok(())
 }
@@ -132,7 +133,7 @@ struct Numbered {
 }
 
 /// The mark of the last of these events, which stands for all before it.
-fn mark_after(before: u64, to: &Numbered, events: &Packed) -> u64 {
+fn mark_after(before: u64, to: &Numbered, events: &Called) -> u64 {
     let numbered = events.events().zip(to.first..);
     numbered.fold(before, |previous, (event, number)| event.mark(previous, to.producer, number))
 }
@@ -142,11 +143,10 @@ fn grown(
     ctx: &ReducerContext,
     stream: Option<SyncStream>,
     id: &StreamId,
-    events: &Packed,
+    events: &Called,
     head_mark: u64,
 ) -> (u64, SyncStream) {
-    let count = events.count() as u64;
-    let bytes: usize = events.events().map(|event| event.bytes()).sum();
+    let (count, bytes) = (events.events().count() as u64, events.events().bytes());
     let Some(mut stream) = stream else {
         return (0, born(ctx, id, count, bytes as u64, head_mark));
     };
@@ -180,18 +180,18 @@ pub(super) fn new_epoch(ctx: &ReducerContext) -> u64 {
     Epoch::from_random(ctx.rng().r#gen()).get()
 }
 
-fn store(ctx: &ReducerContext, stream: &SyncStream, seq: u64, numbered: &Numbered, mark_before: u64, events: Packed) {
+fn store(ctx: &ReducerContext, stream: &SyncStream, seq: u64, numbered: &Numbered, mark_before: u64, events: Called) {
     ctx.db.sync_event().insert(SyncEvent {
         stream: stream.no,
         seq,
-        events: u32::try_from(events.count()).expect("a batch has at most as many events as the limit says"),
+        events: u32::try_from(events.events().count()).expect("a batch has at most as many events as the limit says"),
         producer: numbered.producer,
         number: numbered.first,
         mark_before,
         stored_at: ctx.timestamp,
-        kinds: events.kinds,
-        payloads: events.payloads,
-        heads: events.heads,
+        kinds: events.0.kinds,
+        payloads: events.0.payloads,
+        heads: events.0.heads,
     });
 }
 

@@ -7,9 +7,10 @@
 
 use std::ops::Range;
 
+use muster_contract::packed::{Event, Packed};
 use muster_contract::page::{
-    Answer, AnswerValue, LIST_STREAMS_MAX, PRODUCER_STATES_MAX, Page, PageRef, ProducerState, Snapshot, Stale,
-    StoredEventRef, StreamInfo, StreamList,
+    Answer, AnswerValue, LIST_STREAMS_MAX, PRODUCER_STATES_MAX, Page, PageRef, ProducerState, RunRef, Snapshot, Stale,
+    StreamInfo, StreamList,
 };
 use muster_contract::pattern::StreamPattern;
 use muster_contract::resume::{Resume, StaleReason, decide};
@@ -20,7 +21,6 @@ use spacetimedb::{ProcedureContext, ReducerContext, procedure};
 use super::append::{cursor_of, known_producer};
 use super::filling::Filling;
 use super::limits::LIST_SCAN_MAX;
-use super::packed::Event;
 use super::tables::{SyncEvent, SyncStream, sync_snapshot, sync_stream};
 use super::{find, grants, parse_id, parse_pattern, rows};
 
@@ -147,9 +147,9 @@ fn page(ctx: &ReducerContext, id: &str, cursor: &Cursor, filling: Filling) -> Re
     if diverged(mark, cursor.mark) {
         return Ok(Answer::<Page>::Stale(stream.stale(StaleReason::HistoryDiverged.as_str())).to_bytes());
     }
-    let events = events_of_page(&rows, cursor.after, count);
+    let runs = runs_of_page(&rows, cursor.after, count);
     let SyncStream { epoch, floor_seq: floor, head, .. } = stream;
-    Ok(Answer::Ok(PageRef { epoch, floor, head, first: cursor.after + 1, mark, events }).to_bytes())
+    Ok(Answer::Ok(PageRef { epoch, floor, head, first: cursor.after + 1, mark, runs }).to_bytes())
 }
 
 /// The stream, if the caller may read it and may go on from its cursor.
@@ -193,9 +193,10 @@ fn rows_of_page(
     let last = stream.head.min(after.saturating_add(filling.events_left()));
     let (mut rows, mut count) = (Vec::new(), 0);
     for row in rows::rows(ctx, stream.no, after + 1, last) {
-        let taken = row.from(after + 1).take_while(|(_, _, event)| filling.takes(event.bytes())).count();
-        let is_full = row.end() > after + 1 + (count + taken) as u64;
+        let events = behind(&row, after);
+        let taken = filling.takes_of(events);
         count += taken;
+        let is_full = taken < events.count();
         rows.push(row);
         if is_full {
             break;
@@ -204,18 +205,21 @@ fn rows_of_page(
     (rows, count)
 }
 
-/// The first `count` events behind `after` of these rows.
-fn events_of_page(rows: &[SyncEvent], after: u64, count: usize) -> Vec<StoredEventRef<'_>> {
-    let events = rows.iter().flat_map(|row| row.from(after + 1).map(move |(_, number, event)| (row, number, event)));
-    let stored = events.take(count).map(|(row, number, Event { kind, payload, hash, at })| StoredEventRef {
-        kind,
-        payload,
-        hash,
-        at,
-        producer: row.producer,
-        number,
-    });
-    stored.collect()
+/// A row's events behind `after`.
+fn behind(row: &SyncEvent, after: u64) -> Packed<'_> {
+    row.packed().split_at((after + 1).saturating_sub(row.seq) as usize).1
+}
+
+/// The first `count` events behind `after` of these rows, a run for each row.
+fn runs_of_page(rows: &[SyncEvent], after: u64, mut count: usize) -> Vec<RunRef<'_>> {
+    let run = |row| {
+        let events = behind(row, after);
+        let skipped = u64::from(row.events) - events.count() as u64;
+        let (events, _) = if events.count() <= count { (events, events) } else { events.split_at(count) };
+        count -= events.count();
+        RunRef::of(row.producer, row.number + skipped, events)
+    };
+    rows.iter().map(run).filter(|run| !run.heads.is_empty()).collect()
 }
 
 fn snapshot(ctx: &ReducerContext, id: &str, epoch: u64) -> Result<Answer<Option<Snapshot>>, Refusal> {

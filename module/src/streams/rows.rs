@@ -8,9 +8,9 @@
 use std::vec::IntoIter;
 
 use muster_contract::limits::BATCH_EVENTS_MAX;
+use muster_contract::packed::{Event, Packed};
 use spacetimedb::ReducerContext;
 
-use super::packed::{Event, Events};
 use super::tables::{SyncEvent, sync_event};
 
 /// What is said of a row that is not where the rows before it say.
@@ -27,10 +27,15 @@ impl SyncEvent {
         (self.kinds.len() + self.payloads.len()) as u64
     }
 
+    /// Its events.
+    pub fn packed(&self) -> Packed<'_> {
+        Packed { heads: &self.heads, kinds: &self.kinds, payloads: &self.payloads }
+    }
+
     /// Its events from this `seq` on, each with its `seq` and its producer's number.
     pub fn from(&self, seq: u64) -> impl Iterator<Item = (u64, u64, Event<'_>)> {
-        let all = Events::of(&self.heads, &self.kinds, &self.payloads);
-        let numbered = (self.seq..).zip(self.number..).zip(all).map(|((seq, number), event)| (seq, number, event));
+        let numbered =
+            (self.seq..).zip(self.number..).zip(self.packed()).map(|((seq, number), event)| (seq, number, event));
         numbered.skip(seq.saturating_sub(self.seq) as usize)
     }
 

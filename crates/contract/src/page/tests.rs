@@ -67,24 +67,60 @@ fn a_mark_stands_for_everything_before_it() {
 
 #[test]
 fn the_bytes_of_a_page_are_frozen() {
-    let page = Page { epoch: 1, floor: 2, head: 3, first: 2, mark: 6, events: vec![event(5)] };
     let mut expected = vec![0];
     for number in [1u64, 2, 3, 2, 6] {
         expected.extend(number.to_le_bytes());
     }
     expected.extend([1, 0, 0, 0]);
-    expected.extend([1, 0, 0, 0, b'k', 7, 0, 0, 0]);
-    expected.extend(br#"{"n":5}"#);
-    expected.extend([7; 32]);
-    for number in [5u64, 2, 5] {
+    for number in [2u64, 5] {
         expected.extend(number.to_le_bytes());
     }
-    let StoredEvent { kind, payload, hash, at, producer, number } = &page.events[0];
-    let (hash, at, producer, number) = (*hash, *at, *producer, *number);
-    let events = vec![StoredEventRef { kind, payload, hash, at, producer, number }];
-    let borrowed = PageRef { epoch: 1, floor: 2, head: 3, first: 2, mark: 6, events };
-    assert_eq!(Answer::Ok(borrowed).to_bytes(), expected);
-    assert_eq!(Answer::Ok(page).to_bytes(), expected);
+    expected.extend([48, 0, 0, 0]);
+    expected.extend([7; 32]);
+    expected.extend(5u64.to_le_bytes());
+    expected.extend([7, 0, 0, 0, 1, 0, 0, 0]);
+    expected.extend(b"\x02\0\0\0k\n\x08\0\0\0{\"n\":5}\n");
+    let page = Page { epoch: 1, floor: 2, head: 3, first: 2, mark: 6, events: vec![event(5)] };
+    assert_eq!(Answer::Ok(page.clone()).to_bytes(), expected);
+    assert_eq!(Answer::from_bytes(&expected), Ok(Answer::Ok(page)));
+}
+
+#[test]
+fn events_of_one_producer_that_follow_each_other_are_one_run() {
+    let by = |producer, number| StoredEvent { producer, number, ..event(number) };
+    let events = vec![by(1, 1), by(1, 2), by(2, 3), by(2, 5), by(1, 6), by(1, u64::MAX)];
+    let page = Page { epoch: 1, floor: 1, head: 6, first: 1, mark: 0, events };
+    let bytes = Answer::Ok(page.clone()).to_bytes();
+    let mut of_page = &bytes[1..];
+    let borrowed: PageRef<'_> = bsatn::from_reader(&mut of_page).expect("a page");
+    let runs: Vec<_> = borrowed.runs.iter().map(|run| (run.producer, run.number, run.packed().count())).collect();
+    assert_eq!(runs, [(1, 1, 2), (2, 3, 1), (2, 5, 1), (1, 6, 1), (1, u64::MAX, 1)]);
+    let unpacked = Answer::<Page>::from_bytes(&bytes);
+    // The highest number has none after it, and no producer ever gives it out.
+    assert!(matches!(unpacked, Err(AnswerError::Malformed(_))), "{unpacked:?}");
+    let page = Page { events: page.events[..5].to_vec(), ..page };
+    assert_eq!(Answer::from_bytes(&Answer::Ok(page.clone()).to_bytes()), Ok(Answer::Ok(page)));
+}
+
+#[test]
+fn a_run_that_is_not_what_its_heads_say_is_refused() {
+    let page = Page { epoch: 1, floor: 1, head: 2, first: 1, mark: 0, events: vec![event(1), event(2)] };
+    let bytes = Answer::Ok(page).to_bytes();
+    let mut of_page = &bytes[1..];
+    let good: PageRef<'_> = bsatn::from_reader(&mut of_page).expect("a page");
+    let run = good.runs[0];
+    for wrong in [
+        RunRef { heads: &run.heads[1..], ..run },
+        RunRef { heads: &run.heads[..48], ..run },
+        RunRef { heads: &[], kinds: "", payloads: "", ..run },
+        RunRef { kinds: &run.kinds[1..], ..run },
+        RunRef { payloads: &run.payloads[..9], ..run },
+        RunRef { number: u64::MAX - 1, ..run },
+    ] {
+        let bytes = Answer::Ok(PageRef { runs: vec![wrong], ..good.clone() }).to_bytes();
+        let said = Answer::<Page>::from_bytes(&bytes).expect_err("refused").to_string();
+        assert!(said.contains("not what its heads say"), "{wrong:?}: {said}");
+    }
 }
 
 #[test]
@@ -106,8 +142,8 @@ fn a_page_that_contradicts_itself_is_refused() {
     assert!(said(Page { first: 9, ..page() }).contains("past its own head"));
     assert!(said(Page { first: u64::MAX, ..page() }).contains("past the last number"));
     assert!(said(Page { first: 2, ..page() }).contains("below its own floor"));
-    let crowd = (1..=1_001).map(event).collect();
-    assert!(said(Page { epoch: 1, floor: 1, head: 2_000, first: 1, mark: 0, events: crowd }).contains("more events"));
+    let crowd = (1..=4_001).map(event).collect();
+    assert!(said(Page { epoch: 1, floor: 1, head: 5_000, first: 1, mark: 0, events: crowd }).contains("more events"));
 }
 
 #[test]
