@@ -6,7 +6,7 @@
 //!
 //! - Events of a stream are sent in the order of their numbers; a stream's numbers are sent only after the host was asked,
 //!   on this connection, how far it has them ([`Action::Ask`]).
-//! - An event is forgotten only after the host has confirmed it: a successful `append_events`, or a `producer_state` that
+//! - An event is forgotten only after the host has confirmed it: a successful `append_encoded`, or a `producer_state` that
 //!   counts it. Both are durable when they are answered.
 //! - Nothing is sent under a new epoch or base before both are on disk ([`Action::Save`]).
 //! - A refusal does not wait for anything to be durable, so it may have been computed from a state that a crash then takes

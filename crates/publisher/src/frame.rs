@@ -1,4 +1,4 @@
-//! Events as the outbox keeps them: the very bytes that `append_events` takes.
+//! Events as the outbox keeps them: the very bytes that `append_encoded` takes.
 //!
 //! What always holds: a chunk is the BSATN of consecutive [`NewEvent`]s, one behind the other, so that making a call of
 //! it is copying. Its boundaries are found by its lengths alone; no payload is looked at. Only what

@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use muster_contract::limits as contract;
 
-/// The most events in one call of `append_events`.
+/// The most events in one call of `append_encoded`.
 pub const BATCH_EVENTS_MAX: u32 = contract::BATCH_EVENTS_MAX as u32;
 
-/// The most bytes of kinds and payloads in one call of `append_events`.
+/// The most bytes of kinds and payloads in one call of `append_encoded`.
 pub const BATCH_BYTES_MAX: usize = contract::BATCH_BYTES_MAX;
 
-/// Calls of `append_events` that may wait for their answers on one stream.
+/// Calls of `append_encoded` that may wait for their answers on one stream.
 pub const STREAM_CALLS_MAX: usize = 8;
 
-/// Calls of `append_events` that may wait for their answers on one connection. More than [`STREAM_CALLS_MAX`], because
+/// Calls of `append_encoded` that may wait for their answers on one connection. More than [`STREAM_CALLS_MAX`], because
 /// the calls of many slow streams hold one event each; what they hold together is bound by the next two.
 pub const CALLS_MAX: usize = 64;
 

@@ -41,6 +41,29 @@ pub fn append_events(
     append(ctx, &stream, batch).map_err(|refusal| refusal.to_wire())
 }
 
+/// [`append_events`] for a publisher in a hurry: the same events as one byte string, the BSATN of a list of
+/// `muster_contract::page::NewEvent`. The host looks into every argument and makes a value of each part of it, a handful for
+/// each event; of a byte string it makes one (docs/performance.md).
+///
+/// # Errors
+/// As [`append_events`]; and first of all `invalid_batch`, for bytes that are no such list.
+#[reducer]
+pub fn append_encoded(
+    ctx: &ReducerContext,
+    stream: String,
+    epoch: u64,
+    producer: String,
+    first: u64,
+    expected_next_seq: u64,
+    events: Vec<u8>,
+) -> Result<(), String> {
+    let appended = Called::read(&events).and_then(|events| {
+        let batch = Batch { epoch, producer, first, expected_next_seq, events };
+        append(ctx, &stream, batch)
+    });
+    appended.map_err(|refusal| refusal.to_wire())
+}
+
 struct Batch {
     epoch: u64,
     producer: String,

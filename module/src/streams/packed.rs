@@ -11,7 +11,7 @@ use muster_contract::page::{NewEvent, WireHash, wire_hash};
 use muster_contract::{Code, Refusal};
 use spacetimedb::sats::de::{ArrayAccess, ArrayVisitor, Deserialize, Deserializer};
 use spacetimedb::sats::ser::{Serialize, SerializeArray as _, Serializer};
-use spacetimedb::sats::{AlgebraicType, typespace::TypespaceBuilder};
+use spacetimedb::sats::{AlgebraicType, bsatn, typespace::TypespaceBuilder};
 use spacetimedb::{SpacetimeType, Timestamp};
 
 /// The events of a call, packed. As an argument it has the type and the bytes of a `Vec<NewEvent>`.
@@ -28,6 +28,13 @@ pub fn check_hash(payload: &str, claimed: WireHash) -> Result<(), Refusal> {
 }
 
 impl Called {
+    /// Reads the bytes of a list of events, and nothing behind them.
+    pub fn read(mut bytes: &[u8]) -> Result<Called, Refusal> {
+        let wrong = |what: String| Refusal::new(Code::InvalidBatch, format!("the bytes are no list of events: {what}"));
+        let events = bsatn::from_reader(&mut bytes).map_err(|error| wrong(error.to_string()))?;
+        if bytes.is_empty() { Ok(events) } else { Err(wrong(format!("{} bytes behind its end", bytes.len()))) }
+    }
+
     /// In order.
     pub fn events(&self) -> Packed<'_> {
         self.0.packed()
@@ -91,7 +98,6 @@ impl Serialize for Called {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use spacetimedb::sats::bsatn;
 
     use super::*;
 
@@ -124,7 +130,11 @@ mod tests {
         let bytes = bsatn::to_vec(&[event("k", "1", 1), event("k", "2", 2)][..]).expect("bytes");
         for end in 0..bytes.len() {
             assert!(bsatn::from_slice::<Called>(&bytes[..end]).is_err(), "{end}");
+            assert_eq!(Called::read(&bytes[..end]).expect_err("refused").code, Code::InvalidBatch, "{end}");
         }
+        assert_eq!(Called::read(&bytes).expect("a list").events().count(), 2);
+        let longer = [&bytes[..], &[0]].concat();
+        assert!(Called::read(&longer).expect_err("refused").message.contains("1 bytes behind its end"));
     }
 
     proptest! {

@@ -2,6 +2,7 @@
 
 use muster_contract::page::{NewEvent, ProducerState, StoredEvent};
 use muster_contract::{Code, Refusal};
+use muster_wire::sats::bsatn;
 
 use crate::lane::{ADA, Append, BOB, Lane, Session, event, events, hash_of, ok, payloads, refused};
 
@@ -47,6 +48,32 @@ async fn what_was_appended_reads_back_byte_for_byte() {
     let bytes: usize = sent.iter().map(|event| event.kind.len() + event.payload.len()).sum();
     let row = lane.place.sql("SELECT id, head, floor_seq, bytes FROM sync_stream").await;
     assert_eq!(row, [["\"a\"".to_owned(), "3".into(), "1".into(), bytes.to_string()]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_in_one_byte_string_are_taken_and_refused_like_a_list_of_them() {
+    let lane = Lane::start().await;
+    let session = lane.join().await;
+    let encoded = |numbers: std::ops::RangeInclusive<u64>, events: Vec<u8>| {
+        let (session, first) = (&session, *numbers.start());
+        async move { session.call("append_encoded", &("a", 0u64, ADA, first, 0u64, events)).await }
+    };
+    let bytes = |numbers| bsatn::to_vec(&events(numbers)).expect("bytes");
+    session.emit("a", 1..=3).await;
+    encoded(2..=5, bytes(2..=5)).await.expect("the first two are there, the others are appended");
+    let expected: Vec<String> = events(1..=5).into_iter().map(|event| event.payload).collect();
+    assert_eq!(payloads(&session.read("a", 0).await), expected);
+    assert_eq!(code(encoded(8..=8, bytes(8..=8)).await), Code::ProducerHole);
+
+    let whole = bytes(6..=7);
+    for wrong in [&whole[..whole.len() - 1], &[&whole[..], &[0]].concat(), &[], &[255; 64]] {
+        assert_eq!(code(encoded(6..=7, wrong.to_vec()).await), Code::InvalidBatch, "{} bytes", wrong.len());
+    }
+    assert_eq!(code(encoded(6..=6, bsatn::to_vec(&Vec::<NewEvent>::new()).expect("bytes")).await), Code::InvalidBatch);
+    let forged = vec![event(6), NewEvent { payload: "8".into(), ..event(7) }];
+    let refusal = encoded(6..=7, bsatn::to_vec(&forged).expect("bytes")).await.expect_err("refused");
+    assert_eq!((refusal.code, refusal.details.event), (Code::PayloadHashMismatch, Some(1)));
+    assert_eq!(stored(&lane, &session, "a").await, (5, 5));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -51,7 +51,7 @@ impl Engine {
 
     async fn call_all(&self, calls: Vec<Bytes>) -> Result<(), muster_host::InProcessError> {
         for call in calls {
-            self.database.call("append_events", call, true).await?;
+            self.database.call("append_encoded", call, true).await?;
         }
         Ok(())
     }
@@ -80,7 +80,8 @@ fn call(load: &Load, stream: &StreamId, caller: usize, first: u64, batch: usize)
         NewEvent { kind: super::KIND.into(), payload, hash, at: Timestamp::UNIX_EPOCH }
     };
     let events: Vec<NewEvent> = numbers.map(event).collect();
-    args(&(stream.as_str(), 0u64, format!("{caller:032x}"), first, 0u64, events))
+    let events = args(&events);
+    args(&(stream.as_str(), 0u64, format!("{caller:032x}"), first, 0u64, events.as_ref()))
 }
 
 #[cfg(test)]

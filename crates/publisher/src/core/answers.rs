@@ -288,7 +288,7 @@ impl Core {
         self.index(now, no);
     }
 
-    /// Ends a call of `append_events`: its stream, its first local number, and how many events it had, if they were read.
+    /// Ends a call of `append_encoded`: its stream, its first local number, and how many events it had, if they were read.
     pub(super) fn end_append(&mut self, call: CallId) -> Option<(StreamNo, u64, Option<u32>)> {
         let Call::Append { .. } = self.calls.get(&call)? else { return None };
         let Some(Call::Append { stream: no, first, count, events, bytes }) = self.calls.remove(&call) else {

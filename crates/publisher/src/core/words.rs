@@ -157,12 +157,12 @@ pub enum Event {
         /// For a person.
         message: String,
     },
-    /// `append_events` succeeded: what it brought is durable at the host.
+    /// `append_encoded` succeeded: what it brought is durable at the host.
     Accepted {
         /// Which call.
         call: CallId,
     },
-    /// The host refused a call, `append_events` or `producer_state`, and nothing was changed.
+    /// The host refused a call, `append_encoded` or `producer_state`, and nothing was changed.
     Refused {
         /// Which call.
         call: CallId,
@@ -225,7 +225,7 @@ pub enum Action {
         /// The streams, at most [`crate::limits::ASK_STREAMS_MAX`].
         streams: Vec<StreamNo>,
     },
-    /// Read events from disk and call `append_events` with them: as many as there are from `first` on, at least one, at
+    /// Read events from disk and call `append_encoded` with them: as many as there are from `first` on, at least one, at
     /// most `events_max` and, from the second on, `bytes_max`. Calls go out in the order of these actions. Answered by
     /// [`Event::Taken`] and then the host's word, or by [`Event::NotTaken`].
     Append {
@@ -311,7 +311,7 @@ pub struct Counters {
     pub confirmed: u64,
     /// Events that the host turned out to have when asked: sent before, with the acknowledgement lost.
     pub duplicates: u64,
-    /// Successful calls of `append_events`.
+    /// Successful calls of `append_encoded`.
     pub accepted_calls: u64,
     /// Refused calls of any kind.
     pub refused_calls: u64,

@@ -257,7 +257,7 @@ impl Task {
         };
         let (count, bytes) = (batch.events, batch.args.len());
         let mut work: Work = Box::pin(async move {
-            let ended = calls::append_ended(call, wire.call_reducer("append_events", batch.args).await);
+            let ended = calls::append_ended(call, wire.call_reducer("append_encoded", batch.args).await);
             Done::Call { connection, ended }
         });
         // The first poll puts it into the connection's queue, which has room (see the limits): so calls keep their order.

@@ -6,7 +6,7 @@
 //! Format 1. `outbox` has one row: who this producer is. `token` has, for each host, the token by which this producer is known
 //! there, because a producer belongs to the identity that used it first. `stream` has a row for every stream that ever had an event here,
 //! and `chunk` the events that are not confirmed (and those confirmed that share a chunk with one that is not), as
-//! `append_events` takes them. Numbers are local ones; see [`crate::core::StreamRecord`].
+//! `append_encoded` takes them. Numbers are local ones; see [`crate::core::StreamRecord`].
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};

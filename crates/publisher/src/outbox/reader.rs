@@ -33,7 +33,7 @@ pub(crate) struct Wanted {
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) events: u32,
-    /// The BSATN of the arguments of `append_events`.
+    /// The BSATN of the arguments of `append_encoded`.
     pub(crate) args: Vec<u8>,
 }
 
@@ -69,7 +69,7 @@ pub(crate) fn batch(connection: &Connection, producer: ProducerId, wanted: &Want
         return Err(ReadError::Damaged(format!("stream number {} has no row", wanted.stream)));
     };
     let mut args = header(&id, producer, wanted);
-    let count_at = args.len() - 4;
+    let (length_at, count_at) = (args.len() - 8, args.len() - 4);
     let mut statement = connection
         .prepare_cached("SELECT first, events FROM chunk WHERE stream = ?1 AND last >= ?2 ORDER BY last LIMIT ?3")?;
     let key = (wanted.stream.cast_signed(), wanted.first.cast_signed(), wanted.events_max);
@@ -107,6 +107,8 @@ pub(crate) fn batch(connection: &Connection, producer: ProducerId, wanted: &Want
         let message = format!("{}{}", missing(wanted.stream, wanted.first, None), named(wanted.first, last));
         return Err(ReadError::Damaged(message));
     }
+    let length = u32::try_from(args.len() - count_at).expect("a batch is limited to far less than 4 GiB");
+    args[length_at..count_at].copy_from_slice(&length.to_le_bytes());
     args[count_at..count_at + 4].copy_from_slice(&events.to_le_bytes());
     debug_assert!(args.len() >= count_at + 4 + bytes + events as usize * EVENT_OVERHEAD_BYTES);
     Ok(Batch { events, args })
@@ -146,12 +148,13 @@ fn end_of_chunk(connection: &Connection, wanted: &Wanted) -> Option<u64> {
     connection.query_row(sql, key, |row| row.get::<_, i64>(0)).ok().map(i64::cast_unsigned)
 }
 
-/// The arguments up to the events, whose number is still to be written into the last four bytes.
+/// The arguments up to the events: the last eight bytes are still to be written. They are the length of the byte string
+/// that the events are in, and their number, which that string begins with.
 fn header(id: &str, producer: ProducerId, wanted: &Wanted) -> Vec<u8> {
     // No particular `seq` is expected: other producers may write to the stream.
     let expected_next_seq = 0u64;
     let producer = producer_of(producer, wanted.generation);
-    let head = (id.to_string(), wanted.epoch, producer.to_string(), wanted.number, expected_next_seq, 0u32);
+    let head = (id.to_string(), wanted.epoch, producer.to_string(), wanted.number, expected_next_seq, 0u32, 0u32);
     bsatn::to_vec(&head).expect("plain data encodes")
 }
 

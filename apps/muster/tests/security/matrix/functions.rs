@@ -35,7 +35,7 @@ const fn procedure(
 }
 
 /// All of them.
-pub(super) static FUNCTIONS: [Function; 18] = [
+pub(super) static FUNCTIONS: [Function; 19] = [
     reducer("set_name", Needs::Grant, |_| both(&("Eve",), json!(["Eve"]))),
     reducer("follow", Needs::Read, |ask| both(&(7u32, &ask.stream), json!([7, ask.stream]))),
     // Of one's own session, which has nothing to follow without a grant.
@@ -50,6 +50,12 @@ pub(super) static FUNCTIONS: [Function; 18] = [
             &(&ask.stream, 0u64, &ask.producer, 1u64, 0u64, vec![event(1)]),
             json!([ask.stream, 0, ask.producer, 1, 0, events]),
         )
+    }),
+    // A byte string is hexadecimal in JSON.
+    reducer("append_encoded", Needs::Write, |ask| {
+        let events = bsatn::to_vec(&vec![event(1)]).expect("bytes");
+        let hex: String = events.iter().map(|byte| format!("{byte:02x}")).collect();
+        both(&(&ask.stream, 0u64, &ask.producer, 1u64, 0u64, events), json!([ask.stream, 0, ask.producer, 1, 0, hex]))
     }),
     reducer("put_snapshot", Needs::Snapshot, |ask| {
         both(

@@ -54,6 +54,7 @@ fn difference(expected: &[ColumnShape], found: Option<&FunctionSchema>) -> Optio
 fn expected_functions() -> Vec<(&'static str, Vec<ColumnShape>)> {
     vec![
         ("append_events", columns_of::<AppendEvents>()),
+        ("append_encoded", columns_of::<AppendEncoded>()),
         ("put_snapshot", columns_of::<PutSnapshot>()),
         ("ack_checkpoint", columns_of::<AckCheckpoint>()),
         ("follow", columns_of::<Follow>()),
@@ -77,6 +78,7 @@ macro_rules! arguments {
 
 arguments! {
     AppendEvents { stream: String, epoch: u64, producer: String, first: u64, expected_next_seq: u64, events: Vec<NewEvent> }
+    AppendEncoded { stream: String, epoch: u64, producer: String, first: u64, expected_next_seq: u64, events: Vec<u8> }
     PutSnapshot { stream: String, epoch: u64, seq: u64, payload: String, hash: muster_contract::page::WireHash, producer: String }
     AckCheckpoint { stream: String, epoch: u64, seq: u64, client: String }
     Follow { slot: u32, pattern: String }
