@@ -29,10 +29,10 @@ pub const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
 /// payload that was taken is one that its readers can parse.
 pub const PAYLOAD_DEPTH_MAX: usize = 127;
 
-/// The most events in one `append_events`.
+/// The most events in one append.
 pub const BATCH_EVENTS_MAX: usize = 1_000;
 
-/// The most bytes of payloads and kinds in one `append_events`.
+/// The most bytes of payloads and kinds in one append.
 pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
 
 /// The upper bound of the first wait before a client tries again, in milliseconds; it doubles with each attempt.

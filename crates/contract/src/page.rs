@@ -8,11 +8,14 @@
 //! Payloads are canonical JSON text (RFC 8785) that nobody on the path parses.
 
 use spacetimedb_lib::Timestamp;
-use spacetimedb_sats::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
-use spacetimedb_sats::ser::{Serialize, Serializer};
+use spacetimedb_sats::de::{Deserialize, DeserializeOwned};
+use spacetimedb_sats::ser::Serialize;
 use spacetimedb_sats::{SpacetimeType, bsatn};
 
-use crate::packed::{Event, Packed, PackedBuf};
+mod run;
+
+use crate::limits::{KIND_BYTES_MAX, PAYLOAD_BYTES_MAX};
+pub use run::{Page, PageRef, RunRef, StoredEvent};
 
 pub use spacetimedb_sats::u256;
 
@@ -31,10 +34,10 @@ pub const SNAPSHOT_BYTES_MAX: usize = 1_024 * 1_024;
 /// How many patterns one session follows at once: its slots are the numbers below this one.
 pub const FOLLOW_SLOTS_MAX: u32 = 1_024;
 
-// A page of the most and smallest events has 32 bytes of hash and 40 of lengths, times and numbers beside each.
+// Each event has a head of 48 bytes and two line feeds, and at worst a run of its own with 28 bytes.
 const _: () = assert!(PAGE_BYTES_MAX + PAGE_EVENTS_MAX * 128 <= ANSWER_BYTES_MAX);
-// A page that holds one event more than the byte limit allows, of the largest payload, still fits.
-const _: () = assert!(2 * PAGE_BYTES_MAX <= ANSWER_BYTES_MAX);
+// One event fits into a page, whatever its size.
+const _: () = assert!(PAYLOAD_BYTES_MAX + KIND_BYTES_MAX <= PAGE_BYTES_MAX);
 const _: () = assert!(2 * SNAPSHOT_BYTES_MAX <= ANSWER_BYTES_MAX);
 
 /// A payload's SHA-256 as the tables and the wire hold it: the digest read as one big-endian number. A number has a
@@ -74,7 +77,7 @@ pub fn mark(previous: u64, hash: WireHash, at: Timestamp, producer: u64, number:
     state.max(1)
 }
 
-/// An event on its way into a stream: what `append_events` takes. The producer's numbers are not in it: the batch says
+/// An event on its way into a stream: what `append_events` takes, and `append_encoded` as BSATN. The producer's numbers are not in it: the batch says
 /// the first, and the others follow without a hole.
 #[derive(Clone, Debug, PartialEq, Eq, SpacetimeType)]
 #[sats(crate = spacetimedb_lib)]
@@ -87,144 +90,6 @@ pub struct NewEvent {
     pub hash: WireHash,
     /// When it happened, by the producer's clock.
     pub at: Timestamp,
-}
-
-/// A stored event, without what its page says of all of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredEvent {
-    /// What kind of event.
-    pub kind: String,
-    /// Canonical JSON.
-    pub payload: String,
-    /// SHA-256 of the payload's bytes.
-    pub hash: WireHash,
-    /// When it happened, by the producer's clock.
-    pub at: Timestamp,
-    /// The module's number of the producer.
-    pub producer: u64,
-    /// The producer's number of the event.
-    pub number: u64,
-}
-
-/// Consecutive events of a stream. Its bytes are those of a [`PageRef`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// The stream's epoch.
-    pub epoch: u64,
-    /// The lowest `seq` that the stream holds; `head + 1` when it holds none.
-    pub floor: u64,
-    /// The highest `seq` that the stream ever had; 0 when it had none.
-    pub head: u64,
-    /// The `seq` of the first event of this page. The others follow without a hole.
-    pub first: u64,
-    /// The [`mark`] of the event before the first; 0 where nothing was before it.
-    pub mark: u64,
-    /// The events; empty only where the stream has none after what was asked.
-    pub events: Vec<StoredEvent>,
-}
-
-/// A [`Page`] as it travels: events of one producer that it numbers without a hole are one run, as they are stored, so that
-/// the host copies a run and looks at no event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[sats(crate = spacetimedb_lib)]
-pub struct PageRef<'a> {
-    /// See [`Page::epoch`].
-    pub epoch: u64,
-    /// See [`Page::floor`].
-    pub floor: u64,
-    /// See [`Page::head`].
-    pub head: u64,
-    /// See [`Page::first`].
-    pub first: u64,
-    /// See [`Page::mark`].
-    pub mark: u64,
-    /// See [`Page::events`].
-    pub runs: Vec<RunRef<'a>>,
-}
-
-/// Events of one producer that follow each other, [packed](crate::packed).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[sats(crate = spacetimedb_lib)]
-pub struct RunRef<'a> {
-    /// The module's number of the producer.
-    pub producer: u64,
-    /// The producer's number of the first event.
-    pub number: u64,
-    /// See [`Packed::heads`].
-    pub heads: &'a [u8],
-    /// See [`Packed::kinds`].
-    pub kinds: &'a str,
-    /// See [`Packed::payloads`].
-    pub payloads: &'a str,
-}
-
-impl<'a> RunRef<'a> {
-    /// A producer's events, from this number on.
-    #[must_use]
-    pub fn of(producer: u64, number: u64, events: Packed<'a>) -> RunRef<'a> {
-        let Packed { heads, kinds, payloads } = events;
-        RunRef { producer, number, heads, kinds, payloads }
-    }
-
-    /// Its events.
-    #[must_use]
-    pub fn packed(&self) -> Packed<'a> {
-        Packed { heads: self.heads, kinds: self.kinds, payloads: self.payloads }
-    }
-
-    fn unpack(&self, into: &mut Vec<StoredEvent>) {
-        // A number past the last one is nobody's: what begins there is refused before.
-        let numbered = self.packed().zip(self.number..);
-        into.extend(numbered.map(|(Event { kind, payload, hash, at }, number)| StoredEvent {
-            kind: kind.into(),
-            payload: payload.into(),
-            hash,
-            at,
-            producer: self.producer,
-            number,
-        }));
-    }
-}
-
-impl Serialize for Page {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let follows =
-            |a: &StoredEvent, b: &StoredEvent| a.producer == b.producer && a.number.checked_add(1) == Some(b.number);
-        let packed: Vec<(&StoredEvent, PackedBuf)> = self
-            .events
-            .chunk_by(follows)
-            .map(|run| {
-                let mut packed = PackedBuf::default();
-                for StoredEvent { kind, payload, hash, at, .. } in run {
-                    packed.push(Event { kind, payload, hash: *hash, at: *at });
-                }
-                (&run[0], packed)
-            })
-            .collect();
-        let runs = packed.iter().map(|(first, packed)| RunRef::of(first.producer, first.number, packed.packed()));
-        let Page { epoch, floor, head, first, mark, .. } = *self;
-        PageRef { epoch, floor, head, first, mark, runs: runs.collect() }.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Page {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Page, D::Error> {
-        let PageRef { epoch, floor, head, first, mark, runs } = PageRef::deserialize(deserializer)?;
-        let count: usize = runs.iter().map(|run| run.packed().count()).sum();
-        if count > PAGE_EVENTS_MAX {
-            return Err(D::Error::custom("more events than a page holds"));
-        }
-        let is_run = |run: &RunRef<'_>| {
-            let packed = run.packed();
-            packed.count() > 0 && packed.is_whole() && run.number.checked_add(packed.count() as u64).is_some()
-        };
-        if !runs.iter().all(is_run) {
-            return Err(D::Error::custom("a run of events that is not what its heads say"));
-        }
-        let mut events = Vec::with_capacity(count);
-        runs.iter().for_each(|run| run.unpack(&mut events));
-        Ok(Page { epoch, floor, head, first, mark, events })
-    }
 }
 
 /// A stream, described.

@@ -16,7 +16,7 @@ pub type RequestId = u64;
 /// A call of one of the module's reducers or procedures.
 #[derive(Clone, Debug)]
 pub enum Request {
-    /// `append_events`.
+    /// `append_encoded`.
     Append {
         /// The stream's id.
         stream: String,

@@ -14,7 +14,8 @@ pub const PAGE_EVENTS_MAX: u32 = 4_000;
 pub const PAGE_BYTES_MAX: u32 = 1_024 * 1_024;
 
 /// Bytes of pages and snapshots that may be asked for, waiting or being applied at one time, over all streams. What is
-/// asked for counts with the most that may come, what has come with what it is.
+/// asked for counts with the most bytes of kinds and payloads that may come, what has come with what it is; what stands around
+/// them in memory, some hundred bytes for each event, is not counted.
 pub const IN_FLIGHT_BYTES_MAX: usize = 32 * 1_024 * 1_024;
 
 /// Requests that may wait for an answer of the host at one time. Further ones wait inside the engine.

@@ -25,8 +25,9 @@ use super::{epoch_changed, find, follow, grants, parse_id};
 /// expects for the first event; 0 for any. What is stored already is acknowledged and left out.
 ///
 /// # Errors
-/// A refusal; nothing is stored then. In this order: the limits of events and batch, `bad_stream_id`, `forbidden_stream`,
-/// `epoch_changed`, `producer_hole`, `sequence_conflict`, `payload_hash_mismatch`.
+/// A refusal; nothing is stored then. In this order: the limits of events and batch, `bad_stream_id`, what the grants refuse,
+/// `invalid_request` for what is no producer id, `forbidden_stream` for another identity's, `epoch_changed`, `producer_hole`,
+/// `sequence_conflict`, `payload_hash_mismatch`.
 #[reducer]
 pub fn append_events(
     ctx: &ReducerContext,
@@ -46,7 +47,8 @@ pub fn append_events(
 /// each event; of a byte string it makes one (docs/performance.md).
 ///
 /// # Errors
-/// As [`append_events`]; and first of all `invalid_batch`, for bytes that are no such list.
+/// As [`append_events`]; and first of all `batch_too_large` for more bytes than any batch has, and `invalid_batch` for bytes
+/// that are no such list.
 #[reducer]
 pub fn append_encoded(
     ctx: &ReducerContext,

@@ -21,6 +21,11 @@ impl Filling {
         Filling { events, bytes: (max_bytes as usize).min(PAGE_BYTES_MAX), empty: true }
     }
 
+    /// Whether it takes nothing more, whatever comes.
+    pub(super) fn is_full(&self) -> bool {
+        self.events == 0 || (self.bytes == 0 && !self.empty)
+    }
+
     /// How many more events it may take at most.
     pub(super) fn events_left(&self) -> u64 {
         self.events as u64

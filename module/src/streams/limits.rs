@@ -9,6 +9,14 @@ pub const LIST_SCAN_MAX: usize = 5_000;
 /// How many clients of one identity have a checkpoint in one stream. One more takes the place of the longest silent.
 pub const CHECKPOINT_CLIENTS_MAX: usize = 64;
 
+/// The longest byte string of events: no batch that is allowed is longer. Its number of events, and with each event two
+/// lengths, a hash and a time.
+pub const ENCODED_BYTES_MAX: usize = 4 + BATCH_BYTES_MAX + BATCH_EVENTS_MAX * (4 + 4 + 32 + 8);
+
+/// How many `seq`s one look for rows reaches over at most: so many rows, each of up to a batch, are read at once whatever
+/// the caller has room for.
+pub const ROWS_WINDOW_MAX: u64 = 64;
+
 /// How many streams one sweep of retention looks at.
 pub const SWEEP_STREAMS_MAX: usize = 500;
 /// How many events one sweep deletes. Appends wait while it does, so it is no more than a batch.

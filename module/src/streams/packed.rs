@@ -14,6 +14,8 @@ use spacetimedb::sats::ser::{Serialize, SerializeArray as _, Serializer};
 use spacetimedb::sats::{AlgebraicType, bsatn, typespace::TypespaceBuilder};
 use spacetimedb::{SpacetimeType, Timestamp};
 
+use super::limits::ENCODED_BYTES_MAX;
+
 /// The events of a call, packed. As an argument it has the type and the bytes of a `Vec<NewEvent>`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Called(pub PackedBuf);
@@ -28,8 +30,13 @@ pub fn check_hash(payload: &str, claimed: WireHash) -> Result<(), Refusal> {
 }
 
 impl Called {
-    /// Reads the bytes of a list of events, and nothing behind them.
+    /// Reads the bytes of a list of events, and nothing behind them. What is longer than any batch is not looked at: nobody
+    /// has asked yet who sends it.
     pub fn read(mut bytes: &[u8]) -> Result<Called, Refusal> {
+        if bytes.len() > ENCODED_BYTES_MAX {
+            let message = format!("{} bytes of events, and no batch has more than {ENCODED_BYTES_MAX}", bytes.len());
+            return Err(Refusal::new(Code::BatchTooLarge, message));
+        }
         let wrong = |what: String| Refusal::new(Code::InvalidBatch, format!("the bytes are no list of events: {what}"));
         let events = bsatn::from_reader(&mut bytes).map_err(|error| wrong(error.to_string()))?;
         if bytes.is_empty() { Ok(events) } else { Err(wrong(format!("{} bytes behind its end", bytes.len()))) }
@@ -97,6 +104,7 @@ impl Serialize for Called {
 
 #[cfg(test)]
 mod tests {
+    use muster_contract::limits::BATCH_BYTES_MAX;
     use proptest::prelude::*;
 
     use super::*;
@@ -137,7 +145,32 @@ mod tests {
         assert!(Called::read(&longer).expect_err("refused").message.contains("1 bytes behind its end"));
     }
 
+    #[test]
+    fn the_largest_batch_is_read_and_a_byte_more_is_not_looked_at() {
+        let payload = "x".repeat(BATCH_BYTES_MAX / BATCH_EVENTS_MAX - 1);
+        let mut events: Vec<NewEvent> = (0..BATCH_EVENTS_MAX).map(|_| event("k", &payload, 1)).collect();
+        let left = BATCH_BYTES_MAX - BATCH_EVENTS_MAX * (payload.len() + 1);
+        events[0].payload.push_str(&"x".repeat(left));
+        let bytes = bsatn::to_vec(&events).expect("bytes");
+        assert_eq!(bytes.len(), ENCODED_BYTES_MAX);
+        assert_eq!(Called::read(&bytes).expect("a batch").events().count(), BATCH_EVENTS_MAX);
+        let longer = vec![0; ENCODED_BYTES_MAX + 1];
+        assert_eq!(Called::read(&longer).expect_err("refused").code, Code::BatchTooLarge);
+    }
+
     proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes: Vec<u8>, texts in prop::collection::vec((".*", ".*"), 0..5), at: usize, byte: u8) {
+            let _ = Called::read(&bytes);
+            let events: Vec<_> = texts.iter().map(|(kind, payload)| event(kind, payload, 1)).collect();
+            let mut bytes = bsatn::to_vec(&events).expect("bytes");
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            if let Ok(called) = Called::read(&bytes) {
+                prop_assert!(called.events().is_whole());
+            }
+        }
+
         #[test]
         fn what_was_packed_comes_out_whatever_is_in_it(
             texts in prop::collection::vec((".*|\n*", ".*|\n*|[^a]*", any::<i64>()), 0..20), skip in 0usize..20

@@ -196,7 +196,7 @@ fn rows_of_page(
         let events = behind(&row, after);
         let taken = filling.takes_of(events);
         count += taken;
-        let is_full = taken < events.count();
+        let is_full = taken < events.count() || filling.is_full();
         rows.push(row);
         if is_full {
             break;

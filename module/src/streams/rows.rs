@@ -3,7 +3,7 @@
 //! What always holds: the rows of a stream hold every event from its floor to its head, each once, and follow each other
 //! without a hole; only the first may reach below the floor. The host reads a range of an index to its end before the first
 //! row of it arrives, so no range asked for here is much larger than what is wanted: a reader begins with one row and
-//! doubles what it asks for.
+//! doubles what it asks for, up to a few dozen.
 
 use std::vec::IntoIter;
 
@@ -11,6 +11,7 @@ use muster_contract::limits::BATCH_EVENTS_MAX;
 use muster_contract::packed::{Event, Packed};
 use spacetimedb::ReducerContext;
 
+use super::limits::ROWS_WINDOW_MAX;
 use super::tables::{SyncEvent, sync_event};
 
 /// What is said of a row that is not where the rows before it say.
@@ -103,7 +104,7 @@ impl Rows<'_> {
         let end = self.last.min(self.next.saturating_add(self.window - 1));
         let rows = self.ctx.db.sync_event().by_stream_seq().filter((self.stream, self.next..=end));
         self.read = rows.collect::<Vec<_>>().into_iter();
-        self.window = (self.window * 2).min(BATCH_EVENTS_MAX as u64);
+        self.window = (self.window * 2).min(ROWS_WINDOW_MAX);
         self.read.next().expect(WITHOUT_A_HOLE)
     }
 }

@@ -70,7 +70,7 @@ pub struct SyncEvent {
     pub kinds: String,
     /// Canonical JSON (RFC 8785): a line for each.
     pub payloads: String,
-    /// Hash, time by the producer's clock, and lengths: 48 bytes for each, see `packed.rs`.
+    /// Hash, time by the producer's clock, and lengths: 48 bytes for each, see `muster_contract::packed`.
     pub heads: Vec<u8>,
 }
 

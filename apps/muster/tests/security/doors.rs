@@ -2,10 +2,11 @@
 
 use muster_contract::Code;
 use muster_contract::page::{Page, ProducerState, Snapshot, StreamList};
+use muster_wire::sats::bsatn;
 use muster_wire::{CallError, Protocol};
 use serde_json::json;
 
-use crate::lane::{ADA, Append, BOB, Session, hash_of, ok, refused};
+use crate::lane::{ADA, Append, BOB, Session, event, hash_of, ok, refused};
 use crate::plane::{Plane, code, turned_away};
 
 const ALL: [&str; 4] = ["sync.read", "sync.write", "sync.snapshot", "presence.read"];
@@ -39,10 +40,22 @@ async fn reading_refused(session: &Session, stream: &str, epoch: u64, wanted: Co
     assert_eq!(code(session.call("ack_checkpoint", &(stream, epoch, 1u64, "desk")).await), wanted, "ack {stream}");
 }
 
+/// An event as `append_encoded` takes it.
+pub(crate) fn encoded(n: u64) -> Vec<u8> {
+    bsatn::to_vec(&vec![event(n)]).expect("bytes")
+}
+
+/// Bytes as SATS-JSON has them.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 // As a producer that nobody has used, so that nothing but the grant stands in the way.
 async fn writing_refused(session: &Session, stream: &str, epoch: u64, wanted: Code) {
     let append = Append { producer: BOB, ..Append::of(stream, 1..=1) };
     assert_eq!(code(session.append(append).await), wanted, "append {stream}");
+    let append = (stream, 0u64, BOB, 1u64, 0u64, encoded(1));
+    assert_eq!(code(session.call("append_encoded", &append).await), wanted, "append_encoded {stream}");
     let snapshot = (stream, epoch, 2u64, "{}", hash_of("{}"), BOB);
     assert_eq!(code(session.call("put_snapshot", &snapshot).await), wanted, "put_snapshot {stream}");
     let states = session.ask::<_, Vec<ProducerState>>("producer_state", &(BOB, vec![stream.to_owned()])).await;
@@ -78,8 +91,9 @@ async fn neighbours_and_other_spellings_of_a_stream_stay_closed() {
     let outside = http.call("read_page", &page("ab.x")).await.expect("an answer");
     assert!(format!("{inside:?}").len() > format!("{outside:?}").len(), "{inside:?} {outside:?}");
     assert!(turned_away(&http.call("follow", &json!([0, "ab.x"])).await));
-    let event = json!([{"kind": "k", "payload": "{}", "hash": 0, "at": 0}]);
-    assert!(turned_away(&http.call("append_events", &json!(["ab.x", 0, ADA, 1, 0, event])).await));
+    let list = json!([{"kind": "k", "payload": "{}", "hash": 0, "at": 0}]);
+    assert!(turned_away(&http.call("append_events", &json!(["ab.x", 0, ADA, 1, 0, list])).await));
+    assert!(turned_away(&http.call("append_encoded", &json!(["ab.x", 0, ADA, 1, 0, hex(&encoded(1))])).await));
     assert_eq!(plane.lane.place.events().await, 6, "nothing was written");
 }
 

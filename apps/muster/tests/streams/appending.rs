@@ -69,6 +69,7 @@ async fn events_in_one_byte_string_are_taken_and_refused_like_a_list_of_them() {
     for wrong in [&whole[..whole.len() - 1], &[&whole[..], &[0]].concat(), &[], &[255; 64]] {
         assert_eq!(code(encoded(6..=7, wrong.to_vec()).await), Code::InvalidBatch, "{} bytes", wrong.len());
     }
+    assert_eq!(code(encoded(6..=7, vec![0; 2 << 20]).await), Code::BatchTooLarge);
     assert_eq!(code(encoded(6..=6, bsatn::to_vec(&Vec::<NewEvent>::new()).expect("bytes")).await), Code::InvalidBatch);
     let forged = vec![event(6), NewEvent { payload: "8".into(), ..event(7) }];
     let refusal = encoded(6..=7, bsatn::to_vec(&forged).expect("bytes")).await.expect_err("refused");

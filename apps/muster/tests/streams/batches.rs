@@ -38,6 +38,17 @@ fn marks(events: &[StoredEvent]) -> Vec<u64> {
     marks
 }
 
+/// How many of these events go into a page: the first in any case.
+fn fitting(events: &[StoredEvent], size: u32, bytes: u32) -> usize {
+    let mut left = bytes as usize;
+    let fits = |event: &&StoredEvent| {
+        let fits = left.checked_sub(event.kind.len() + event.payload.len());
+        left = fits.unwrap_or(0);
+        fits.is_some()
+    };
+    events.iter().take(size as usize).take_while(fits).count().max(1).min(events.len())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_from_any_place_and_of_any_size_has_the_same_events_and_marks() {
     let lane = Lane::start().await;
@@ -54,11 +65,12 @@ async fn a_page_from_any_place_and_of_any_size_has_the_same_events_and_marks() {
     });
     let places = borders.flat_map(|end| [end.saturating_sub(2), end - 1, end, end + 1, end + 40]);
     for after in places.filter(|after| *after <= head) {
-        for size in [1, 2, 63, 999] {
-            let page = ok(session.page_with("a", 0, after, marks[after as usize], size, 1 << 20).await);
-            let end = head.min(after + u64::from(size)) as usize;
-            assert_eq!(page.mark, marks[after as usize], "{size} behind {after}");
-            assert_eq!(page.events, all[after as usize..end], "{size} behind {after}");
+        let asked = [(1, 1 << 20), (2, 1 << 20), (63, 1 << 20), (999, 1 << 20), (4_000, 1 << 20), (4_000, 4_096), (500, 777)];
+        for (size, bytes) in asked {
+            let page = ok(session.page_with("a", 0, after, marks[after as usize], size, bytes).await);
+            let end = after as usize + fitting(&all[after as usize..], size, bytes);
+            assert_eq!(page.mark, marks[after as usize], "{size} and {bytes} behind {after}");
+            assert_eq!(page.events, all[after as usize..end], "{size} and {bytes} behind {after}");
         }
     }
 }

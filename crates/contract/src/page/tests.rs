@@ -116,6 +116,7 @@ fn a_run_that_is_not_what_its_heads_say_is_refused() {
         RunRef { kinds: &run.kinds[1..], ..run },
         RunRef { payloads: &run.payloads[..9], ..run },
         RunRef { number: u64::MAX - 1, ..run },
+        RunRef { number: 0, ..run },
     ] {
         let bytes = Answer::Ok(PageRef { runs: vec![wrong], ..good.clone() }).to_bytes();
         let said = Answer::<Page>::from_bytes(&bytes).expect_err("refused").to_string();
@@ -144,6 +145,8 @@ fn a_page_that_contradicts_itself_is_refused() {
     assert!(said(Page { first: 2, ..page() }).contains("below its own floor"));
     let crowd = (1..=4_001).map(event).collect();
     assert!(said(Page { epoch: 1, floor: 1, head: 5_000, first: 1, mark: 0, events: crowd }).contains("more events"));
+    let large = StoredEvent { payload: "x".repeat(PAGE_BYTES_MAX), ..event(1) };
+    assert!(said(Page { epoch: 1, floor: 1, head: 1, first: 1, mark: 0, events: vec![large] }).contains("more events"));
 }
 
 #[test]
@@ -175,6 +178,25 @@ fn bytes_behind_the_end_are_refused() {
 }
 
 proptest! {
+    #[test]
+    fn no_run_panics(
+        heads in proptest::collection::vec(any::<u8>(), 0..150), lengths in proptest::collection::vec(0u32..9, 4),
+        kinds in "[a\\n\u{e4}]{0,12}", payloads in "[a\\n\u{e4}]{0,12}", number in prop_oneof![0u64..3, u64::MAX - 3..=u64::MAX]
+    ) {
+        let mut heads = heads;
+        // Lengths that are small are nearly right now and then.
+        for (place, length) in [40, 44, 88, 92].into_iter().zip(lengths) {
+            if let Some(bytes) = heads.get_mut(place..place + 4) {
+                bytes.copy_from_slice(&length.to_le_bytes());
+            }
+        }
+        let run = RunRef { producer: 1, number, heads: &heads, kinds: &kinds, payloads: &payloads };
+        let page = PageRef { epoch: 1, floor: 1, head: 9, first: 1, mark: 0, runs: vec![run] };
+        if let Ok(Answer::Ok(page)) = Answer::<Page>::from_bytes(&Answer::Ok(page).to_bytes()) {
+            prop_assert_eq!(page.events.len(), heads.len() / 48);
+        }
+    }
+
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = Answer::<Page>::from_bytes(&bytes);

@@ -26,7 +26,7 @@ use crate::coverage::Coverage;
 use crate::wire::{ConnId, Down, Reply, Request, RequestId};
 use crate::workload::Flaw;
 
-/// A call of `append_events`.
+/// A call of `append_encoded`.
 struct Append<'a> {
     stream: &'a str,
     epoch: u64,

@@ -8,6 +8,7 @@ use spacetimedb_lib::ScheduleAt;
 
 use super::doors::Needs;
 use super::knock::{Ask, Found, refusal};
+use crate::doors::{encoded, hex};
 use crate::issuer::AUDIENCE;
 use crate::lane::{event, hash_of};
 
@@ -53,9 +54,9 @@ pub(super) static FUNCTIONS: [Function; 19] = [
     }),
     // A byte string is hexadecimal in JSON.
     reducer("append_encoded", Needs::Write, |ask| {
-        let events = bsatn::to_vec(&vec![event(1)]).expect("bytes");
-        let hex: String = events.iter().map(|byte| format!("{byte:02x}")).collect();
-        both(&(&ask.stream, 0u64, &ask.producer, 1u64, 0u64, events), json!([ask.stream, 0, ask.producer, 1, 0, hex]))
+        let events = encoded(1);
+        let json = json!([ask.stream, 0, ask.producer, 1, 0, hex(&events)]);
+        both(&(&ask.stream, 0u64, &ask.producer, 1u64, 0u64, events), json)
     }),
     reducer("put_snapshot", Needs::Snapshot, |ask| {
         both(

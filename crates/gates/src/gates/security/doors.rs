@@ -9,7 +9,7 @@ use muster_contract::PayloadHash;
 use muster_contract::page::{Answer, Page, ProducerState, Snapshot, StreamList, wire_hash};
 use muster_contract::rows::{Row, SyncSignal};
 use muster_wire::http::{CallReply, HttpClient};
-use muster_wire::{Timestamp, Token, Update};
+use muster_wire::{Timestamp, Token, Update, args};
 use serde_json::json;
 
 use super::{Ground, Lane};
@@ -31,13 +31,14 @@ enum Door {
     Follow,
     Checkpoint,
     Append,
+    AppendEncoded,
     PutSnapshot,
     ProducerState,
 }
 
 impl Door {
     const READING: [Door; 5] = [Door::Page, Door::List, Door::Snapshot, Door::Follow, Door::Checkpoint];
-    const WRITING: [Door; 2] = [Door::Append, Door::ProducerState];
+    const WRITING: [Door; 3] = [Door::Append, Door::AppendEncoded, Door::ProducerState];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -47,6 +48,7 @@ impl Door {
             Door::Follow => "follow",
             Door::Checkpoint => "ack_checkpoint",
             Door::Append => "append_events",
+            Door::AppendEncoded => "append_encoded",
             Door::PutSnapshot => "put_snapshot",
             Door::ProducerState => "producer_state",
         }
@@ -65,6 +67,10 @@ impl Door {
             Door::Checkpoint => session.call("ack_checkpoint", &(stream, epoch, 1u64, "muster-gate")).await,
             Door::Append => {
                 session.append(stream, &producer, 1, vec![event(KIND, "{}".into(), Timestamp::now())]).await
+            }
+            Door::AppendEncoded => {
+                let events = args(&vec![event(KIND, "{}".into(), Timestamp::now())]);
+                session.call("append_encoded", &(stream, 0u64, producer.as_str(), 1u64, 0u64, events.as_ref())).await
             }
             Door::PutSnapshot => {
                 let hash = wire_hash(PayloadHash::of(b"[]").as_bytes());
