@@ -19,8 +19,12 @@ pub const SESSIONS_PER_SOURCE: u32 = 8_000;
 /// How long anything that a measurement waits for may take: a session, an answer, a process to be ready.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Events in one append, of the publisher's as a rule and of the engine's always.
+/// Events that an application hands over at a time, and events in one append where streams are measured.
 pub const APPEND_EVENTS: usize = 500;
+
+/// Events in one append of the engine's, where it is the ceiling beside the peers: as many as are handed over, and as many as
+/// Muster's publisher puts into one call when they wait. Fewer where they are too large for that.
+pub const CEILING_EVENTS: [usize; 2] = [APPEND_EVENTS, muster_contract::limits::BATCH_EVENTS_MAX];
 
 /// Appends that wait for an answer at one time, of the engine's callers: as many as the publisher has in flight.
 pub const APPENDS_IN_FLIGHT: usize = 8;
@@ -52,8 +56,8 @@ pub const PEERS_LOOK: Duration = Duration::from_millis(1);
 /// Events in one pipeline or statement of a peer, at the most: as many as Muster's publisher may send in one call.
 pub const PEERS_SEND_EVENTS_MAX: usize = muster_contract::limits::BATCH_EVENTS_MAX;
 
-/// Events that a peer's reader asks for at a time.
-pub const PEERS_READ_EVENTS: usize = 2_000;
+/// Events that a peer's reader asks for at a time: as many as Muster's page has at the most.
+pub const PEERS_READ_EVENTS: usize = muster_contract::page::PAGE_EVENTS_MAX;
 
 /// Groups of events that may wait for a file where three syncs are measured alone: those of a second at the highest rate.
 pub const SYNCED_QUEUE_LEN: usize = 10_000;

@@ -4,7 +4,7 @@
 //! confirmed, and take turns within each repeat. Publisher, host and subscriber are processes of their own. The whole path
 //! is timed from before the first event is given to the publisher until the last one is committed in the subscriber's
 //! database: on disk in the outbox, sent, stored by the host, read back in pages and committed with its cursor; then every
-//! byte is compared with what was published, outside the measured time. The engine's rate is that of `append_events`
+//! byte is compared with what was published, outside the measured time. The engine's rate is that of `append_encoded`
 //! called in this process with batches that were made, hashed and encoded before the clock ran.
 
 pub(crate) mod actors;
@@ -103,11 +103,11 @@ struct Load {
 impl Load {
     /// Names that no earlier measurement had, so that each begins with streams that are not there.
     fn new(size: &StreamsSize, streams: usize, round: usize) -> Result<Load, BenchError> {
-        // What does not fit into one append goes in halves.
-        let mut per_batch = APPEND_EVENTS;
-        while per_batch * (size.payload_bytes + KIND.len()) > muster_contract::limits::BATCH_BYTES_MAX {
-            per_batch /= 2;
-        }
+        Load::in_batches(size, streams, round, fitting(APPEND_EVENTS, size.payload_bytes))
+    }
+
+    /// The same with so many events in an append.
+    fn in_batches(size: &StreamsSize, streams: usize, round: usize, per_batch: usize) -> Result<Load, BenchError> {
         let batches = size.events / per_batch / streams;
         if batches == 0 || batches * per_batch * streams != size.events {
             let (events, of) = (size.events, per_batch * streams);
@@ -118,12 +118,13 @@ impl Load {
         Ok(Load { prefix, streams, batches, per_batch, payload_bytes: size.payload_bytes })
     }
 
-    /// The same events as an order has.
-    #[cfg(feature = "host")]
+    /// The same events as an order has, in appends as large as it says where they fit.
+    #[cfg(any(feature = "host", test))]
     fn of(order: &Publish) -> Result<Load, BenchError> {
-        let events = usize::try_from(order.events()).map_err(|error| BenchError::Plan(error.to_string()))?;
-        let size = StreamsSize { events, payload_bytes: order.payload_bytes, ..StreamsSize::quick() };
-        let load = Load::new(&size, order.streams, 0)?;
+        let number = |number: u64| usize::try_from(number).map_err(|error| BenchError::Plan(error.to_string()));
+        let (events, payload_bytes) = (number(order.events())?, order.payload_bytes);
+        let size = StreamsSize { events, payload_bytes, ..StreamsSize::quick() };
+        let load = Load::in_batches(&size, order.streams, 0, fitting(number(order.batch)?.max(1), payload_bytes))?;
         Ok(Load { streams: (0..order.streams).map(|index| order.stream(index)).collect(), ..load })
     }
 
@@ -147,6 +148,15 @@ impl Load {
             pause_us: 0,
         }
     }
+}
+
+/// So many events in an append, or, where they do not fit into one, half of it, or half of that.
+pub(crate) fn fitting(events: usize, payload_bytes: usize) -> usize {
+    let mut fits = events;
+    while fits > 1 && fits * (payload_bytes + KIND.len()) > muster_contract::limits::BATCH_BYTES_MAX {
+        fits /= 2;
+    }
+    fits
 }
 
 /// The n-th payload: canonical JSON of so many bytes, none like another.
@@ -271,6 +281,17 @@ mod tests {
         assert_eq!(payload(123_456, 256).len(), 256);
         assert_ne!(payload(1, 64), payload(2, 64));
         assert_eq!(payload(7, 0), r#"{"n":7,"text":""}"#);
+    }
+
+    #[test]
+    fn an_order_is_carried_out_in_appends_as_large_as_it_says_where_they_fit() {
+        for (batch, payload_bytes, per_batch) in [(500, 256, 500), (1_000, 256, 1_000), (1_000, 4_096, 250)] {
+            let prefix = "p".into();
+            let order = Publish { prefix, streams: 2, first: 0, each: 3_000, batch, payload_bytes, pause_us: 0 };
+            let load = Load::of(&order).expect("even");
+            assert_eq!((load.per_batch, load.batches, load.events()), (per_batch, 3_000 / per_batch, 6_000));
+        }
+        assert_eq!(fitting(500, 10_000_000), 1, "one event is an append at least");
     }
 
     #[test]

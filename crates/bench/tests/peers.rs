@@ -29,6 +29,7 @@ fn every_peer_carries_the_events_and_every_workload_has_a_row_of_each() {
         "fan-out to 4, events applied in all",
         "replay of 6000 events",
         "catch-up, 3000 events of an hour away",
+        "catch-up, 3000 events of an hour away, time until applied",
         "cold start on a million events, until the first new event is applied",
     ];
     for workload in workloads {
@@ -70,7 +71,11 @@ fn every_peer_carries_the_events_and_every_workload_has_a_row_of_each() {
     of("of it, the publisher, 256 bytes, 1 stream", "both ends alone");
     of("of it, the subscriber, 256 bytes, 1 stream", "both ends alone");
     of("fdatasyncs of this disk, four one after the other, p99", "this file system");
-    of("throughput, 256 bytes, 64 streams", "postgresql, copy");
+    // What is measured only if named stands there with the name, and everything with the options that there were.
+    let copy = of("throughput, 256 bytes, 64 streams", "postgresql, copy");
+    let command = "muster bench peers throughput --bytes 256 --streams 64";
+    assert_eq!(copy["command"], format!("{command} --system postgres-copy --quick"));
+    assert_eq!(of("throughput, 256 bytes, 64 streams", "postgresql")["command"], format!("{command} --quick"));
     assert!(!rows.iter().any(|row| row["system"] == "postgresql, copy" && row["workload"] == "replay of 6000 events"));
     // Without an outbox less is promised: the figure stands there, and nothing is compared with it.
     of("throughput, 256 bytes, 1 stream", "redis streams, no outbox");

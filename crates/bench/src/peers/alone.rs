@@ -78,10 +78,10 @@ mod tests {
 
     #[test]
     fn a_page_is_as_large_as_those_that_peers_read() {
-        let sizes: Vec<u64> = pages(&load(1, 1, 4_600, 500)).iter().map(events).collect();
-        assert_eq!(sizes, [2_000, 2_000, 600]);
-        let sizes: Vec<u64> = pages(&load(3, 0, 1_000, 500)).iter().map(events).collect();
-        assert_eq!(sizes, [2_000, 1_000]);
+        let sizes: Vec<u64> = pages(&load(1, 1, 8_600, 500)).iter().map(events).collect();
+        assert_eq!(sizes, [4_000, 4_000, 600]);
+        let sizes: Vec<u64> = pages(&load(3, 0, 2_000, 500)).iter().map(events).collect();
+        assert_eq!(sizes, [4_000, 2_000]);
     }
 
     #[tokio::test(flavor = "multi_thread")]

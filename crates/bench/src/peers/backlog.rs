@@ -42,7 +42,11 @@ pub(crate) async fn measure(servers: &Servers, way: Way, size: &Size, samples: &
     let mut subscriber = scene.subscriber(gone.path(), "away").await?;
     let back: Applied = subscriber.ask(&Wait { goal: known + size.away }).await?;
     add(format!("catch-up, {} events of an hour away", size.away), "events/s", rate(size.away, began_us, back.at_us));
-    add(format!("catch-up, {} events of an hour away, until live", size.away), "s", seconds(began_us, back.at_us));
+    add(
+        format!("catch-up, {} events of an hour away, time until applied", size.away),
+        "s",
+        seconds(began_us, back.at_us),
+    );
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     subscriber.finish().await?;
     verify(gone.path(), 0, &part(known, size.away))?;

@@ -1,7 +1,8 @@
 //! The yardsticks: the engine alone, in its own process and called there (the ceiling); a bare WebSocket echo and one
 //! `fdatasync` (the floor).
 //!
-//! What always holds: the ceiling's events are encoded and hashed before its clock runs.
+//! What always holds: the ceiling's events are encoded and hashed before its clock runs; it is the better of the sizes of an
+//! append that Muster's own path has, each measured with an engine of its own.
 
 use std::path::Path;
 use std::time::Instant;
@@ -13,9 +14,10 @@ use super::words::{Load, payload};
 use crate::bare::Bare;
 use crate::child::Program;
 use crate::error::BenchError;
-use crate::limits::APPEND_EVENTS;
+use crate::limits::{APPEND_EVENTS, CEILING_EVENTS};
 use crate::stats::{ms, percentile};
 use crate::streams::actors::Actor;
+use crate::streams::fitting;
 use crate::streams::words::Publish;
 use crate::syncing;
 use crate::systems::echo_address;
@@ -29,22 +31,43 @@ const COMMAND: &str = "muster bench peers floor";
 /// Round trips that are timed.
 const ROUND_TRIPS: usize = 2_000;
 
-/// Events a second that the engine appends, called directly, each append confirmed.
-pub(crate) async fn ceiling(muster: &Path, load: &Load) -> Result<f64, BenchError> {
-    let mut command = Command::new(muster);
-    command.args(["--quiet", "bench", "engine"]);
-    if let Some(module) = std::env::var_os("MUSTER_MODULE_WASM") {
-        command.arg("--module").arg(module);
+/// What the ceiling is, as it stands in the results.
+pub(crate) const ENGINE_IS: &str =
+    "ceiling, synced: commit log; the better of the sizes of an append that the settings name";
+
+/// Events a second that the engine appends, called directly, each append confirmed: at the size of an append that is best.
+pub(crate) async fn ceiling(muster: &Path, module: &Path, load: &Load) -> Result<f64, BenchError> {
+    let mut best = 0f64;
+    for batch in sizes(load) {
+        best = best.max(appended(muster, module, load, batch).await?);
     }
+    Ok(best)
+}
+
+/// Sizes of an append that fit, and that each stream has enough events for.
+fn sizes(load: &Load) -> Vec<u64> {
+    let mut sizes = Vec::new();
+    for events in CEILING_EVENTS {
+        let fits = fitting(events, load.bytes) as u64;
+        if !sizes.contains(&fits) && (sizes.is_empty() || fits <= load.each) {
+            sizes.push(fits);
+        }
+    }
+    sizes
+}
+
+async fn appended(muster: &Path, module: &Path, load: &Load, batch: u64) -> Result<f64, BenchError> {
+    let mut command = Command::new(muster);
+    command.args(["--quiet", "bench", "engine", "--module"]).arg(module);
     let mut engine = Actor::spawn(command, "muster bench engine".into()).await?;
-    // Whole batches of the engine's own size in every stream.
-    let each = (load.each / APPEND_EVENTS as u64).max(1) * APPEND_EVENTS as u64;
+    // Whole appends in every stream.
+    let each = (load.each / batch).max(1) * batch;
     let order = Publish {
         prefix: load.prefix.clone(),
         streams: load.streams,
         first: 0,
         each,
-        batch: APPEND_EVENTS as u64,
+        batch,
         payload_bytes: load.bytes,
         pause_us: 0,
     };
@@ -83,4 +106,20 @@ pub(crate) async fn measure(muster: &Path, samples: &mut Samples) -> Result<(), 
     add("websocket echo of 256 bytes, 500 at a time", "websocket echo", "messages/s", rate);
     echo.end().await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ceiling_is_measured_at_each_size_of_an_append_that_fits_and_that_there_are_events_for() {
+        let sizes =
+            |each, bytes| sizes(&Load { prefix: "p".into(), streams: 1, first: 1, each, batch: 500, bytes, rate: 0 });
+        assert_eq!(sizes(200_000, 256), [500, 1_000]);
+        assert_eq!(sizes(1_000, 64), [500, 1_000]);
+        assert_eq!(sizes(999, 64), [500]);
+        assert_eq!(sizes(10, 64), [500], "one append at least, of so few it is too large");
+        assert_eq!(sizes(40_000, 4_096), [250], "a call has a mebibyte at the most");
+    }
 }

@@ -3,7 +3,7 @@
 //! What always holds: the document goes to stdout or into the file that is named, talk to stderr; how fast anything is never
 //! decides the exit code.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -116,6 +116,8 @@ async fn measure(measure: Measure) -> Result<(), String> {
     let plan = Plan {
         muster: measure.muster.clone(),
         module: module.into(),
+        module_file: measure.module.clone(),
+        options: options(&measure),
         workloads: match measure.workloads.is_empty() {
             true => vec![Workload::Floor, Workload::Throughput, Workload::Latency, Workload::Fanout, Workload::Backlog],
             false => measure.workloads.clone(),
@@ -126,10 +128,12 @@ async fn measure(measure: Measure) -> Result<(), String> {
     };
     let began = std::time::Instant::now();
     let tell = |step: &str| eprintln!("{:>5} s  {step}", began.elapsed().as_secs());
+    // Before anything is measured for it.
+    measure.into.as_deref().map(known).transpose()?;
     let results = run(&plan, tell).await.map_err(|error| error.to_string())?;
     match &measure.into {
         Some(file) => {
-            let mut all = read(file).unwrap_or_default();
+            let mut all = known(file)?;
             all.merge(results);
             write(file, &all)
         }
@@ -160,12 +164,30 @@ fn size(measure: &Measure) -> Size {
     size
 }
 
-fn read(file: &std::path::Path) -> Result<Results, String> {
-    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
-    serde_json::from_str(&text).map_err(|error| error.to_string())
+fn read(file: &Path) -> Result<Results, String> {
+    let failed = |error: String| format!("cannot read {} ({error})", file.display());
+    let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| failed(error.to_string()))
 }
 
-fn write(file: &std::path::Path, results: &Results) -> Result<(), String> {
+/// What a document has that rows are to be merged into: nothing where there is none. One that cannot be read is never
+/// written over.
+fn known(file: &Path) -> Result<Results, String> {
+    match file.try_exists() {
+        Ok(false) => Ok(Results::default()),
+        _ => read(file).map_err(|error| format!("{error}; name another file, or move this one away")),
+    }
+}
+
+/// The options that change how a row is measured and not which.
+fn options(measure: &Measure) -> String {
+    let quick = if measure.quick { " --quick" } else { "" };
+    let events = measure.events.map(|events| format!(" --events {events}")).unwrap_or_default();
+    let repeats = measure.repeats.map(|repeats| format!(" --repeats {repeats}")).unwrap_or_default();
+    format!("{quick}{events}{repeats}")
+}
+
+fn write(file: &Path, results: &Results) -> Result<(), String> {
     let text = serde_json::to_string_pretty(results).map_err(|error| error.to_string())?;
     std::fs::write(file, text + "\n").map_err(|error| error.to_string())
 }
@@ -173,7 +195,7 @@ fn write(file: &std::path::Path, results: &Results) -> Result<(), String> {
 /// Where a page has the table: between two lines with this in them.
 const MARK: &str = "peers:table";
 
-fn show(file: &std::path::Path, page: Option<&std::path::Path>) -> Result<(), String> {
+fn show(file: &Path, page: Option<&Path>) -> Result<(), String> {
     let results = read(file)?;
     match page {
         None => print!("{}", results.markdown()),
@@ -194,4 +216,28 @@ fn show(file: &std::path::Path, page: Option<&std::path::Path>) -> Result<(), St
         std::fs::write(file.with_file_name(name), svg).map_err(|error| error.to_string())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_that_cannot_be_read_is_never_taken_for_an_empty_one() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let file = folder.path().join("results.json");
+        assert!(known(&file).expect("none is there").rows.is_empty());
+        write(&file, &Results::default()).expect("written");
+        assert!(known(&file).expect("one is there").rows.is_empty());
+        std::fs::write(&file, "{").expect("written");
+        assert!(known(&file).is_err_and(|error| error.contains("results.json")));
+    }
+
+    #[test]
+    fn what_changes_a_measurement_stands_in_its_command() {
+        let options =
+            |arguments: &[&str]| options(&Arguments::parse_from([&["muster-bench-peers"], arguments].concat()).measure);
+        assert_eq!(options(&["throughput", "--bytes", "256", "--system", "redis", "--module", "m"]), "");
+        assert_eq!(options(&["--quick", "--repeats", "2", "--events", "500"]), " --quick --events 500 --repeats 2");
+    }
 }

@@ -19,7 +19,7 @@
 //! | the application: publisher and subscriber | `roles.rs` |
 //! | the outbox and the store that peers get | `outbox.rs`, `store.rs` |
 //! | what bounds every system: the two ends alone, three syncs alone | `alone.rs`, `syncs.rs` |
-//! | the document, the table, the plots | `results.rs`, `plot.rs` |
+//! | the document, the table, the plots | `results.rs`, `record.rs`, `plot.rs` |
 
 mod alone;
 mod backlog;
@@ -29,6 +29,7 @@ mod nats;
 mod outbox;
 mod plot;
 mod postgres;
+mod record;
 mod redis;
 pub mod results;
 mod roles;

@@ -3,7 +3,7 @@
 //! committed batch and with it all before (`AckPolicy::All`).
 //!
 //! What always holds: the server acknowledges what it has written to its file and not synced. Version 2.9 syncs every two
-//! minutes and has no setting for it.
+//! minutes and has no setting for it; newer ones have (`sync_interval: always`).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,16 +18,13 @@ use futures::StreamExt;
 use super::outbox::Batch;
 use super::store::{Progress, Run, Store, Taken};
 use super::{Outcome, text};
-use crate::limits::PATIENCE;
+use crate::limits::{PATIENCE, PEERS_READ_EVENTS};
 
 /// The name of JetStream's stream.
 const STREAM: &str = "events";
 
-/// Messages asked for at a time.
-const PULL: usize = 4_000;
-
-/// Messages that are given to the store at a time, at the most.
-const READY: usize = 1_000;
+/// Messages asked for at a time, and given to the store at a time, at the most.
+const PULL: usize = PEERS_READ_EVENTS;
 
 async fn context(address: &str) -> Outcome<Context> {
     let client = async_nats::connect(format!("nats://{address}")).await.map_err(text)?;
@@ -109,7 +106,7 @@ pub(crate) async fn follow(
     let names: BTreeMap<String, Arc<str>> =
         streams.iter().map(|name| (name.clone(), Arc::from(name.as_str()))).collect();
     tokio::spawn(async move {
-        let mut ready = messages.ready_chunks(READY);
+        let mut ready = messages.ready_chunks(PULL);
         while let Some(some) = ready.next().await {
             let taken = match taken(some, &names) {
                 Ok(taken) => taken,

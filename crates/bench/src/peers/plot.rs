@@ -15,16 +15,17 @@ const BAR: usize = 16;
 const GAP: usize = 4;
 const HEAD: usize = 22;
 
-/// Which workloads stand in which plot: a file's name, its heading, what the workloads' names begin with.
-const PLOTS: &[(&str, &str, &str)] = &[
-    ("throughput", "Events a second, publish to applied: more is better", "throughput,"),
-    ("latency", "Milliseconds from due to applied: less is better", "latency at"),
-    ("fanout", "Events applied a second, by all subscribers together: more is better", "fan-out to"),
-    ("replay", "Replay and catch-up, events a second: more is better", "replay of"),
+/// Which workloads stand in which plot: a file's name, its heading, the unit, what the workloads' names begin with.
+const PLOTS: &[(&str, &str, &str, &[&str])] = &[
+    ("throughput", "Events a second, publish to applied: more is better", "events/s", &["throughput,"]),
+    ("latency", "Milliseconds from due to applied: less is better", "ms", &["latency at"]),
+    ("fanout", "Events applied a second, by all subscribers together: more is better", "events/s", &["fan-out to"]),
+    ("replay", "Replay and catch-up, events a second: more is better", "events/s", &["replay of", "catch-up,"]),
     (
         "processor",
         "Processor time of an event, all processes, in microseconds: less is better",
-        "processor time of an event,",
+        "us",
+        &["processor time of an event,"],
     ),
 ];
 
@@ -48,12 +49,9 @@ fn is_bound(system: &str) -> bool {
 #[must_use]
 pub fn draw(results: &Results) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
-    for (name, heading, prefix) in PLOTS {
-        let rows: Vec<&Row> = results
-            .rows
-            .iter()
-            .filter(|row| row.workload.starts_with(prefix) && !row.workload.contains("server's processor"))
-            .collect();
+    for (name, heading, unit, begin) in PLOTS {
+        let in_it = |row: &&Row| row.unit == *unit && begin.iter().any(|prefix| row.workload.starts_with(prefix));
+        let rows: Vec<&Row> = results.rows.iter().filter(in_it).collect();
         if !rows.is_empty() {
             files.insert(format!("{name}.svg"), bars(heading, &rows));
         }
@@ -114,20 +112,38 @@ fn escape(text: &str) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_figure_of_a_plot_is_written_beside_its_bar() {
-        let row = |system: &str, median, ratio| Row {
-            workload: "throughput, 256 bytes, 1 stream".into(),
+    fn row(workload: &str, system: &str, median: f64, unit: &str, ratio_to_best_peer: Option<f64>) -> Row {
+        Row {
+            workload: workload.into(),
             system: system.into(),
             durability: "synced".into(),
             median,
-            unit: "events/s".into(),
+            unit: unit.into(),
             spread: 0.0,
             repeats: 1,
-            ratio_to_best_peer: ratio,
+            ratio_to_best_peer,
             load_average: "0".into(),
             command: "c".into(),
-        };
+        }
+    }
+
+    #[test]
+    fn catching_up_stands_beside_the_replay_as_a_rate_and_not_as_a_time() {
+        let rows = vec![
+            row("replay of 6000 events", "muster", 10.0, "events/s", None),
+            row("catch-up, 3000 events of an hour away", "muster", 20.0, "events/s", None),
+            row("catch-up, 3000 events of an hour away, time until applied", "muster", 30.0, "s", None),
+        ];
+        let files = draw(&Results { rows, ..Results::default() });
+        let svg = &files["replay.svg"];
+        assert!(svg.contains("10.0 events/s") && svg.contains("20.0 events/s") && !svg.contains("30.0"), "{svg}");
+        assert_eq!(files.len(), 1);
+    }
+
+    #[test]
+    fn every_figure_of_a_plot_is_written_beside_its_bar() {
+        let row =
+            |system: &str, median, ratio| row("throughput, 256 bytes, 1 stream", system, median, "events/s", ratio);
         let bound = row("both ends alone", 120_000.0, None);
         let rows = vec![row("muster", 100_000.0, Some(2.0)), row("redis streams", 50_000.0, None), bound];
         let files = draw(&Results { rows, ..Results::default() });

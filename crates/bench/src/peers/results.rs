@@ -1,13 +1,16 @@
 //! The document of the comparison: rows, ratios, the machine and every setting.
 //!
-//! What always holds: a ratio is to the best peer of the same workload that promises as much as Muster does, of medians of the
-//! same run; a workload that is measured again replaces its rows and no others.
+//! What always holds: a ratio is to the best peer of the same workload that promises as much as Muster does, of the medians in
+//! the document; what is measured again replaces the row of that workload and that system and no others.
 
 use serde::{Deserialize, Serialize};
 
 use super::system::System;
 use crate::report::figure;
 use crate::stats::{median, ratio, spread};
+
+/// Whose ratios they are.
+const MUSTER: &str = "muster";
 
 /// The name of the document's format.
 pub const SCHEMA: &str = "muster.bench.peers.v1";
@@ -94,9 +97,8 @@ impl Samples {
         }
         let mut rows = Vec::new();
         for workload in workloads {
-            let of: Vec<_> = self.0.iter().filter(|(key, _)| key.workload == workload).collect();
-            let best = best_peer(of.iter().map(|(key, values)| (key.system.as_str(), key.unit, median(values))));
-            rows.extend(of.iter().map(|(key, values)| Row {
+            let of = self.0.iter().filter(|(key, _)| key.workload == workload);
+            rows.extend(of.map(|(key, values)| Row {
                 workload: workload.to_owned(),
                 system: key.system.clone(),
                 durability: key.durability.into(),
@@ -104,13 +106,32 @@ impl Samples {
                 unit: key.unit.into(),
                 spread: spread(values),
                 repeats: values.len(),
-                ratio_to_best_peer: best.and_then(|best| ratio(median(values), best)),
+                ratio_to_best_peer: None,
                 load_average: load_average.into(),
                 command: key.command.clone(),
             }));
         }
+        compare(&mut rows);
         rows
     }
+}
+
+/// Sets every ratio, from the medians that are there.
+fn compare(rows: &mut [Row]) {
+    let ratios: Vec<Option<f64>> = rows
+        .iter()
+        .map(|row| {
+            let of = rows.iter().filter(|other| other.workload == row.workload && other.unit == row.unit);
+            let best = best_peer(of.map(|row| (row.system.as_str(), row.unit.as_str(), row.median)));
+            best.and_then(|best| ratio(row.median, best))
+        })
+        .collect();
+    rows.iter_mut().zip(ratios).for_each(|(row, ratio)| row.ratio_to_best_peer = ratio);
+}
+
+/// Whether a row of this name sets the ratios of its workload: a peer's that promises as much as Muster.
+fn sets_ratio(name: &str) -> bool {
+    System::ALL.iter().any(|system| *system != System::Muster && system.is_equal(true) && system.name(true) == name)
 }
 
 /// Whether more of a unit is better.
@@ -121,10 +142,7 @@ pub fn more_is_better(unit: &str) -> bool {
 
 /// The best median of those that promise as much as Muster.
 fn best_peer<'a>(figures: impl Iterator<Item = (&'a str, &'a str, f64)>) -> Option<f64> {
-    let equal = |name: &str| {
-        System::ALL.iter().any(|system| *system != System::Muster && system.is_equal(true) && system.name(true) == name)
-    };
-    let peers = figures.filter(|(system, _, value)| equal(system) && value.is_finite());
+    let peers = figures.filter(|(name, _, value)| sets_ratio(name) && value.is_finite());
     peers
         .map(|(_, unit, value)| (more_is_better(unit), value))
         .reduce(|(more, best), (_, value)| (more, if more { best.max(value) } else { best.min(value) }))
@@ -132,15 +150,25 @@ fn best_peer<'a>(figures: impl Iterator<Item = (&'a str, &'a str, f64)>) -> Opti
 }
 
 impl Results {
-    /// Takes over what was measured anew.
+    /// Takes over what was measured anew: each row in the place of the same system's of the same workload, a system that was
+    /// not there after the others of its workload; all ratios anew.
     pub fn merge(&mut self, newer: Results) {
         let Results { schema, machine, versions, settings, rows } = newer;
-        self.rows.retain(|row| !rows.iter().any(|new| new.workload == row.workload));
-        self.rows.extend(rows);
+        for row in rows {
+            let same = |known: &Row| known.workload == row.workload && known.system == row.system;
+            match self.rows.iter().position(same) {
+                Some(index) => self.rows[index] = row,
+                None => {
+                    let last = self.rows.iter().rposition(|known| known.workload == row.workload);
+                    self.rows.insert(last.map_or(self.rows.len(), |last| last + 1), row);
+                }
+            }
+        }
+        compare(&mut self.rows);
         (self.schema, self.machine, self.versions, self.settings) = (schema, machine, versions, settings);
     }
 
-    /// As a table in Markdown, workload by workload, ratios first.
+    /// As a table in Markdown, workload by workload, ratios first, and what its signs mean.
     #[must_use]
     pub fn markdown(&self) -> String {
         let mut text = String::from(
@@ -151,10 +179,16 @@ impl Results {
             let workload = if row.workload == last { "" } else { &row.workload };
             last = &row.workload;
             let ratio = row.ratio_to_best_peer.map_or_else(|| "-".into(), figure);
-            let (median, half) = (figure(row.median), figure(row.spread / 2.0));
-            text += &format!("| {workload} | {ratio} | {} | {median} | ±{half} | {} |\n", row.system, row.unit);
+            let median = figure(row.median);
+            let spread = match row.repeats {
+                0 | 1 => "one run".into(),
+                _ => format!("±{}", figure(row.spread / 2.0)),
+            };
+            let mark = if row.system == MUSTER || sets_ratio(&row.system) { "" } else { " †" };
+            text += &format!("| {workload} | {ratio} | {}{mark} | {median} | {spread} | {} |\n", row.system, row.unit);
         }
-        text
+        text + "\n± is half of what lies between the largest and the smallest repeat. † sets no ratio: it is a bound or a yardstick, or \
+                promises less than Muster (`durability` in the document says what).\n"
     }
 }
 
@@ -185,14 +219,45 @@ mod tests {
         assert_eq!(ratios(samples("ms")), [2.5, 1.0, 1.25, 2.25, 10.0, 0.25, 7.5]);
     }
 
+    fn results(rows: Vec<Row>) -> Results {
+        Results { rows, ..Results::default() }
+    }
+
     #[test]
-    fn a_workload_that_is_measured_again_replaces_its_rows() {
-        let results = |rows| Results { rows, ..Results::default() };
-        let other = Row { workload: "other".into(), ..samples("ms").remove(0) };
-        let mut all = results([vec![other.clone()], samples("ms")].concat());
-        all.merge(results(samples("ms").split_off(6)));
-        assert_eq!(all.rows.len(), 2);
-        assert_eq!(all.rows[0], other);
-        assert!(all.markdown().contains("| w | 7.50 | nats jetstream |"), "{}", all.markdown());
+    fn what_is_measured_again_replaces_its_row_and_the_ratios_of_its_workload() {
+        let other = Row { workload: "other".into(), ratio_to_best_peer: None, ..samples("ms").remove(0) };
+        let mut all = results([samples("ms"), vec![other.clone()]].concat());
+        let [mut redis, mut new] = [samples("ms").remove(1), samples("ms").remove(1)];
+        redis.median = 25.0;
+        (new.system, new.median) = ("redis streams, xread".into(), 20.0);
+        all.merge(results(vec![redis, new]));
+        let of: Vec<(&str, f64)> = all.rows.iter().map(|row| (row.system.as_str(), row.median)).collect();
+        let before =
+            [("muster", 100.0), ("redis streams", 25.0), ("postgresql", 50.0), ("postgresql, no outbox", 90.0)];
+        assert_eq!(of[..4], before);
+        assert_eq!(of[7..], [("redis streams, xread", 20.0), ("muster", 100.0)], "beside the others of its workload");
+        let ratios: Vec<f64> = all.rows.iter().filter_map(|row| row.ratio_to_best_peer).collect();
+        assert_eq!(ratios, [5.0, 1.25, 2.5, 4.5, 20.0, 0.5, 15.0, 1.0], "to the best that is there now");
+        assert_eq!(all.rows[8], other, "what was not measured stays as it was");
+    }
+
+    #[test]
+    fn the_table_says_what_sets_no_ratio_and_what_was_run_once() {
+        let mut rows = samples("ms");
+        (rows[1].repeats, rows[1].spread) = (2, 3.0);
+        let text = results(rows).markdown();
+        for line in [
+            "| w | 2.50 | muster | 100 | one run | ms |",
+            "|  | 1.00 | redis streams | 40.0 | ±1.50 | ms |",
+            "|  | 1.25 | postgresql | 50.0 | one run | ms |",
+            "|  | 2.25 | postgresql, no outbox † | 90.0 | one run | ms |",
+            "|  | 10.0 | both ends alone † | 400 | one run | ms |",
+            "|  | 7.50 | nats jetstream † | 300 | one run | ms |",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+        assert!(
+            text.lines().last().is_some_and(|last| last.starts_with("± is half") && last.contains("† sets no ratio"))
+        );
     }
 }

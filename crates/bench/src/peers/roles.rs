@@ -51,7 +51,7 @@ pub(crate) async fn subscriber(place: Place) -> Outcome {
         let last = |commits: Vec<(u64, u64)>| commits.iter().find(|(count, _)| *count >= goal).map(|(_, at)| *at);
         let at_us = commits.filter_map(last).max().unwrap_or_else(now_us);
         let commits = readers.first().map(|reader| reader.commits()).unwrap_or_default();
-        Ok(Applied { at_us, first_us: commits.first().map_or(at_us, |(_, at)| *at), commits })
+        Ok(Applied { at_us, commits })
     })
     .await
 }

@@ -8,15 +8,16 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
+use super::record::{describe, repeats, settings};
 use super::results::{Results, SCHEMA, Samples};
 use super::scene::{Scene, Took, Way, verify};
-use super::servers::{POSTGRES, REDIS, Servers, versions};
+use super::servers::{Servers, versions};
 use super::system::{System, THREE_SYNCS, THREE_SYNCS_ARE};
 use super::words::Load;
 use super::{backlog, floor, syncs};
 use crate::child;
 use crate::error::BenchError;
-use crate::limits::{APPEND_EVENTS, FOUR_SYNCS_EACH_S, PEERS_READ_EVENTS, PEERS_SEND_EVENTS_MAX};
+use crate::limits::{APPEND_EVENTS, FOUR_SYNCS_EACH_S};
 use crate::machine::Machine;
 use crate::stats::percentile;
 use crate::syncing;
@@ -100,6 +101,10 @@ pub struct Plan {
     pub muster: PathBuf,
     /// Muster's module.
     pub module: Bytes,
+    /// The file that it is in, for the engine.
+    pub module_file: PathBuf,
+    /// The options that change how a row is measured and not which, as in the command that repeats it: ` --repeats 2`.
+    pub options: String,
     /// What.
     pub workloads: Vec<Workload>,
     /// Who.
@@ -146,40 +151,15 @@ pub async fn run(plan: &Plan, on_step: impl Fn(&str)) -> Result<Results, BenchEr
     }
     let machine = machine.after()?;
     let [before, after] = &machine.load_average;
+    let mut rows = run.samples.rows(&format!("{before} to {after}"));
+    rows.iter_mut().for_each(|row| row.command = repeats(row, &plan.options));
     Ok(Results {
         schema: SCHEMA.into(),
-        rows: run.samples.rows(&format!("{before} to {after}")),
+        rows,
         machine: describe(&machine),
         versions: versions(&plan.muster).await,
         settings: settings(),
     })
-}
-
-fn describe(machine: &Machine) -> String {
-    let Machine { processor, cores, memory_mib, kernel, file_system, build, .. } = machine;
-    format!("{cores} cores ({processor}), {memory_mib} MiB, Linux {kernel}, {file_system}; built {build}")
-}
-
-fn settings() -> Vec<String> {
-    vec![
-        "muster: defaults".into(),
-        format!("redis-server {}", REDIS.join(" ")),
-        "nats-server: jetstream, file storage, defaults; acknowledged before it is synced, synced every 2 minutes".into(),
-        format!("postgres -c {}", POSTGRES.join(" -c ")),
-        format!(
-            "publisher: {APPEND_EVENTS} events handed over at a time; peers: up to {PEERS_SEND_EVENTS_MAX} events in a pipeline \
-             or statement, 8 on their way; readers ask for {PEERS_READ_EVENTS} at a time"
-        ),
-        "redis streams, xread: no consumer group, read from the id that the subscriber's database has".into(),
-        "postgresql, copy: COPY in its binary format instead of INSERT".into(),
-        "postgresql: ids from a sequence with CACHE 1000".into(),
-        "outbox of peers: SQLite, WAL, synchronous=FULL, one row for a batch; never read back, repeats not recognised".into(),
-        "subscriber: SQLite, WAL, synchronous=FULL, events and cursor in one transaction".into(),
-        "both ends alone: the outbox and the store of the peers, at the same time, without a server; what the store is given \
-         was made before the clock ran"
-            .into(),
-        "three syncs alone: a thread and a file each, written over what is there, one fdatasync for all that waits".into(),
-    ]
 }
 
 struct Run<'a, F> {
@@ -219,8 +199,8 @@ impl<F: Fn(&str)> Run<'_, F> {
                 }
                 if self.plan.systems.contains(&System::Muster) {
                     (self.on_step)(&format!("{repeat}: {kind}, {}", floor::ENGINE));
-                    let rate = floor::ceiling(&self.plan.muster, &load).await?;
-                    let who = (floor::ENGINE, "synced: commit log");
+                    let rate = floor::ceiling(&self.plan.muster, &self.plan.module_file, &load).await?;
+                    let who = (floor::ENGINE, floor::ENGINE_IS);
                     self.samples.add(&format!("throughput, {kind}"), &repeated, who, "events/s", rate);
                 }
             }

@@ -1,7 +1,9 @@
 //! The consumer that every peer has: events and cursor in one SQLite transaction.
 //!
 //! What always holds: the same table, the same statement and the same settings as Muster's subscriber has; a commit is
-//! synced (`synchronous=FULL`) before it counts; batches that wait together share a commit, up to as many as Muster's.
+//! synced (`synchronous=FULL`) before it counts; pages that wait together share a commit. Of them [`WAITING_MAX`] wait, each
+//! of as many events as Muster's has at most, where Muster's subscriber has up to `APPLY_AT_ONCE_MAX` pages of a mebibyte at most
+//! and bounds their bytes; a peer's page has no bound of bytes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -91,7 +93,7 @@ pub(crate) struct Store<A> {
     thread: JoinHandle<Outcome>,
 }
 
-/// Batches that wait for the store, beside the one that is being committed.
+/// Pages that wait for the store, beside what is being committed: no more, because those of large events are 16 MiB each.
 const WAITING_MAX: usize = 4;
 
 impl<A: Send + 'static> Store<A> {

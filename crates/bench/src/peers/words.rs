@@ -90,8 +90,6 @@ pub(crate) struct Wait {
 pub(crate) struct Applied {
     /// When the last store had them.
     pub(crate) at_us: u64,
-    /// When the first store had its first event.
-    pub(crate) first_us: u64,
     /// Of the first store: how many events were committed at which time, commit by commit, since the process began.
     pub(crate) commits: Vec<(u64, u64)>,
 }

@@ -1,4 +1,4 @@
-//! The yardstick: `append_events` of the same module, called in this process.
+//! The yardstick: `append_encoded` of the same module, called in this process.
 
 use std::time::{Duration, Instant};
 

@@ -48,7 +48,7 @@ pub(crate) struct Published {
     pub(crate) kept_us: u64,
     /// The host had confirmed the last.
     pub(crate) confirmed_us: u64,
-    /// Calls of `append_events` since the process began.
+    /// Calls of `append_encoded` since the process began.
     pub(crate) calls: u64,
     /// Commits of the outbox since then.
     pub(crate) commits: u64,

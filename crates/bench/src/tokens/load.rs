@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use futures::future::try_join_all;
 use muster_contract::canonical::PayloadHash;
 use muster_contract::page::{Answer, NewEvent, Page, wire_hash};
+// What a session asks for at a time is what our subscriber does.
+use muster_sync::limits::{PAGE_BYTES_MAX, PAGE_EVENTS_MAX};
 use muster_wire::sats::{Serialize, bsatn};
 use muster_wire::{CallOutcome, ConnectOptions, Connection, Endpoint, Incoming, Timestamp, Token, args, connect};
 use tokio::time::timeout;
@@ -22,10 +24,6 @@ const BATCH: usize = 50;
 /// Appends of a load, at least: signals and pages must be many.
 const BATCHES_MIN: usize = 10;
 const PAYLOAD_BYTES: usize = 256;
-/// What a session asks for at a time, as our subscriber does.
-const PAGE_EVENTS: u32 = 1_000;
-const PAGE_BYTES: u32 = 1 << 20;
-
 /// What a load took, for each event that each session read.
 pub(super) struct Took {
     pub(super) wall_us: f64,
@@ -128,7 +126,7 @@ impl Load {
                 incoming.next().await.ok_or_else(|| failed("a session ended"))?;
             }
             more = false;
-            let arguments = (self.stream.as_str(), 0u64, after, 0u64, PAGE_EVENTS, PAGE_BYTES);
+            let arguments = (self.stream.as_str(), 0u64, after, 0u64, PAGE_EVENTS_MAX, PAGE_BYTES_MAX);
             let mut asked = pin!(connection.call_procedure("read_page", args(&arguments)));
             let reply = loop {
                 tokio::select! {
