@@ -53,7 +53,7 @@ pub const STREAMS_LOOK: Duration = Duration::from_millis(2);
 /// How often is looked whether a server is up, or a subscriber of many streams further, beside the peers.
 pub const PEERS_LOOK: Duration = Duration::from_millis(1);
 
-/// Events in one pipeline or statement of a peer, at the most: as many as Muster's publisher may send in one call.
+/// Events in one transaction or statement of a peer, at the most: as many as Muster's publisher may send in one call.
 pub const PEERS_SEND_EVENTS_MAX: usize = muster_contract::limits::BATCH_EVENTS_MAX;
 
 /// Events that a peer's reader asks for at a time: as many as Muster's page has at the most.
