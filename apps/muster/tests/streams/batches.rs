@@ -65,7 +65,8 @@ async fn a_page_from_any_place_and_of_any_size_has_the_same_events_and_marks() {
     });
     let places = borders.flat_map(|end| [end.saturating_sub(2), end - 1, end, end + 1, end + 40]);
     for after in places.filter(|after| *after <= head) {
-        let asked = [(1, 1 << 20), (2, 1 << 20), (63, 1 << 20), (999, 1 << 20), (4_000, 1 << 20), (4_000, 4_096), (500, 777)];
+        let asked =
+            [(1, 1 << 20), (2, 1 << 20), (63, 1 << 20), (999, 1 << 20), (4_000, 1 << 20), (4_000, 4_096), (500, 777)];
         for (size, bytes) in asked {
             let page = ok(session.page_with("a", 0, after, marks[after as usize], size, bytes).await);
             let end = after as usize + fitting(&all[after as usize..], size, bytes);
