@@ -179,7 +179,14 @@ async fn a_log_whose_end_is_torn_comes_back_with_what_is_whole_or_is_refused_in_
     println!("MUSTER_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
     const ROWS: u64 = 200;
-    for damage in [Damage::Append, Damage::Truncate, Damage::FlipAtEnd, Damage::FlipInside] {
+    for damage in [
+        Damage::Append,
+        Damage::Truncate,
+        Damage::FlipAtEnd,
+        Damage::FlipInside,
+        Damage::FlipLength,
+        Damage::FlipLength,
+    ] {
         let folder = tempfile::tempdir().unwrap();
         stopped_database(folder.path(), ROWS).await;
         damage_tail(folder.path(), damage, &mut random);
@@ -190,6 +197,10 @@ async fn a_log_whose_end_is_torn_comes_back_with_what_is_whole_or_is_refused_in_
                 assert!(numbers.iter().copied().eq(0..numbers.len() as u64), "{damage:?}: a hole in {numbers:?}");
                 assert!(damage != Damage::Append || numbers.len() as u64 == ROWS, "{damage:?} took what was whole");
                 assert!(damage != Damage::FlipInside, "damage in the middle is not passed over in silence");
+                if damage == Damage::FlipLength {
+                    // The engine takes a length that reaches past the end for a torn end: HOST_RUN.md says so.
+                    continue;
+                }
                 // And it goes on from there.
                 let (connection, _incoming) = connect(ConnectOptions::new(endpoint(&host, BEATS))).await.unwrap();
                 let next = muster_wire::args(&(numbers.len() as u64,));
@@ -197,8 +208,10 @@ async fn a_log_whose_end_is_torn_comes_back_with_what_is_whole_or_is_refused_in_
             }
             Err(refusal) => {
                 println!("{damage:?}: {refusal}");
-                assert!(!refusal.contains('\n') && refusal.contains("cannot be launched"), "{refusal}");
-                assert!(matches!(damage, Damage::FlipInside | Damage::FlipAtEnd | Damage::Truncate), "{damage:?}");
+                // A length that is wrong may be met when the log is written on.
+                let is_stopped = damage == Damage::FlipLength && refusal.contains("has stopped: its commit log");
+                assert!(!refusal.contains('\n') && (is_stopped || refusal.contains("cannot be launched")), "{refusal}");
+                assert!(damage != Damage::Append, "{damage:?}");
             }
         }
     }
