@@ -215,7 +215,7 @@ fn runs_of_page(rows: &[SyncEvent], after: u64, mut count: usize) -> Vec<RunRef<
     let run = |row| {
         let events = behind(row, after);
         let skipped = u64::from(row.events) - events.count() as u64;
-        let (events, _) = if events.count() <= count { (events, events) } else { events.split_at(count) };
+        let events = if events.count() <= count { events } else { events.split_at(count).0 };
         count -= events.count();
         RunRef::of(row.producer, row.number + skipped, events)
     };
