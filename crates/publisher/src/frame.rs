@@ -85,6 +85,8 @@ pub(crate) struct Part<'c> {
     pub(crate) events: u32,
     /// Bytes of kinds and payloads.
     pub(crate) bytes: usize,
+    /// Where they begin in the chunk.
+    pub(crate) at: usize,
     /// The events.
     pub(crate) data: &'c [u8],
 }
@@ -95,6 +97,18 @@ pub(crate) struct Part<'c> {
 /// # Errors
 /// [`DamagedChunk`] of the first event, also where the chunk has fewer events than `skip`.
 pub(crate) fn part(chunk: &[u8], skip: u64, room: Room) -> Result<Part<'_>, DamagedChunk> {
+    part_if(chunk, skip, room, has_texts)
+}
+
+/// The same of a chunk that has been in this process's memory since it was made here of texts.
+///
+/// # Errors
+/// [`DamagedChunk`], where the chunk has fewer events than `skip`.
+pub(crate) fn own_part(chunk: &[u8], skip: u64, room: Room) -> Result<Part<'_>, DamagedChunk> {
+    part_if(chunk, skip, room, |_| true)
+}
+
+fn part_if(chunk: &[u8], skip: u64, room: Room, is_sound: impl Fn(&[u8]) -> bool) -> Result<Part<'_>, DamagedChunk> {
     let at = |rest: &[u8]| chunk.len() - rest.len();
     let damaged = |rest: &[u8]| DamagedChunk::Rest { at: at(rest) };
     let mut rest = chunk;
@@ -105,7 +119,7 @@ pub(crate) fn part(chunk: &[u8], skip: u64, room: Room) -> Result<Part<'_>, Dama
     let (mut events, mut bytes) = (0, 0);
     while events < room.events && !rest.is_empty() {
         let event = match length(rest) {
-            Some(event) if has_texts(&rest[..event]) => event,
+            Some(event) if is_sound(&rest[..event]) => event,
             _ if events > 0 => break,
             Some(_) => return Err(DamagedChunk::Event { at: at(rest) }),
             None => return Err(damaged(rest)),
@@ -118,7 +132,7 @@ pub(crate) fn part(chunk: &[u8], skip: u64, room: Room) -> Result<Part<'_>, Dama
         (events, bytes) = (events + 1, bytes + content);
         rest = &rest[event..];
     }
-    Ok(Part { events, bytes, data: &start[..start.len() - rest.len()] })
+    Ok(Part { events, bytes, at: at(start), data: &start[..start.len() - rest.len()] })
 }
 
 /// Payload hash and time of a chunk's event `index`, counted from 0.

@@ -79,6 +79,18 @@ pub const CONTROLS_LEFT_OUT_MAX: usize = 16;
 /// Bytes of events after which a commit takes no further requests.
 pub const COMMIT_BYTES_MAX: usize = 32 * 1_024 * 1_024;
 
+/// What was committed last and is kept in memory while a sender runs, so that it need not be read back to be sent, in bytes.
+pub const RECENT_BYTES_MAX: usize = 16 * 1_024 * 1_024;
+
+/// What a chunk that is kept so takes beside its events, in bytes: rather more than it does.
+pub const RECENT_CHUNK_BYTES: usize = 128;
+
+/// Chunks that are kept so, those included that are gone but not the oldest. More than a busy sender sends in a second.
+pub const RECENT_CHUNKS_MAX: usize = 65_536;
+
+/// How long a chunk that nobody wants is kept so at the least, in milliseconds. It goes when something else is kept later.
+pub const RECENT_MS_MAX: u64 = 1_000;
+
 /// Streams whose rows the writer keeps in memory.
 pub const RECORD_CACHE_MAX: usize = 10_000;
 
@@ -142,6 +154,8 @@ const _: () = assert!(STREAM_CALLS_MAX * BATCH_BYTES_MAX <= IN_FLIGHT_BYTES_MAX)
 const _: () = assert!(STREAM_CALLS_MAX <= CALLS_MAX);
 const _: () = assert!(0 < EAGER_CALLS && EAGER_CALLS < STREAM_CALLS_MAX);
 const _: () = assert!(FORGET_PAUSE_MS < FORGET_RETRY_MS);
+// What is under way at the most must fit into what is kept in memory.
+const _: () = assert!(IN_FLIGHT_BYTES_MAX <= RECENT_BYTES_MAX);
 // Calls must never wait for a place in the connection's queues, where their order could be lost; one more asks.
 const _: () = assert!(CALLS_MAX < muster_wire::limits::REQUEST_QUEUE_LEN);
 const _: () = assert!(CALLS_MAX < muster_wire::limits::IN_FLIGHT_MAX);

@@ -21,6 +21,7 @@ pub(crate) struct Meters {
     pub(crate) events: AtomicU64,
     pub(crate) bytes: AtomicU64,
     pub(crate) oldest_ms: AtomicI64,
+    pub(crate) from_memory: AtomicU64,
     pub(crate) sender: Mutex<(Counters, BTreeMap<String, u64>)>,
 }
 
@@ -43,6 +44,8 @@ pub struct Metrics {
     pub depth_bytes: u64,
     /// How long the oldest of them has been there; zero if there is none.
     pub oldest_age: Duration,
+    /// Batches that the sender did not have to read back, because they had just been committed.
+    pub from_memory: u64,
     /// What the sender counted.
     pub sender: Counters,
     /// Refusals and failed attempts to connect, by code: a code of [`muster_contract::Code`], one of the outbox's own
@@ -64,6 +67,7 @@ impl Meters {
             depth_events: self.events.load(Relaxed),
             depth_bytes: self.bytes.load(Relaxed),
             oldest_age: Duration::from_millis(age_ms),
+            from_memory: self.from_memory.load(Relaxed),
             sender,
             failures,
         }

@@ -19,12 +19,14 @@ use crate::limits::{COMMIT_BYTES_MAX, WRITER_QUEUE_LEN};
 use crate::metrics::Meters;
 use crate::publisher::Receipt;
 
+pub(crate) mod batch;
 mod chunks;
 mod control;
 mod feed;
 mod file;
 mod lock;
 pub(crate) mod reader;
+mod recent;
 mod record;
 mod totals;
 mod writer;

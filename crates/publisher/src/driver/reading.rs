@@ -11,7 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::core::{HostState, StreamNo, StreamRecord};
 use crate::limits::CALLS_MAX;
-use crate::outbox::reader::{self, Batch, ReadError, Wanted};
+use crate::outbox::batch::{Batch, Wanted};
+use crate::outbox::reader::{self, ReadError};
 
 /// Requests that may wait: every call that may be under way, twice, because those of a connection that broke may still
 /// be among them, and a few questions.

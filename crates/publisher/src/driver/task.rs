@@ -1,6 +1,6 @@
-//! The sender's loop. See [`super`].
+//! The sender's loop: what comes in, and what the core hears of it. See [`super`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,17 +10,19 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use muster_wire::lease::Tokens;
 use muster_wire::{ClosedReason, Connection, args};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::calls::{self, Ended};
-use super::greeting::{Greeted, Lost, greet};
+use super::greeting::{Greeted, Lost};
 use super::reading::Reader;
 use super::{Command, ConnectConfig, PublisherStatus, Sender, TokenSource, Trouble};
-use crate::core::{Action, CallId, Core, Event, Refusal, StreamNo, StreamRecord, producer_of};
+use crate::core::{CallId, Core, Event, Refusal, StreamNo, StreamRecord, producer_of};
+
 use crate::limits::{ASK_STREAMS_MAX, FORGET_RETRY_MS, PENDING_STREAMS_MAX, ms};
-use crate::outbox::reader::{Batch, ReadError, Wanted};
-use crate::outbox::{Control, Outbox};
+use crate::outbox::Outbox;
+use crate::outbox::batch::Batch;
+use crate::outbox::reader::ReadError;
 
 /// Something under way has come to its end.
 enum Done {
@@ -33,6 +35,8 @@ enum Done {
     Pending { after: StreamNo, result: Result<Vec<StreamRecord>, ReadError> },
     Nothing,
 }
+
+mod acting;
 
 type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
 
@@ -238,7 +242,7 @@ impl Task {
         self.feed(Event::Disconnected { connection, retryable, message }).await;
     }
 
-    /// Hands a batch that was read to its connection, and only then tells the core.
+    /// Hands a batch that was read to its connection.
     async fn read(&mut self, call: CallId, result: Result<Batch, ReadError>) {
         let meant_for = self.reading.remove(&call);
         let batch = match result {
@@ -251,10 +255,17 @@ impl Task {
                 return self.feed(Event::NotTaken { call, damaged, message }).await;
             }
         };
-        let Some((connection, wire)) = self.connection.clone().filter(|(number, _)| Some(*number) == meant_for) else {
-            // Its connection has ended since; the core knows.
-            return;
-        };
+        // Otherwise its connection has ended since; the core knows.
+        if self.connection.as_ref().is_some_and(|(number, _)| Some(*number) == meant_for)
+            && let Some(taken) = self.hand_over(call, batch).await
+        {
+            self.feed(taken).await;
+        }
+    }
+
+    /// Hands a batch to the connection that there is; what the core has to know of it comes back, and only then.
+    async fn hand_over(&mut self, call: CallId, batch: Batch) -> Option<Event> {
+        let (connection, wire) = self.connection.clone()?;
         let (count, bytes) = (batch.events, batch.args.len());
         let mut work: Work = Box::pin(async move {
             let ended = calls::append_ended(call, wire.call_reducer("append_encoded", batch.args).await);
@@ -262,7 +273,6 @@ impl Task {
         });
         // The first poll puts it into the connection's queue, which has room (see the limits): so calls keep their order.
         let first = tokio::task::unconstrained(async { futures::poll!(work.as_mut()) }).await;
-        self.feed(Event::Taken { call, count, bytes }).await;
         match first {
             std::task::Poll::Ready(Done::Call { connection, ended }) => {
                 self.work.push(Box::pin(async move { Done::Call { connection, ended } }));
@@ -270,6 +280,7 @@ impl Task {
             std::task::Poll::Ready(_) => {}
             std::task::Poll::Pending => self.work.push(work),
         }
+        Some(Event::Taken { call, count, bytes })
     }
 
     async fn named(
@@ -328,100 +339,12 @@ impl Task {
     }
 
     async fn feed(&mut self, event: Event) {
-        let now = self.began.elapsed();
-        for action in self.core.on(now, rand::random(), event) {
-            self.act(action).await;
-        }
-    }
-
-    async fn act(&mut self, action: Action) {
-        let outbox = self.outbox.clone();
-        match action {
-            Action::Connect { connection } => self.connect(connection),
-            Action::Disconnect { connection } => {
-                if self.wanted.take_if(|wanted| *wanted == connection).is_some() {
-                    self.tokens.given_up();
-                }
-                if let Some(wire) = self.take(connection) {
-                    self.close(wire);
-                }
-            }
-            Action::RenewToken { connection } => self.tokens.denied(connection),
-            Action::TokenTaken { connection } => self.tokens.taken(connection),
-            Action::Ask { call, generation, streams } => {
-                let reader = self.reader.clone();
-                self.note_reading(call);
-                self.work.push(Box::pin(async move {
-                    let result = reader.ids(streams.clone()).await;
-                    Done::Named { call, generation, streams, result }
-                }));
-            }
-            Action::Append { call, stream, generation, epoch, first, number, events_max, bytes_max } => {
-                let wanted = Wanted { stream, generation, epoch, first, number, events_max, bytes_max };
-                let reader = self.reader.clone();
-                self.note_reading(call);
-                self.work.push(Box::pin(async move { Done::Read { call, result: reader.batch(wanted).await } }));
-            }
-            Action::Save(record) => {
-                let stream = record.no;
-                let (reply, answer) = oneshot::channel();
-                self.work.push(Box::pin(async move {
-                    let asked = outbox.control(Control::Save { record, reply }).await;
-                    Done::Event(Event::Saved { stream, ok: asked && answer.await.unwrap_or(false) })
-                }));
-            }
-            Action::Park { stream, refusal } => {
-                tracing::warn!(stream, code = refusal.code, message = refusal.message, "a stream is parked");
-                if refusal.code.starts_with("outbox_") || refusal.code.starts_with("host_") {
-                    self.outbox.meters().failed(&refusal.code);
-                }
-                self.park(stream, refusal).await;
-            }
-            Action::Forget(up_to) => {
-                let (reply, answer) = oneshot::channel();
-                self.work.push(Box::pin(async move {
-                    let asked = outbox.control(Control::Forget { up_to, reply }).await;
-                    Done::Event(Event::Forgotten { ok: asked && answer.await.unwrap_or(false) })
-                }));
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let now = self.began.elapsed();
+            for action in self.core.on(now, rand::random(), event) {
+                events.extend(self.act(action).await);
             }
         }
-    }
-
-    /// Has a stream marked as parked, again and again until it is. The first time before anything else, so that a person
-    /// who sees it can decide about it.
-    async fn park(&mut self, stream: StreamNo, refusal: Refusal) {
-        let outbox = self.outbox.clone();
-        let (reply, mut answer) = oneshot::channel();
-        if !outbox.control(Control::Park { stream, refusal: refusal.clone(), reply }).await {
-            return;
-        }
-        self.work.push(Box::pin(async move {
-            while !answer.await.unwrap_or(false) {
-                tokio::time::sleep(ms(FORGET_RETRY_MS)).await;
-                let (reply, next) = oneshot::channel();
-                answer = next;
-                if !outbox.control(Control::Park { stream, refusal: refusal.clone(), reply }).await {
-                    break;
-                }
-            }
-            Done::Nothing
-        }));
-    }
-
-    fn note_reading(&mut self, call: CallId) {
-        if let Some((connection, _)) = &self.connection {
-            self.reading.insert(call, *connection);
-        }
-    }
-
-    fn connect(&mut self, connection: u64) {
-        self.wanted = Some(connection);
-        self.tokens.connecting();
-        let (options, source) = (self.config.options.clone(), self.config.token.clone());
-        let (outbox, reader) = (self.outbox.clone(), self.reader.clone());
-        self.work.push(Box::pin(async move {
-            let result = greet(options, source, &outbox, reader).await;
-            Done::Connected { connection, result: Box::new(result) }
-        }));
     }
 }

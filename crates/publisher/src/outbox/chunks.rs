@@ -17,7 +17,7 @@ pub(crate) struct Chunk {
 
 impl Chunk {
     /// Bytes of kinds and payloads.
-    fn content(&self) -> usize {
+    pub(super) fn content(&self) -> usize {
         self.data.len() - self.events as usize * EVENT_OVERHEAD_BYTES
     }
 
@@ -27,16 +27,30 @@ impl Chunk {
     }
 }
 
+/// A row's events, and the local number of the first of them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) first: u64,
+    pub(super) chunk: Chunk,
+}
+
+impl Written {
+    /// The local number of the last event.
+    pub(super) fn last(&self) -> u64 {
+        (self.first + u64::from(self.chunk.events)).saturating_sub(1)
+    }
+}
+
 /// Puts the events of one stream into rows.
 pub(super) struct Builder {
     stream: StreamNo,
-    first: u64,
-    chunk: Chunk,
+    open: Written,
+    written: Vec<Written>,
 }
 
 impl Builder {
     pub(super) fn new(stream: StreamNo) -> Builder {
-        Builder { stream, first: 0, chunk: Chunk::default() }
+        Builder { stream, open: Written::default(), written: Vec::new() }
     }
 
     /// Adds events from number `first` on, which follows what was added before.
@@ -47,38 +61,40 @@ impl Builder {
         chunk: Chunk,
         now_ms: i64,
     ) -> rusqlite::Result<()> {
-        if self.chunk.events > 0 && !self.chunk.has_room_for(chunk.events, chunk.content()) {
+        if self.open.chunk.events > 0 && !self.open.chunk.has_room_for(chunk.events, chunk.content()) {
             self.write(connection, now_ms)?;
-            self.chunk = Chunk::default();
         }
-        if self.chunk.events == 0 {
-            (self.first, self.chunk) = (first, chunk);
+        if self.open.chunk.events == 0 {
+            self.open = Written { first, chunk };
         } else {
-            self.chunk.events += chunk.events;
-            self.chunk.data.extend_from_slice(&chunk.data);
+            self.open.chunk.events += chunk.events;
+            self.open.chunk.data.extend_from_slice(&chunk.data);
         }
         Ok(())
     }
 
-    pub(super) fn finish(self, connection: &Connection, now_ms: i64) -> rusqlite::Result<()> {
-        self.write(connection, now_ms)
+    /// Writes the last row; returns all of them.
+    pub(super) fn finish(mut self, connection: &Connection, now_ms: i64) -> rusqlite::Result<Vec<Written>> {
+        self.write(connection, now_ms)?;
+        Ok(self.written)
     }
 
-    fn write(&self, connection: &Connection, now_ms: i64) -> rusqlite::Result<()> {
-        let last = self.first + u64::from(self.chunk.events) - 1;
-        let bytes = i64::try_from(self.chunk.data.len()).unwrap_or(i64::MAX);
+    fn write(&mut self, connection: &Connection, now_ms: i64) -> rusqlite::Result<()> {
+        let Written { first, chunk } = &self.open;
+        let bytes = i64::try_from(chunk.data.len()).unwrap_or(i64::MAX);
         connection
             .prepare_cached(
                 "INSERT INTO chunk (stream, first, last, bytes, stored_ms, events) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
             .execute((
                 self.stream.cast_signed(),
-                self.first.cast_signed(),
-                last.cast_signed(),
+                first.cast_signed(),
+                self.open.last().cast_signed(),
                 bytes,
                 now_ms,
-                &self.chunk.data,
+                &chunk.data,
             ))?;
+        self.written.push(std::mem::take(&mut self.open));
         Ok(())
     }
 }

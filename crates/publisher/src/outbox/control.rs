@@ -111,6 +111,7 @@ pub(super) fn apply(
         Control::Save { record, .. } => save(record, connection, changes)?,
         Control::Park { stream, refusal, .. } => {
             record::park(connection, *stream, refusal, now_ms)?;
+            changes.renumbered.insert(*stream);
             if let Some(mut record) = current(connection, changes, *stream)? {
                 record.parked = true;
                 changes.records.insert(*stream, record);
@@ -166,6 +167,7 @@ fn save(record: &StreamRecord, connection: &Connection, changes: &mut Changes) -
     let Some(mut row) = current(connection, changes, record.no)? else { return Ok(()) };
     (row.epoch, row.generation, row.base, row.renumber) = (record.epoch, record.generation, record.base, false);
     changes.records.insert(row.no, row);
+    changes.renumbered.insert(row.no);
     forget(connection, changes, record.no, record.confirmed)
 }
 

@@ -1,12 +1,18 @@
 //! What the sender has to know of new events: which streams have any, never how many wait.
 //!
-//! What always holds: it holds at most one record for each stream, the newest; nothing while nobody sends.
+//! What always holds: it holds at most one record for each stream, the newest, and what was committed last within a
+//! limit ([`Recent`]); nothing while nobody sends. All of it is on the disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
+use muster_contract::producer::ProducerId;
 use tokio::sync::Notify;
 
+use super::batch::{Batch, Wanted};
+use super::recent::Recent;
+use super::writer::Changes;
 use crate::core::{Event, StreamNo, StreamRecord};
 
 /// News from the writer to the sender.
@@ -21,6 +27,7 @@ struct News {
     is_listened_to: bool,
     stored: BTreeMap<StreamNo, StreamRecord>,
     reset: BTreeSet<StreamNo>,
+    recent: Recent,
 }
 
 impl Feed {
@@ -34,25 +41,51 @@ impl Feed {
         *self.news() = News { is_listened_to: listen, ..News::default() };
     }
 
-    pub(super) fn changed(
-        &self,
-        records: &BTreeMap<StreamNo, StreamRecord>,
-        stored: &BTreeSet<StreamNo>,
-        reset: &BTreeSet<StreamNo>,
-    ) {
+    /// Takes what a commit has changed, once it is one.
+    pub(super) fn changed(&self, changes: &mut Changes, now: Instant) {
         let mut news = self.news();
         if !news.is_listened_to {
             return;
         }
-        news.reset.extend(reset);
-        for (no, record) in records {
+        let Changes { records, stored, reset, renumbered, written, .. } = changes;
+        news.reset.extend(&*reset);
+        for (no, record) in &*records {
             let is_news = stored.contains(no) || reset.contains(no);
             if is_news || news.stored.contains_key(no) {
                 news.stored.insert(*no, *record);
             }
+            news.recent.forget(*no, record.confirmed);
+        }
+        for no in renumbered.iter().chain(&*reset) {
+            news.recent.drop_stream(*no);
+        }
+        // Of what a commit changes, events come last.
+        for (no, id, chunks) in written.drain(..) {
+            // Whoever decides about it takes longer than they would be kept.
+            if records.get(&no).is_some_and(|record| !record.parked) {
+                news.recent.keep(now, no, &id, chunks);
+            }
         }
         drop(news);
         self.notify.notify_one();
+    }
+
+    /// The events that are wanted, if all of them were committed so recently that they are still in memory; what
+    /// [`super::reader::batch`] would read.
+    pub(crate) fn batch(&self, producer: ProducerId, wanted: &Wanted) -> Option<Batch> {
+        let taken = self.news().recent.take(wanted)?;
+        // The writer need not wait while they are copied.
+        Some(taken.into_batch(producer, wanted))
+    }
+
+    #[cfg(test)]
+    pub(super) fn holds_nothing_of(&self, no: StreamNo) -> bool {
+        !self.news().recent.holds(no)
+    }
+
+    /// Lets go of the events in memory, where nobody knows what is on the disk.
+    pub(super) fn lose_recent(&self) {
+        self.news().recent = Recent::default();
     }
 
     /// Takes what is new, as the core's events.

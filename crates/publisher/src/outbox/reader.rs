@@ -9,33 +9,12 @@ use muster_contract::page::{ProducerState, WireHash};
 use muster_contract::producer::ProducerId;
 use muster_contract::stream::StreamId;
 use rusqlite::{Connection, OptionalExtension};
-use spacetimedb_sats::bsatn;
 
+use super::batch::{Args, Batch, Wanted};
 use super::record;
-use crate::core::{HostEvent, HostState, StreamNo, StreamRecord, named, producer_of};
+use crate::core::{HostEvent, HostState, StreamNo, StreamRecord, named};
 use crate::error::{is_damage, words};
 use crate::frame::{self, DamagedChunk, Room};
-use crate::limits::EVENT_OVERHEAD_BYTES;
-
-/// Which events.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wanted {
-    pub(crate) stream: StreamNo,
-    pub(crate) generation: u32,
-    pub(crate) epoch: u64,
-    pub(crate) first: u64,
-    pub(crate) number: u64,
-    pub(crate) events_max: u32,
-    pub(crate) bytes_max: usize,
-}
-
-/// Events, ready to go.
-#[derive(Debug)]
-pub(crate) struct Batch {
-    pub(crate) events: u32,
-    /// The BSATN of the arguments of `append_encoded`.
-    pub(crate) args: Vec<u8>,
-}
 
 /// Why nothing was read.
 #[derive(Debug)]
@@ -68,27 +47,21 @@ pub(crate) fn batch(connection: &Connection, producer: ProducerId, wanted: &Want
     let Some(id) = id(connection, wanted.stream)? else {
         return Err(ReadError::Damaged(format!("stream number {} has no row", wanted.stream)));
     };
-    let mut args = header(&id, producer, wanted);
-    let (length_at, count_at) = (args.len() - 8, args.len() - 4);
+    let mut args = Args::begin(&id, producer, wanted);
     let mut statement = connection
         .prepare_cached("SELECT first, events FROM chunk WHERE stream = ?1 AND last >= ?2 ORDER BY last LIMIT ?3")?;
     let key = (wanted.stream.cast_signed(), wanted.first.cast_signed(), wanted.events_max);
     let mut rows = statement.query(key)?;
-    let (mut events, mut bytes) = (0u32, 0usize);
-    while events < wanted.events_max {
-        let room = Room {
-            events: wanted.events_max - events,
-            bytes: wanted.bytes_max.saturating_sub(bytes),
-            is_empty: events == 0,
-        };
+    while args.events < wanted.events_max {
+        let room = wanted.room(args.events, args.content);
         let part = match rows.next().map_err(Flaw::from).and_then(|row| match row {
-            Some(row) => part_of(row, wanted.stream, wanted.first + u64::from(events), room),
+            Some(row) => part_of(row, wanted.stream, wanted.first + u64::from(args.events), room),
             None => Ok(None),
         }) {
             Ok(Some(part)) => part,
             Ok(None) => break,
             // What stands before it goes first, so that it is the first that waits once it is met again.
-            Err(_) if events > 0 => break,
+            Err(_) if args.events > 0 => break,
             Err(Flaw { error: ReadError::Damaged(message), through }) => {
                 drop(rows);
                 let through = through.or_else(|| end_of_chunk(connection, wanted));
@@ -98,20 +71,15 @@ pub(crate) fn batch(connection: &Connection, producer: ProducerId, wanted: &Want
             Err(Flaw { error, .. }) => return Err(error),
         };
         args.reserve((wanted.bytes_max.min(part.data.len() * 2)).max(part.data.len()));
-        args.extend_from_slice(part.data);
-        (events, bytes) = (events + part.events, bytes + part.bytes);
+        args.add(&part);
     }
-    if events == 0 {
+    if args.events == 0 {
         drop(rows);
         let last = record::by_no(connection, wanted.stream)?.map_or(wanted.first, |record| record.last);
         let message = format!("{}{}", missing(wanted.stream, wanted.first, None), named(wanted.first, last));
         return Err(ReadError::Damaged(message));
     }
-    let length = u32::try_from(args.len() - count_at).expect("a batch is limited to far less than 4 GiB");
-    args[length_at..count_at].copy_from_slice(&length.to_le_bytes());
-    args[count_at..count_at + 4].copy_from_slice(&events.to_le_bytes());
-    debug_assert!(args.len() >= count_at + 4 + bytes + events as usize * EVENT_OVERHEAD_BYTES);
-    Ok(Batch { events, args })
+    Ok(args.finish())
 }
 
 /// As much of a row's events from number `next` on as there is room for; `None` if that is none.
@@ -146,16 +114,6 @@ fn end_of_chunk(connection: &Connection, wanted: &Wanted) -> Option<u64> {
     let sql = "SELECT last FROM chunk WHERE stream = ?1 AND last >= ?2 ORDER BY last LIMIT 1";
     let key = (wanted.stream.cast_signed(), wanted.first.cast_signed());
     connection.query_row(sql, key, |row| row.get::<_, i64>(0)).ok().map(i64::cast_unsigned)
-}
-
-/// The arguments up to the events: the last eight bytes are still to be written. They are the length of the byte string
-/// that the events are in, and their number, which that string begins with.
-fn header(id: &str, producer: ProducerId, wanted: &Wanted) -> Vec<u8> {
-    // No particular `seq` is expected: other producers may write to the stream.
-    let expected_next_seq = 0u64;
-    let producer = producer_of(producer, wanted.generation);
-    let head = (id.to_string(), wanted.epoch, producer.to_string(), wanted.number, expected_next_seq, 0u32, 0u32);
-    bsatn::to_vec(&head).expect("plain data encodes")
 }
 
 fn id(connection: &Connection, no: StreamNo) -> rusqlite::Result<Option<String>> {

@@ -13,7 +13,7 @@ use muster_contract::stream::StreamId;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use super::chunks::{Builder, Chunk};
+use super::chunks::{Builder, Chunk, Written};
 use super::control::{self, Control};
 use super::feed::Feed;
 use super::record;
@@ -65,6 +65,9 @@ pub(super) struct Writer {
 /// What a commit came to: for each control, and for each publishing.
 type Committed = (Vec<control::Answer>, Vec<Result<Receipt, PublishError>>);
 
+/// The streams that a commit has new events of.
+type Builders = BTreeMap<StreamNo, (StreamId, Builder)>;
+
 /// What a commit changes, until it is one.
 #[derive(Default)]
 pub(super) struct Changes {
@@ -75,6 +78,10 @@ pub(super) struct Changes {
     pub(super) stored: BTreeSet<StreamNo>,
     /// Streams that a person changed.
     pub(super) reset: BTreeSet<StreamNo>,
+    /// Streams whose numbering changed, or that wait for a person now.
+    pub(super) renumbered: BTreeSet<StreamNo>,
+    /// The new rows.
+    pub(super) written: Vec<(StreamNo, StreamId, Vec<Written>)>,
     pub(super) freed: bool,
     pub(super) published: u64,
 }
@@ -188,6 +195,7 @@ impl Writer {
     fn forget_all(&mut self) {
         self.numbers.clear();
         self.records.clear();
+        self.feed.lose_recent();
         if let Ok(totals) = Totals::load(&self.connection) {
             self.totals = totals;
         }
@@ -214,12 +222,13 @@ impl Writer {
             }
         };
         let mut receipts = Vec::with_capacity(publishes.len());
-        let mut builders: BTreeMap<StreamNo, Builder> = BTreeMap::new();
+        let mut builders: Builders = BTreeMap::new();
         for (stream, chunks) in publishes {
             receipts.push(self.store(stream, chunks, &mut changes, &mut builders, now_ms)?);
         }
-        for builder in builders.into_values() {
-            builder.finish(&self.connection, now_ms)?;
+        for (no, (id, builder)) in builders {
+            let written = builder.finish(&self.connection, now_ms)?;
+            changes.written.push((no, id, written));
         }
         // Those that controls changed are written already.
         for record in changes.stored.iter().filter_map(|no| changes.records.get(no)) {
@@ -260,7 +269,7 @@ impl Writer {
         id: StreamId,
         chunks: Vec<Chunk>,
         changes: &mut Changes,
-        builders: &mut BTreeMap<StreamNo, Builder>,
+        builders: &mut Builders,
         now_ms: i64,
     ) -> rusqlite::Result<Result<Receipt, PublishError>> {
         let events = chunks.iter().map(|chunk| u64::from(chunk.events)).sum();
@@ -272,7 +281,7 @@ impl Writer {
         let mut record = self.record(&id, changes)?;
         let first = record.last + 1;
         for chunk in chunks {
-            let builder = builders.entry(record.no).or_insert_with(|| Builder::new(record.no));
+            let (_, builder) = builders.entry(record.no).or_insert_with(|| (id.clone(), Builder::new(record.no)));
             let (number, count) = (record.last + 1, chunk.events);
             builder.add(&self.connection, number, chunk, now_ms)?;
             record.last += u64::from(count);
@@ -307,7 +316,7 @@ impl Writer {
         Ok(record)
     }
 
-    fn committed(&mut self, changes: Changes, began: Instant) {
+    fn committed(&mut self, mut changes: Changes, began: Instant) {
         self.totals = changes.totals;
         self.freed |= changes.freed;
         if self.records.len() + changes.records.len() > RECORD_CACHE_MAX {
@@ -317,8 +326,8 @@ impl Writer {
         for (no, record) in &changes.records {
             self.records.insert(*no, *record);
         }
+        self.feed.changed(&mut changes, Instant::now());
         self.numbers.extend(changes.numbers);
-        self.feed.changed(&changes.records, &changes.stored, &changes.reset);
         let meters = &self.meters;
         meters.published.fetch_add(changes.published, Relaxed);
         meters.commits.fetch_add(1, Relaxed);

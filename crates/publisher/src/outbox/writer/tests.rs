@@ -1,5 +1,7 @@
 //! What shares a commit.
 
+mod recent;
+
 use muster_contract::producer::ProducerId;
 use tokio::sync::Semaphore;
 
