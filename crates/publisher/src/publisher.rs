@@ -285,7 +285,8 @@ fn chunks<'a>(events: impl IntoIterator<Item = Draft<'a>>) -> Result<Vec<Chunk>,
     let mut chunk = Chunk::default();
     let (mut count, mut bytes) = (0usize, 0usize);
     let now = Timestamp::now();
-    for event in events {
+    let mut events = events.into_iter();
+    while let Some(event) = events.next() {
         let made;
         let payload = match event.payload {
             Payload::Canonical(payload) => payload,
@@ -301,8 +302,10 @@ fn chunks<'a>(events: impl IntoIterator<Item = Draft<'a>>) -> Result<Vec<Chunk>,
             return Err(PublishError::TooMuchAtOnce { events: count, bytes });
         }
         if chunk.events > 0 && !chunk.has_room_for(1, content) {
-            chunks.push(std::mem::take(&mut chunk));
+            chunks.push(std::mem::take(&mut chunk).finished());
         }
+        // The next ones are probably as large.
+        chunk.make_room_for(events.size_hint().0.saturating_add(1), content);
         let hash = PayloadHash::of(payload.as_bytes());
         frame::encode(&mut chunk.data, event.kind, payload.as_str(), hash.as_bytes(), event.at.unwrap_or(now));
         chunk.events += 1;
@@ -310,7 +313,7 @@ fn chunks<'a>(events: impl IntoIterator<Item = Draft<'a>>) -> Result<Vec<Chunk>,
     if chunk.events == 0 {
         return Err(PublishError::Nothing);
     }
-    chunks.push(chunk);
+    chunks.push(chunk.finished());
     Ok(chunks)
 }
 

@@ -185,7 +185,7 @@ impl<'t> Writer<'t> {
         let mut escaped = false;
         loop {
             let start = self.at;
-            self.skip(|byte| byte != b'"' && byte != b'\\' && byte >= 0x20);
+            self.at += plain(&self.text.as_bytes()[start..]);
             self.out.push_str(&self.text[start..self.at]);
             match self.peek() {
                 Some(b'"') => {
@@ -301,6 +301,20 @@ impl<'t> Writer<'t> {
     }
 }
 
+/// Bytes that are looked at together: as many as fit into a vector register of every x86-64 and ARM64.
+const BLOCK_BYTES: usize = 16;
+
+/// How many bytes stand before the first one that a string's text cannot be copied over.
+fn plain(bytes: &[u8]) -> usize {
+    let is_special = |byte: u8| byte == b'"' || byte == b'\\' || byte < 0x20;
+    let (blocks, _) = bytes.as_chunks::<BLOCK_BYTES>();
+    // Without a way out in the midst of a block the compiler compares all of it at once.
+    let is_plain = |block: &&[u8; BLOCK_BYTES]| !block.iter().fold(false, |any, byte| any | is_special(*byte));
+    let before = blocks.iter().take_while(is_plain).count() * BLOCK_BYTES;
+    let rest = &bytes[before..];
+    before + rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len())
+}
+
 /// Keys are ordered by their UTF-16 code units (RFC 8785 section 3.2.3), in which a character beyond U+FFFF comes before
 /// U+E000 to U+FFFF; among other characters that is the order of their bytes.
 fn compare_keys(one: &str, other: &str) -> Ordering {
@@ -326,4 +340,33 @@ fn push_char(out: &mut String, char: char) {
 
 fn shown(key: &str) -> String {
     key.chars().take(KEY_SHOWN_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn blocks_are_passed_over_as_bytes_one_by_one_are(
+            mut bytes in prop::collection::vec(0x1eu8..=0xff, 0..80),
+            special in prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(vec![b'"', b'\\', 0, 0x1f, 0x20, 0x7f, 0x80])), 0..3),
+        ) {
+            // Mostly none that ends it, so that whole blocks are passed over.
+            bytes.iter_mut().filter(|byte| matches!(**byte, b'"' | b'\\' | ..0x20)).for_each(|byte| *byte = b'a');
+            for (place, byte) in special {
+                if !bytes.is_empty() {
+                    let place = place.index(bytes.len());
+                    bytes[place] = byte;
+                }
+            }
+            let mut slow = 0;
+            while slow < bytes.len() && bytes[slow] != b'"' && bytes[slow] != b'\\' && bytes[slow] >= 0x20 {
+                slow += 1;
+            }
+            prop_assert_eq!(plain(&bytes), slow);
+        }
+    }
 }

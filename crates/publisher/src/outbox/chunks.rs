@@ -21,6 +21,25 @@ impl Chunk {
         self.data.len() - self.events as usize * EVENT_OVERHEAD_BYTES
     }
 
+    /// Takes memory for so many events of this size, or as many of them as fit, if there is none for one: growing means
+    /// copying what is there already.
+    pub(crate) fn make_room_for(&mut self, events: usize, content: usize) {
+        let event = content + EVENT_OVERHEAD_BYTES;
+        if self.data.capacity() - self.data.len() < event {
+            let events = events.min((BATCH_EVENTS_MAX - self.events.min(BATCH_EVENTS_MAX)) as usize);
+            let fit = BATCH_BYTES_MAX.saturating_sub(self.content()) / content.max(1);
+            self.data.reserve(events.min(fit).max(1) * event);
+        }
+    }
+
+    /// Gives memory back that was taken for events larger than those that came.
+    pub(crate) fn finished(mut self) -> Chunk {
+        if self.data.capacity() > 2 * self.data.len() {
+            self.data.shrink_to_fit();
+        }
+        self
+    }
+
     /// Whether an event, or another chunk, of this size still fits.
     pub(crate) fn has_room_for(&self, events: u32, content: usize) -> bool {
         self.events + events <= BATCH_EVENTS_MAX && self.content() + content <= BATCH_BYTES_MAX
@@ -96,5 +115,42 @@ impl Builder {
             ))?;
         self.written.push(std::mem::take(&mut self.open));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(chunk: &mut Chunk, content: usize, following: usize) {
+        chunk.make_room_for(1 + following, content);
+        chunk.data.extend(std::iter::repeat_n(b'x', content + EVENT_OVERHEAD_BYTES));
+        chunk.events += 1;
+    }
+
+    #[test]
+    fn a_chunk_of_equal_events_takes_its_memory_once_and_no_more_than_they_need() {
+        for (events, content) in [(1, 10), (500, 300), (2_000, 64), (2_000, 4_096)] {
+            let mut chunk = Chunk::default();
+            event(&mut chunk, content, events - 1);
+            let capacity = chunk.data.capacity();
+            for nth in 1..events {
+                if chunk.has_room_for(1, content) {
+                    event(&mut chunk, content, events - nth - 1);
+                }
+            }
+            assert_eq!((chunk.data.len(), chunk.data.capacity()), (capacity, capacity), "{events} of {content}");
+        }
+    }
+
+    #[test]
+    fn memory_for_events_that_turned_out_small_is_given_back() {
+        let mut chunk = Chunk::default();
+        event(&mut chunk, 100_000, 500);
+        for _ in 0..500 {
+            event(&mut chunk, 1, 0);
+        }
+        let chunk = chunk.finished();
+        assert!(chunk.data.capacity() <= 2 * chunk.data.len(), "{} of {}", chunk.data.len(), chunk.data.capacity());
     }
 }

@@ -60,6 +60,8 @@ pub(super) struct Writer {
     numbers: HashMap<StreamId, StreamNo>,
     records: HashMap<StreamNo, StreamRecord>,
     freed: bool,
+    /// When the oldest chunk was stored; `None` where nobody has looked since it may have changed.
+    oldest_ms: Option<i64>,
 }
 
 /// What a commit came to: for each control, and for each publishing.
@@ -94,7 +96,7 @@ impl Writer {
         meters: Arc<Meters>,
     ) -> rusqlite::Result<Writer> {
         let totals = Totals::load(&connection)?;
-        let writer = Writer {
+        let mut writer = Writer {
             connection,
             limits,
             totals,
@@ -103,6 +105,7 @@ impl Writer {
             numbers: HashMap::new(),
             records: HashMap::new(),
             freed: true,
+            oldest_ms: None,
         };
         writer.show()?;
         Ok(writer)
@@ -196,6 +199,7 @@ impl Writer {
         self.numbers.clear();
         self.records.clear();
         self.feed.lose_recent();
+        self.oldest_ms = None;
         if let Ok(totals) = Totals::load(&self.connection) {
             self.totals = totals;
         }
@@ -319,6 +323,9 @@ impl Writer {
     fn committed(&mut self, mut changes: Changes, began: Instant) {
         self.totals = changes.totals;
         self.freed |= changes.freed;
+        if changes.freed {
+            self.oldest_ms = None;
+        }
         if self.records.len() + changes.records.len() > RECORD_CACHE_MAX {
             self.records.clear();
             self.numbers.clear();
@@ -339,12 +346,16 @@ impl Writer {
     }
 
     /// Lets others see how full it is.
-    fn show(&self) -> rusqlite::Result<()> {
+    fn show(&mut self) -> rusqlite::Result<()> {
         self.meters.events.store(self.totals.events, Relaxed);
         self.meters.bytes.store(self.totals.bytes, Relaxed);
-        let mut statement = self.connection.prepare_cached("SELECT min(id), stored_ms FROM chunk")?;
-        let oldest: Option<i64> = statement.query_row([], |row| row.get(1))?;
-        self.meters.oldest_ms.store(if self.totals.events == 0 { 0 } else { oldest.unwrap_or(0) }, Relaxed);
+        // New chunks are never older than those before them.
+        if self.oldest_ms.is_none() {
+            let mut statement = self.connection.prepare_cached("SELECT min(id), stored_ms FROM chunk")?;
+            self.oldest_ms = statement.query_row([], |row| row.get(1))?;
+        }
+        let oldest_ms = self.oldest_ms.filter(|_| self.totals.events > 0).unwrap_or(0);
+        self.meters.oldest_ms.store(oldest_ms, Relaxed);
         Ok(())
     }
 
