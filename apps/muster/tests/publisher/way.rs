@@ -39,6 +39,27 @@ async fn events_published_before_and_after_connecting_are_all_stored_once_and_in
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_was_just_committed_is_not_read_back_to_be_sent() {
+    let lane = Lane::start().await;
+    let (_folder, outbox) = folder();
+    let publisher = open(&outbox);
+    publish(&publisher, "a.x", "p", 1..=3).await;
+    publisher.connect(config(lane.place.endpoint()));
+    publisher.flush(FLUSH).await.expect("all confirmed");
+    let before = publisher.metrics();
+    assert_eq!(before.from_memory, 0, "nobody sent when they were committed");
+    for n in 4..=13 {
+        publish(&publisher, "a.x", "p", n..=n).await;
+        publisher.flush(FLUSH).await.expect("confirmed");
+    }
+    let after = publisher.metrics();
+    let calls = after.sender.accepted_calls - before.sender.accepted_calls;
+    assert_eq!((after.from_memory, calls), (10, 10));
+    assert_eq!(stored(&lane.join().await, "a.x").await, payloads("p", 1..=13));
+    publisher.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_host_events_wait_and_flushing_says_why() {
     let (_folder, outbox) = folder();
     let publisher = open(&outbox);

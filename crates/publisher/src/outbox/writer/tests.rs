@@ -50,3 +50,30 @@ fn a_change_that_fails_takes_neither_publishers_nor_other_changes_with_it() {
     assert_eq!(kept.blocking_recv().expect("answered").expect("kept").last, 1);
     assert_eq!(writer.meters.failed_commits.load(Relaxed), 0);
 }
+
+#[test]
+fn the_age_that_is_shown_is_that_of_the_oldest_events_that_are_left() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let (connection, _) = file::open(&folder.path().join("outbox"), ProducerId::from_random(1), 0).expect("made");
+    let mut writer =
+        Writer::new(connection, OutboxLimits::default(), Arc::default(), Arc::default()).expect("a writer");
+    let mut store = |up_to: Option<u64>| {
+        writer.serve(match up_to {
+            None => vec![publish("a").0],
+            Some(up_to) => {
+                vec![Request::Control(Control::Forget { up_to: vec![(1, up_to)], reply: oneshot::channel().0 })]
+            }
+        });
+        // So that the next one is later, by the clock's milliseconds.
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        let sql = "SELECT min(stored_ms) FROM chunk";
+        let oldest: Option<i64> = writer.connection.query_row(sql, [], |row| row.get(0)).expect("readable");
+        assert_eq!(writer.meters.oldest_ms.load(Relaxed), oldest.unwrap_or(0));
+        oldest
+    };
+    let (first, second) = (store(None), store(None));
+    assert_eq!(first, second, "it is the first one's");
+    assert!(store(Some(1)) > second, "the first one is gone");
+    assert_eq!(store(Some(2)), None);
+    assert!(store(None) > first);
+}
