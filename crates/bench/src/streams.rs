@@ -93,9 +93,12 @@ pub struct StreamsPlan {
 struct Load {
     prefix: String,
     streams: Vec<StreamId>,
-    /// Of each stream.
-    batches: usize,
-    /// Events in each batch.
+    /// The number of each stream's first event.
+    first: u64,
+    /// Events of each stream.
+    each: u64,
+    /// Events in each append; the last of a stream has what is left.
+    #[cfg_attr(not(any(feature = "host", test)), allow(dead_code, reason = "only the engine appends by itself"))]
     per_batch: usize,
     payload_bytes: usize,
 }
@@ -115,34 +118,34 @@ impl Load {
         }
         let prefix = format!("bench.{streams}.{round}");
         let streams = (0..streams).map(|index| words::stream(&prefix, index)).collect();
-        Ok(Load { prefix, streams, batches, per_batch, payload_bytes: size.payload_bytes })
+        let each = (batches * per_batch) as u64;
+        Ok(Load { prefix, streams, first: 0, each, per_batch, payload_bytes: size.payload_bytes })
     }
 
     /// The same events as an order has, in appends as large as it says where they fit.
     #[cfg(any(feature = "host", test))]
     fn of(order: &Publish) -> Result<Load, BenchError> {
-        let number = |number: u64| usize::try_from(number).map_err(|error| BenchError::Plan(error.to_string()));
-        let (events, payload_bytes) = (number(order.events())?, order.payload_bytes);
-        let size = StreamsSize { events, payload_bytes, ..StreamsSize::quick() };
-        let load = Load::in_batches(&size, order.streams, 0, fitting(number(order.batch)?.max(1), payload_bytes))?;
-        Ok(Load { streams: (0..order.streams).map(|index| order.stream(index)).collect(), ..load })
-    }
-
-    /// Events of each stream.
-    fn each(&self) -> u64 {
-        (self.batches * self.per_batch) as u64
+        let batch = usize::try_from(order.batch).map_err(|error| BenchError::Plan(error.to_string()))?;
+        Ok(Load {
+            prefix: order.prefix.clone(),
+            streams: (0..order.streams).map(|index| order.stream(index)).collect(),
+            first: order.first,
+            each: order.each,
+            per_batch: fitting(batch.max(1), order.payload_bytes),
+            payload_bytes: order.payload_bytes,
+        })
     }
 
     fn events(&self) -> u64 {
-        self.each() * self.streams.len() as u64
+        self.each * self.streams.len() as u64
     }
 
     fn order(&self) -> Publish {
         Publish {
             prefix: self.prefix.clone(),
             streams: self.streams.len(),
-            first: 0,
-            each: self.each(),
+            first: self.first,
+            each: self.each,
             batch: APPEND_EVENTS as u64,
             payload_bytes: self.payload_bytes,
             pause_us: 0,
@@ -197,13 +200,13 @@ pub async fn run(plan: &StreamsPlan, on_step: impl Fn(Step)) -> Result<Report, B
             step(format!("{kind}, {REFERENCE}"));
             let mut pair = Pair::start(&program, &endpoint, &load.prefix, None).await?;
             let took = pair.send(&host, &load.order()).await?;
-            verify::verify(pair.folder.path(), &load.prefix, streams, load.each(), load.payload_bytes)?;
+            verify::verify(pair.folder.path(), &load.prefix, streams, load.each, load.payload_bytes)?;
             note(&mut samples, &kind, &load, &took);
             step(format!("{kind}, {ENGINE}"));
             #[cfg(feature = "host")]
             {
                 let before = crate::proc::cpu_time(std::process::id())?;
-                let took = engine.run(&load).await?;
+                let took = engine.run(engine::prepare(&load)).await?;
                 let used = crate::proc::cpu_time(std::process::id())?.saturating_sub(before);
                 samples.add(format!("events a second, {kind}"), ENGINE, "events/s", per_second(&load, took));
                 samples.add(format!("processor time of an event, {kind}"), ENGINE, "us", each_us(used, &load));
@@ -288,8 +291,8 @@ mod tests {
         for (batch, payload_bytes, per_batch) in [(500, 256, 500), (1_000, 256, 1_000), (1_000, 4_096, 250)] {
             let prefix = "p".into();
             let order = Publish { prefix, streams: 2, first: 0, each: 3_000, batch, payload_bytes, pause_us: 0 };
-            let load = Load::of(&order).expect("even");
-            assert_eq!((load.per_batch, load.batches, load.events()), (per_batch, 3_000 / per_batch, 6_000));
+            let load = Load::of(&order).expect("numbers");
+            assert_eq!((load.per_batch, load.each, load.events()), (per_batch, 3_000, 6_000));
         }
         assert_eq!(fitting(500, 10_000_000), 1, "one event is an append at least");
     }

@@ -6,6 +6,46 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+/// The bound with the engine beside both ends: needs the program `muster` and its module as well.
+#[test]
+#[ignore = "needs MUSTER_BENCH_PROGRAM (the program muster, built at the same commit) and MUSTER_MODULE_WASM"]
+fn both_ends_and_the_engine_at_the_same_time_are_a_bound_of_throughput_alone() {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_muster-bench-peers"));
+    program.args(["throughput", "latency", "fanout", "backlog", "--quick", "--json"]);
+    for system in ["muster", "postgres", "alone", "alone-engine"] {
+        program.args(["--system", system]);
+    }
+    let output = program.stderr(Stdio::inherit()).output().expect("it starts");
+    assert!(output.status.success(), "{}", output.status);
+    let results: Value = serde_json::from_slice(&output.stdout).expect("one document");
+    let rows = results["rows"].as_array().expect("rows");
+    let bound: Vec<&Value> = rows.iter().filter(|row| row["system"] == "both ends and the engine").collect();
+    for (streams, noun) in [(1, "stream"), (64, "streams")] {
+        for (begins, may_be_nothing) in [
+            ("throughput,", false),
+            ("of it, on the publisher's disk,", false),
+            ("of it, confirmed by the server,", false),
+            ("processor time of an event,", false),
+            // Of so few events a process may use less than one tick of processor time.
+            ("of it, the server,", true),
+            ("of it, the publisher,", true),
+            ("of it, the subscriber,", true),
+        ] {
+            let workload = format!("{begins} 256 bytes, {streams} {noun}");
+            let row = bound.iter().find(|row| row["workload"] == workload.as_str());
+            let row = row.unwrap_or_else(|| panic!("no {workload}"));
+            assert!(may_be_nothing || row["median"].as_f64().is_some_and(|median| median > 0.0), "{row}");
+            assert!(row["durability"].as_str().is_some_and(|text| text.starts_with("bound: ")), "{row}");
+            assert_ne!(row["ratio_to_best_peer"], 1.0, "it is no peer: {row}");
+            assert_eq!(
+                row["command"],
+                format!("muster bench peers throughput --bytes 256 --streams {streams} --quick")
+            );
+        }
+    }
+    assert_eq!(bound.len(), 14, "only where many are sent: {bound:?}");
+}
+
 #[test]
 fn every_peer_carries_the_events_and_every_workload_has_a_row_of_each() {
     let mut program = Command::new(env!("CARGO_BIN_EXE_muster-bench-peers"));

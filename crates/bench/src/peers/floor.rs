@@ -7,18 +7,16 @@
 use std::path::Path;
 use std::time::Instant;
 
-use tokio::process::Command;
-
+use super::engine::Engine;
 use super::results::Samples;
+use super::run::rate;
 use super::words::{Load, payload};
 use crate::bare::Bare;
 use crate::child::Program;
 use crate::error::BenchError;
 use crate::limits::{APPEND_EVENTS, CEILING_EVENTS};
 use crate::stats::{ms, percentile};
-use crate::streams::actors::Actor;
 use crate::streams::fitting;
-use crate::streams::words::Publish;
 use crate::syncing;
 use crate::systems::echo_address;
 
@@ -57,22 +55,12 @@ fn sizes(load: &Load) -> Vec<u64> {
 }
 
 async fn appended(muster: &Path, module: &Path, load: &Load, batch: u64) -> Result<f64, BenchError> {
-    let mut command = Command::new(muster);
-    command.args(["--quiet", "bench", "engine", "--module"]).arg(module);
-    let mut engine = Actor::spawn(command, "muster bench engine".into()).await?;
+    let mut engine = Engine::start(muster, module).await?;
     // Whole appends in every stream.
-    let each = (load.each / batch).max(1) * batch;
-    let order = Publish {
-        prefix: load.prefix.clone(),
-        streams: load.streams,
-        first: 0,
-        each,
-        batch,
-        payload_bytes: load.bytes,
-        pause_us: 0,
-    };
-    let took_us: u64 = engine.ask(&order).await?;
-    Ok(order.events() as f64 * 1e6 / took_us.max(1) as f64)
+    let load = Load { first: 0, each: (load.each / batch).max(1) * batch, batch, ..load.clone() };
+    engine.prepare(&load).await?;
+    let took = engine.go().await?;
+    Ok(rate(load.events(), took.began_us, took.done_us))
 }
 
 /// One `fdatasync`, and what a WebSocket costs at all.

@@ -47,7 +47,7 @@ struct Measure {
     /// The module to publish
     #[arg(long, value_name = "FILE.wasm", env = "MUSTER_MODULE_WASM", default_value = "muster_module.wasm")]
     module: PathBuf,
-    /// Only these systems; unless named: all but postgres-copy. `alone` is what bounds the others
+    /// Only these systems; unless named: all but postgres-copy. `alone` and `alone-engine` are what bounds the others
     #[arg(long, value_name = "SYSTEM")]
     system: Vec<System>,
     /// Only events of this size

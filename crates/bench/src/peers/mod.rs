@@ -18,11 +18,12 @@
 //! | how is each driven | `redis.rs`, `nats.rs`, `postgres.rs`, `muster.rs` |
 //! | the application: publisher and subscriber | `roles.rs` |
 //! | the outbox and the store that peers get | `outbox.rs`, `store.rs` |
-//! | what bounds every system: the two ends alone, three syncs alone | `alone.rs`, `syncs.rs` |
+//! | what bounds every system: the two ends alone, the engine beside them, three syncs alone | `alone.rs`, `engine.rs`, `syncs.rs` |
 //! | the document, the table, the plots | `results.rs`, `record.rs`, `plot.rs` |
 
 mod alone;
 mod backlog;
+mod engine;
 mod floor;
 mod muster;
 mod nats;

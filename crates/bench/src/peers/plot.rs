@@ -42,7 +42,7 @@ fn colour(system: &str) -> &'static str {
 
 /// Whether it bounds the systems and is none: its bar is an outline.
 fn is_bound(system: &str) -> bool {
-    system == System::Alone.name(true) || system == THREE_SYNCS
+    [System::Alone.name(true), System::AloneEngine.name(true), THREE_SYNCS].contains(&system)
 }
 
 /// Draws; a file's name and its content for each plot that has anything in it.
@@ -144,13 +144,14 @@ mod tests {
     fn every_figure_of_a_plot_is_written_beside_its_bar() {
         let row =
             |system: &str, median, ratio| row("throughput, 256 bytes, 1 stream", system, median, "events/s", ratio);
-        let bound = row("both ends alone", 120_000.0, None);
-        let rows = vec![row("muster", 100_000.0, Some(2.0)), row("redis streams", 50_000.0, None), bound];
+        let bounds = ["both ends alone", "both ends and the engine"].map(|system| row(system, 120_000.0, None));
+        let systems = [row("muster", 100_000.0, Some(2.0)), row("redis streams", 50_000.0, None)];
+        let rows = systems.into_iter().chain(bounds).collect();
         let files = draw(&Results { rows, ..Results::default() });
         let [(name, svg)] = files.iter().collect::<Vec<_>>()[..] else { panic!("one plot") };
         assert_eq!(name, "throughput.svg");
         assert!(svg.contains("100,000 events/s (2.00×)") && svg.contains("50,000 events/s<"), "{svg}");
-        assert_eq!(svg.matches("<rect").count(), 3);
-        assert_eq!(svg.matches("stroke-dasharray").count(), 1, "only the bound is an outline");
+        assert_eq!(svg.matches("<rect").count(), 4);
+        assert_eq!(svg.matches("stroke-dasharray").count(), 2, "only the bounds are outlines");
     }
 }

@@ -38,6 +38,10 @@ pub(super) fn settings() -> Vec<String> {
         "both ends alone: the outbox and the store of the peers, at the same time, without a server; what the store is given \
          was made before the clock ran"
             .into(),
+        format!(
+            "both ends and the engine: as above, and the engine in a process of its own appends the same events at the same time, \
+             {APPEND_EVENTS} in an append or as many as fit into a mebibyte, hashed and encoded before the clock ran"
+        ),
         "three syncs alone: a thread and a file each, written over what is there, one fdatasync for all that waits".into(),
     ]
 }

@@ -81,7 +81,7 @@ async fn follow(
         System::RedisRead => redis::read(address, &store, names).await,
         System::Nats => nats::follow(address, &store, &name, prefix, names).await,
         System::Postgres | System::PostgresCopy => postgres::follow(address, &store, names).await,
-        System::Alone => alone::follow(&store, &place.given, wanted.clone()),
+        System::Alone | System::AloneEngine => alone::follow(&store, &place.given, wanted.clone()),
     }
 }
 
@@ -171,7 +171,9 @@ async fn start(place: &Place, batches: Batches, count: watch::Sender<u64>, sent:
     match place.system {
         System::Muster => {}
         // Nobody is asked: what is on disk is confirmed.
-        System::Alone => drop(tokio::spawn(together.map(|some| Ok(some.len() as u64)).for_each(done))),
+        System::Alone | System::AloneEngine => {
+            drop(tokio::spawn(together.map(|some| Ok(some.len() as u64)).for_each(done)));
+        }
         System::Redis | System::RedisRead => {
             let sender = redis::Sender::connect(&place.address).await?;
             let sending = together.map(move |some| {

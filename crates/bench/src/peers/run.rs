@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
+use super::engine::Engine;
 use super::record::{describe, repeats, settings};
 use super::results::{Results, SCHEMA, Samples};
 use super::scene::{Scene, Took, Way, verify};
@@ -178,8 +179,7 @@ impl<F: Fn(&str)> Run<'_, F> {
     /// Who is measured, and in which order this time: with an outbox each; where it is about sending many, also without where
     /// asked, and those that differ only there.
     fn ways(&self, repeat: usize, sending: bool) -> Vec<Way> {
-        let systems = self.plan.systems.iter().copied().filter(|system| sending || !system.only_sends());
-        ways(&systems.collect::<Vec<_>>(), sending && self.plan.without_outbox, repeat)
+        ways(&measured(&self.plan.systems, sending), sending && self.plan.without_outbox, repeat)
     }
 
     async fn throughput(&mut self, repeat: usize) -> Result<(), BenchError> {
@@ -210,15 +210,16 @@ impl<F: Fn(&str)> Run<'_, F> {
 
     fn note(&mut self, kind: &str, repeated: &str, way: Way, load: &Load, took: &Took) {
         let who = (way.name(), way.system.durability(way.outbox));
+        // A server, or the engine beside both ends.
         let has_server = way.system != System::Alone;
-        let per_second = |until: u64| rate(load.events(), took.published.began_us, until);
+        let per_second = |until: u64| rate(load.events(), took.began_us(), until);
         let mut add = |workload: String, unit, value| self.samples.add(&workload, repeated, who, unit, value);
         add(format!("throughput, {kind}"), "events/s", per_second(took.done_us()));
         if way.outbox {
             add(format!("of it, on the publisher's disk, {kind}"), "events/s", per_second(took.published.kept_us));
         }
         if has_server {
-            add(format!("of it, confirmed by the server, {kind}"), "events/s", per_second(took.published.confirmed_us));
+            add(format!("of it, confirmed by the server, {kind}"), "events/s", per_second(took.confirmed_us()));
         }
         let us = |time: std::time::Duration| time.as_secs_f64() * 1e6 / load.events() as f64;
         let all = took.cpu.server + took.cpu.publisher + took.cpu.subscriber;
@@ -291,8 +292,11 @@ impl<F: Fn(&str)> Run<'_, F> {
     async fn once(&self, way: Way, load: &Load, readers: usize) -> Result<Took, BenchError> {
         let first = Load { first: 0, each: load.first, batch: 1, rate: 0, ..load.clone() };
         let mut scene = Scene::set(&self.servers, way, load, readers).await?;
-        if way.system == System::Alone {
+        if !way.system.carries() {
             scene.given = vec![first.clone(), load.clone()];
+        }
+        if way.system == System::AloneEngine {
+            scene.engine = Some(Engine::start(&self.plan.muster, &self.plan.module_file).await?);
         }
         let mut subscriber = scene.subscriber(scene.folders[1].path(), "reader").await?;
         let mut publisher = scene.publisher().await?;
@@ -305,6 +309,11 @@ impl<F: Fn(&str)> Run<'_, F> {
         scene.server.end().await?;
         Ok(took)
     }
+}
+
+/// Those that a workload measures: some only where it is about sending many.
+fn measured(systems: &[System], sending: bool) -> Vec<System> {
+    systems.iter().copied().filter(|system| sending || !system.only_sends()).collect()
 }
 
 /// Every system with an outbox, and where asked those that go without as well; the order begins one further each time.
@@ -357,6 +366,13 @@ mod tests {
     }
 
     #[test]
+    fn the_engine_beside_both_ends_is_measured_in_each_throughput_and_nowhere_else() {
+        assert!(measured(&System::UNLESS_NAMED, true).contains(&System::AloneEngine));
+        assert!(!measured(&System::UNLESS_NAMED, false).contains(&System::AloneEngine));
+        assert!(measured(&System::UNLESS_NAMED, false).contains(&System::Alone));
+    }
+
+    #[test]
     fn each_repeat_begins_with_another_and_nobody_is_left_out() {
         let names = |repeat| ways(&System::ALL, true, repeat).into_iter().map(Way::name).collect::<Vec<_>>();
         assert_eq!(names(0).first(), Some(&"muster"));
@@ -368,8 +384,10 @@ mod tests {
             all.sort_unstable();
             assert_eq!(these, all);
         }
-        assert_eq!(names(0).len(), 10, "{:?}", names(0));
+        assert_eq!(names(0).len(), 11, "{:?}", names(0));
         assert!(ways(&[], true, 3).is_empty());
-        assert_eq!(ways(&[System::Alone], true, 0).len(), 1, "the bound has no variant without an outbox");
+        for bound in [System::Alone, System::AloneEngine] {
+            assert_eq!(ways(&[bound], true, 0).len(), 1, "a bound has no variant without an outbox");
+        }
     }
 }

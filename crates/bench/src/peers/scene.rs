@@ -1,4 +1,4 @@
-//! One measurement's processes: a server, a publisher, a subscriber.
+//! One measurement's processes: a server or, where nothing is between the ends, an engine or nothing; a publisher, a subscriber.
 //!
 //! What always holds: folders are new unless a measurement is about coming back; what a store has in the end is compared
 //! byte for byte with what was published.
@@ -9,13 +9,15 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use super::engine::Engine;
 use super::roles::store_of;
 use super::servers::{Server, Servers};
 use super::system::System;
-use super::words::{Applied, Load, Place, Published, Wait, payload};
+use super::words::{Applied, Load, Place, Published, Wait, now_us, payload};
 use crate::child::data_folder;
 use crate::error::BenchError;
 use crate::streams::actors::Actor;
+use crate::streams::words::Appended;
 
 /// Who is measured, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,14 +44,27 @@ pub(crate) struct Cpu {
 pub(crate) struct Took {
     pub(crate) published: Published,
     pub(crate) applied: Applied,
+    /// When the clock began and the engine was done, where one appends beside the ends.
+    beside: Option<(u64, u64)>,
     pub(crate) cpu: Cpu,
 }
 
 impl Took {
-    /// When all of it was done: kept by the publisher and applied by the last subscriber, which are not one after the other
-    /// where no server is between them.
+    /// When the clock began: with the publisher, or before any of those that go at the same time was told to.
+    pub(crate) fn began_us(&self) -> u64 {
+        self.beside.map_or(self.published.began_us, |(began_us, _)| began_us)
+    }
+
+    /// When the server had confirmed the last, or the engine beside the ends.
+    pub(crate) fn confirmed_us(&self) -> u64 {
+        self.beside.map_or(self.published.confirmed_us, |(_, done_us)| done_us)
+    }
+
+    /// When all of it was done: kept by the publisher, appended by the engine beside it, and applied by the last subscriber,
+    /// which are not one after the other where no server is between them.
     pub(crate) fn done_us(&self) -> u64 {
-        self.applied.at_us.max(self.published.kept_us)
+        let ends = self.applied.at_us.max(self.published.kept_us);
+        self.beside.map_or(ends, |(_, done_us)| ends.max(done_us))
     }
 }
 
@@ -64,6 +79,8 @@ pub(crate) struct Scene {
     readers: usize,
     /// What the subscriber is given where there is no server.
     pub(crate) given: Vec<Load>,
+    /// What appends beside the two ends, where that is measured.
+    pub(crate) engine: Option<Engine>,
 }
 
 impl Scene {
@@ -72,7 +89,7 @@ impl Scene {
         let server = servers.start(way.system).await?;
         let folders = [data_folder()?, data_folder()?];
         let prefix = load.prefix.clone();
-        Ok(Scene { way, server, folders, prefix, streams: load.streams, readers, given: Vec::new() })
+        Ok(Scene { way, server, folders, prefix, streams: load.streams, readers, given: Vec::new(), engine: None })
     }
 
     fn place(&self, folder: &Path, group: &str) -> Place {
@@ -99,29 +116,45 @@ impl Scene {
         actor("subscriber", &self.place(folder, group)).await
     }
 
-    /// Sends a load all the way.
+    /// Sends a load all the way. An engine beside the ends has its calls before the clock begins.
     pub(crate) async fn send(
-        &self,
+        &mut self,
         publisher: &mut Actor,
         subscriber: &mut Actor,
         load: &Load,
     ) -> Result<Took, BenchError> {
+        if let Some(engine) = &mut self.engine {
+            engine.prepare(load).await?;
+        }
         let before = self.cpu(publisher, subscriber)?;
         let goal = load.events() + load.first * load.streams as u64;
         let wait = Wait { goal };
-        let (published, applied) = tokio::try_join!(publisher.ask(load), subscriber.ask(&wait))?;
+        let began_us = now_us();
+        let appending = appended(self.engine.as_mut());
+        let (published, applied, appended) = tokio::try_join!(publisher.ask(load), subscriber.ask(&wait), appending)?;
+        let beside = appended.map(|appended| (began_us, appended.done_us));
         let after = self.cpu(publisher, subscriber)?;
         let cpu = Cpu {
             server: after.server.saturating_sub(before.server),
             publisher: after.publisher.saturating_sub(before.publisher),
             subscriber: after.subscriber.saturating_sub(before.subscriber),
         };
-        Ok(Took { published, applied, cpu })
+        Ok(Took { published, applied, beside, cpu })
     }
 
     fn cpu(&self, publisher: &Actor, subscriber: &Actor) -> Result<Cpu, BenchError> {
-        let server = self.server.cpu_time()?;
+        let server = match &self.engine {
+            Some(engine) => engine.cpu_time()?,
+            None => self.server.cpu_time()?,
+        };
         Ok(Cpu { server, publisher: publisher.cpu_time()?, subscriber: subscriber.cpu_time()? })
+    }
+}
+
+async fn appended(engine: Option<&mut Engine>) -> Result<Option<Appended>, BenchError> {
+    match engine {
+        Some(engine) => engine.go().await.map(Some),
+        None => Ok(None),
     }
 }
 
@@ -166,6 +199,19 @@ pub(crate) fn verify(folder: &Path, reader: usize, load: &Load) -> Result<(), Be
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_clock_of_those_that_go_at_the_same_time_ends_with_the_last_of_them() {
+        let published = Published { began_us: 10, kept_us: 50, confirmed_us: 60 };
+        let cpu = Cpu { server: Duration::ZERO, publisher: Duration::ZERO, subscriber: Duration::ZERO };
+        let took = |at_us, beside| Took { published, applied: Applied { at_us, commits: Vec::new() }, beside, cpu };
+        let of = |took: Took| (took.began_us(), took.confirmed_us(), took.done_us());
+        assert_eq!(of(took(70, None)), (10, 60, 70));
+        assert_eq!(of(took(40, None)), (10, 60, 50), "kept last");
+        assert_eq!(of(took(70, Some((5, 55)))), (5, 55, 70), "applied last");
+        assert_eq!(of(took(40, Some((5, 45)))), (5, 45, 50), "kept last");
+        assert_eq!(of(took(40, Some((5, 90)))), (5, 90, 90), "appended last");
+    }
 
     #[test]
     fn a_store_that_lacks_repeats_or_changes_an_event_is_found_out() {

@@ -62,7 +62,7 @@ pub(crate) struct Server {
 enum Running {
     Child(Child),
     Muster(crate::child::Server),
-    /// No server: the two ends are alone.
+    /// No server: the ends are alone, or beside an engine that serves nobody.
     Nothing,
 }
 
@@ -102,7 +102,9 @@ impl Servers {
                 }
                 Ok(Server { address: host.url.clone(), pid: host.pid()?, running: Running::Muster(host), data: None })
             }
-            System::Alone => Ok(Server { address: String::new(), pid: 0, running: Running::Nothing, data: Some(data) }),
+            System::Alone | System::AloneEngine => {
+                Ok(Server { address: String::new(), pid: 0, running: Running::Nothing, data: Some(data) })
+            }
             System::Redis | System::RedisRead => {
                 let port = free_port()?;
                 let mut command = Command::new("redis-server");

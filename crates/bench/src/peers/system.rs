@@ -24,6 +24,8 @@ pub enum System {
     PostgresCopy,
     /// No server: the two ends that all have, and three syncs in a chain. What bounds every system.
     Alone,
+    /// The same two ends and the engine of the ceiling at the same time, with nothing between. What bounds Muster's throughput.
+    AloneEngine,
 }
 
 /// The bound of latency, as it stands in the results.
@@ -35,7 +37,7 @@ pub const THREE_SYNCS_ARE: &str =
 
 impl System {
     /// All of them, in the order of a round.
-    pub const ALL: [System; 7] = [
+    pub const ALL: [System; 8] = [
         System::Muster,
         System::Redis,
         System::RedisRead,
@@ -43,11 +45,19 @@ impl System {
         System::Postgres,
         System::PostgresCopy,
         System::Alone,
+        System::AloneEngine,
     ];
 
     /// Those that are measured unless others are named.
-    pub const UNLESS_NAMED: [System; 6] =
-        [System::Muster, System::Redis, System::RedisRead, System::Nats, System::Postgres, System::Alone];
+    pub const UNLESS_NAMED: [System; 7] = [
+        System::Muster,
+        System::Redis,
+        System::RedisRead,
+        System::Nats,
+        System::Postgres,
+        System::Alone,
+        System::AloneEngine,
+    ];
 
     /// As it stands in the results.
     #[must_use]
@@ -63,6 +73,7 @@ impl System {
             (System::Postgres, true) => "postgresql",
             (System::Postgres, false) => "postgresql, no outbox",
             (System::Alone, _) => "both ends alone",
+            (System::AloneEngine, _) => "both ends and the engine",
         }
     }
 
@@ -90,13 +101,23 @@ impl System {
                 "synced: write-ahead log, subscriber; none before; sent again, it is there twice"
             }
             (System::Alone, _) => "bound: no server; the same outbox and the same store, synced, with nothing between",
+            (System::AloneEngine, _) => {
+                "bound: no server; outbox, commit log and store, each synced by itself at the same time, with nothing between"
+            }
         }
     }
 
-    /// Whether it differs from another system only in how many events are sent at a time, so that it is measured only there.
+    /// Whether it says something only of sending many at a time, so that it is measured only there: what differs from another
+    /// system in nothing else, and what has nothing between its parts that an event could pass.
     #[must_use]
     pub fn only_sends(self) -> bool {
-        self == System::PostgresCopy
+        matches!(self, System::PostgresCopy | System::AloneEngine)
+    }
+
+    /// Whether a server carries the events. Without one, the subscriber is given what the publisher is told to send.
+    #[must_use]
+    pub fn carries(self) -> bool {
+        !matches!(self, System::Alone | System::AloneEngine)
     }
 
     /// Whether it is also measured without an outbox.
@@ -114,8 +135,8 @@ impl System {
             System::Redis | System::RedisRead | System::Postgres | System::PostgresCopy => outbox,
             // Version 2.9 acknowledges what it has written and not synced, and has no setting for it.
             System::Nats => false,
-            // Carries nothing anywhere.
-            System::Alone => false,
+            // Carry nothing anywhere.
+            System::Alone | System::AloneEngine => false,
         }
     }
 }

@@ -18,6 +18,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
 
+#[cfg(feature = "host")]
+use super::words::{Append, Appended};
 use super::words::{Applied, Publish, Published, Wait, now_us};
 use super::{OUTBOX, STORE, payload};
 use crate::limits::{APPEND_EVENTS, KEEP_AT_ONCE, STREAMS_LOOK, STREAMS_PATIENCE};
@@ -46,17 +48,25 @@ pub(crate) async fn serve<Order: DeserializeOwned, Answer: Serialize>(
     }
 }
 
-/// Appends what it is told with the engine in this process, and answers how many microseconds it took.
+/// Prepares what it is told, and appends that with the engine in this process when it is told to.
 ///
 /// # Errors
 /// Words about whatever went wrong; a measurement is then void.
 #[cfg(feature = "host")]
 pub async fn engine(module: bytes::Bytes) -> Outcome {
     let engine = super::engine::Engine::start(&module).await.map_err(text)?;
-    serve(async |order: Publish| {
-        let load = super::Load::of(&order).map_err(text)?;
-        let took = engine.run(&load).await.map_err(text)?;
-        u64::try_from(took.as_micros()).map_err(text)
+    let mut prepared = None;
+    serve(async |order: Append| match order {
+        Append::Prepare(order) => {
+            prepared = Some(super::engine::prepare(&super::Load::of(&order).map_err(text)?));
+            Ok(None)
+        }
+        Append::Go => {
+            let calls = prepared.take().ok_or("nothing was prepared")?;
+            let began_us = now_us();
+            engine.run(calls).await.map_err(text)?;
+            Ok(Some(Appended { began_us, done_us: now_us() }))
+        }
     })
     .await
 }

@@ -54,6 +54,26 @@ pub(crate) struct Published {
     pub(crate) commits: u64,
 }
 
+/// To the engine in a process of its own. Two steps, so that what is hashed and encoded costs nobody anything who is measured
+/// at the same time.
+#[cfg(any(feature = "host", feature = "peers"))]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Append {
+    /// Hash and encode the calls of these events; answered with nothing once they are there.
+    Prepare(Publish),
+    /// Append what was prepared; answered with an [`Appended`] once all of it is confirmed.
+    Go,
+}
+
+/// The engine's answer.
+#[cfg(any(feature = "host", feature = "peers"))]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Appended {
+    pub(crate) began_us: u64,
+    /// The last append was confirmed.
+    pub(crate) done_us: u64,
+}
+
 /// To the subscriber.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) enum Wait {
