@@ -25,6 +25,9 @@ pub const ANSWER_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 pub const PAGE_EVENTS_MAX: usize = 4_000;
 /// The most bytes of kinds and payloads in a page. A page has at least one event, however large that is.
 pub const PAGE_BYTES_MAX: usize = 1_024 * 1_024;
+/// The longest page that rides on a signal, in bytes as it travels: a few events of everyday size. Each session that follows
+/// is sent one, whether it keeps up or not, so it is small beside what is asked for.
+pub const RIDING_BYTES_MAX: usize = 4 * 1_024;
 /// The most streams in one answer of `list_streams`.
 pub const LIST_STREAMS_MAX: usize = 1_000;
 /// The most streams asked for at once with `producer_state`.

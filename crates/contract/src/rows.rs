@@ -5,7 +5,9 @@
 //! test over there compares the two, and [`crate::shape`] compares these with what a host says at run time.
 
 use spacetimedb_lib::{ConnectionId, Identity, Timestamp};
-use spacetimedb_sats::SpacetimeType;
+use spacetimedb_sats::{SpacetimeType, bsatn};
+
+use crate::page::{AnswerValue as _, Page, RIDING_BYTES_MAX};
 
 /// A row of a table, known by the table's name.
 pub trait Row: SpacetimeType + for<'de> spacetimedb_sats::Deserialize<'de> {
@@ -112,7 +114,7 @@ pub enum Signal {
 }
 
 /// One wake for one session: an event, never stored, seen by `to` alone (the module filters the table by it). It says
-/// that there is something, not what: pages are asked for, and checked, one by one.
+/// that there is something; what, it says only where that is little, see [`SyncSignal::page`]. Other pages are asked for.
 #[derive(Clone, Debug, PartialEq, Eq, SpacetimeType)]
 #[sats(crate = spacetimedb_lib)]
 pub struct SyncSignal {
@@ -126,8 +128,23 @@ pub struct SyncSignal {
     pub stream: u64,
     /// What there is to know.
     pub what: Signal,
+    /// With [`Signal::Ahead`], where it is little: the events that came, so that nobody who had all before needs to ask for
+    /// them. The BSATN of a [`crate::page::Page`], at most [`crate::page::RIDING_BYTES_MAX`] long; empty where there is none.
+    /// It rides only where every live session of `to` may read the stream, as of the append.
+    pub page: Vec<u8>,
 }
 row!(SyncSignal, "sync_signal");
+
+impl SyncSignal {
+    /// The page that rides on it. `None` where there is none, and where it is longer than one may be or cannot be read: whoever
+    /// wants to know asks for it then.
+    #[must_use]
+    pub fn riding(&self) -> Option<Page> {
+        let is_one = !self.page.is_empty() && self.page.len() <= RIDING_BYTES_MAX;
+        let page: Page = is_one.then(|| bsatn::from_slice(&self.page).ok()).flatten()?;
+        page.check().is_ok().then_some(page)
+    }
+}
 
 impl ContractInfo {
     /// What a module built from this crate says of itself.

@@ -115,5 +115,7 @@ pub enum Down {
         stream: u64,
         /// What.
         what: Signal,
+        /// The page that rides on it.
+        page: Option<Page>,
     },
 }

@@ -112,6 +112,7 @@ impl Batch {
     }
 }
 
-fn event_bytes(event: &StoredEvent) -> usize {
+/// An event's size in memory, in bytes, nearly.
+pub(crate) fn event_bytes(event: &StoredEvent) -> usize {
     size_of::<StoredEvent>() + event.kind.len() + event.payload.len()
 }

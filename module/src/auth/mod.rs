@@ -18,6 +18,7 @@ use muster_contract::scope::{Granted, Scope};
 use muster_contract::{Code, Refusal};
 use spacetimedb::{ConnectionId, Identity, ReducerContext};
 
+use crate::presence::active_connection;
 use tables::{LaneAuth, SessionGrant, lane_auth, session_grant};
 
 /// What a caller may do.
@@ -56,11 +57,27 @@ pub(crate) fn caller(ctx: &ReducerContext) -> Result<Caller, Refusal> {
 /// Whether the token of a live session grants this now, for whatever streams; without a scope, whether it grants anything
 /// still.
 pub(crate) fn has_grant(ctx: &ReducerContext, connection_id: ConnectionId, scope: Option<Scope>) -> bool {
-    let row = ctx.db.session_grant().connection_id().find(connection_id);
-    row.is_some_and(|row| {
-        let granted = scope.is_none_or(|scope| row.granted().has(scope).is_ok());
-        granted && row.ended.is_none() && row.expires_s > admit::now_s(ctx)
-    })
+    granted_now(ctx, connection_id).is_some_and(|granted| scope.is_none_or(|scope| granted.has(scope).is_ok()))
+}
+
+/// Whether this holds of what each live session of an identity may do now. Of a session that may do anything it does; of one
+/// that has no token of the lane, or whose token is over, it does not.
+pub(crate) fn all_sessions(ctx: &ReducerContext, identity: Identity, holds: impl Fn(&Granted) -> bool) -> bool {
+    let is_unbound = lane(ctx).is_none() || is_owner(ctx, identity);
+    is_unbound
+        || ctx
+            .db
+            .active_connection()
+            .identity()
+            .filter(identity)
+            .all(|session| granted_now(ctx, session.connection_id).is_some_and(|granted| holds(&granted)))
+}
+
+/// What the token of a live session grants, if it is not over.
+fn granted_now(ctx: &ReducerContext, connection_id: ConnectionId) -> Option<Granted> {
+    let row = ctx.db.session_grant().connection_id().find(connection_id)?;
+    let is_good = row.ended.is_none() && row.expires_s > admit::now_s(ctx);
+    is_good.then(|| row.granted())
 }
 
 fn is_owner(ctx: &ReducerContext, identity: Identity) -> bool {

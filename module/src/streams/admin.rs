@@ -56,7 +56,7 @@ fn delete(ctx: &ReducerContext, stream: &str) -> Result<(), Refusal> {
         ctx.db.sync_garbage().insert(SyncGarbage { stream: no, floor_seq, head });
         retention::begin_now(ctx);
     }
-    follow::signal(ctx, &id, no, Signal::Gone);
+    follow::signal(ctx, &id, no, Signal::Gone, &[]);
     Ok(())
 }
 
@@ -67,5 +67,5 @@ fn renew(ctx: &ReducerContext, stream: SyncStream) {
         ctx.db.sync_snapshot().stream().update(SyncSnapshot { epoch, ..snapshot });
     }
     let stream = ctx.db.sync_stream().no().update(SyncStream { epoch, ..stream });
-    follow::signal(ctx, &id, stream.no, Signal::NewStream);
+    follow::signal(ctx, &id, stream.no, Signal::NewStream, &[]);
 }

@@ -6,10 +6,12 @@
 
 use muster_contract::append::check_batch;
 use muster_contract::cursor::{Epoch, Seq};
+use muster_contract::page::{PageRef, RIDING_BYTES_MAX, RunRef};
 use muster_contract::producer::{Admit, ProducerId, Run, admit, check_expected};
 use muster_contract::stream::StreamId;
 use muster_contract::{Code, Refusal};
 use spacetimedb::rand::Rng;
+use spacetimedb::sats::bsatn;
 use spacetimedb::{ReducerContext, Table, reducer};
 
 use super::packed::{Called, check_hash};
@@ -111,11 +113,29 @@ fn append(ctx: &ReducerContext, stream: &str, batch: Batch) -> Result<(), Refusa
         Numbered { producer: producer.no, first: run.last() + 1 - fresh.events().count() as u64, last: run.last() };
     let mark_before = stream.as_ref().map_or(0, |stream| stream.head_mark);
     let (before, stream) = grown(ctx, stream, &id, &fresh, mark_after(mark_before, &to, &fresh));
+    let (what, page) = if before == 0 {
+        (Signal::NewStream, Vec::new())
+    } else {
+        (Signal::Ahead, riding(&stream, before + 1, mark_before, &to, &fresh))
+    };
     store(ctx, &stream, before + 1, &to, mark_before, fresh);
     note_cursor(ctx, cursor, &to, &stream);
-    let what = if before == 0 { Signal::NewStream } else { Signal::Ahead };
-    follow::signal(ctx, &id, stream.no, what);
+    follow::signal(ctx, &id, stream.no, what, &page);
     Ok(())
+}
+
+/// What rides on the signals: the page that a reader of everything before would be given, if it is small enough. It ends at
+/// the head.
+fn riding(stream: &SyncStream, first: u64, mark: u64, numbered: &Numbered, events: &Called) -> Vec<u8> {
+    let packed = events.events();
+    if packed.bytes() > RIDING_BYTES_MAX {
+        return Vec::new();
+    }
+    let runs = vec![RunRef::of(numbered.producer, numbered.first, packed)];
+    let SyncStream { epoch, floor_seq: floor, head, .. } = *stream;
+    let page = PageRef { epoch, floor, head, first, mark, runs };
+    let page = bsatn::to_vec(&page).expect("numbers and texts encode");
+    if page.len() > RIDING_BYTES_MAX { Vec::new() } else { page }
 }
 
 /// The producer's row, if it has been here before; only who was first with an id may use it.

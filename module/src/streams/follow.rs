@@ -2,7 +2,8 @@
 //!
 //! What always holds: `sync_follow` has rows of live sessions only, one for each slot that a session uses. A signal goes
 //! to the sessions whose pattern matches the stream and to no others, one for each slot; it names the stream by its
-//! number and says nothing of what is in it. Finding the followers asks an index for each pattern that could match, so
+//! number. What is in the stream rides on it only where every live session of the identity that sees it may read the stream
+//! at that moment, and where it is little. Finding the followers asks an index for each pattern that could match, so
 //! its cost does not grow with the sessions that follow something else.
 
 use muster_contract::page::FOLLOW_SLOTS_MAX;
@@ -11,6 +12,7 @@ use muster_contract::stream::StreamId;
 use muster_contract::{Code, Refusal};
 use spacetimedb::{ConnectionId, ReducerContext, Table, reducer};
 
+use super::limits::RIDERS_MAX;
 use super::tables::{Signal, SyncFollow, SyncSignal, sync_follow, sync_signal};
 use super::{grants, parse_pattern};
 
@@ -81,17 +83,22 @@ pub(crate) fn end_where(ctx: &ReducerContext, holds: impl Fn(&SyncFollow) -> boo
 fn end(ctx: &ReducerContext, follows: Vec<SyncFollow>) {
     for SyncFollow { id, identity: to, connection_id, slot, .. } in follows {
         ctx.db.sync_follow().id().delete(id);
-        ctx.db.sync_signal().insert(SyncSignal { to, connection_id, slot, stream: 0, what: Signal::FollowEnded });
+        let what = Signal::FollowEnded;
+        ctx.db.sync_signal().insert(SyncSignal { to, connection_id, slot, stream: 0, what, page: Vec::new() });
     }
 }
 
-/// Wakes the followers of a stream, once this transaction has committed.
-pub(super) fn signal(ctx: &ReducerContext, id: &StreamId, stream: u64, what: Signal) {
+/// Wakes the followers of a stream, once this transaction has committed. `page`, unless it is empty, rides with those that
+/// may have it.
+pub(super) fn signal(ctx: &ReducerContext, id: &StreamId, stream: u64, what: Signal, page: &[u8]) {
+    let mut followers = Vec::new();
     for pattern in StreamPattern::that_match(id) {
-        for follower in ctx.db.sync_follow().pattern().filter(&pattern) {
-            let SyncFollow { identity: to, connection_id, slot, .. } = follower;
-            ctx.db.sync_signal().insert(SyncSignal { to, connection_id, slot, stream, what });
-        }
+        followers.extend(ctx.db.sync_follow().pattern().filter(&pattern));
+    }
+    let rides = !page.is_empty() && followers.len() <= RIDERS_MAX;
+    for SyncFollow { identity: to, connection_id, slot, .. } in followers {
+        let page = if rides && grants::all_may_read(ctx, to, id) { page.to_vec() } else { Vec::new() };
+        ctx.db.sync_signal().insert(SyncSignal { to, connection_id, slot, stream, what, page });
     }
 }
 

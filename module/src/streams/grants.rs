@@ -69,6 +69,11 @@ pub(crate) fn may_read(ctx: &ReducerContext, stream: &StreamId) -> Result<(), Re
     of_caller(ctx)?.may_read(stream)
 }
 
+/// Whether every live session of an identity may read the stream now: what is sent to the identity, each of them can see.
+pub(crate) fn all_may_read(ctx: &ReducerContext, identity: Identity, stream: &StreamId) -> bool {
+    auth::all_sessions(ctx, identity, |granted| granted.allows(Scope::SyncRead, stream).is_ok())
+}
+
 /// See [`Grants::may_follow`].
 pub(crate) fn may_follow(ctx: &ReducerContext, pattern: &StreamPattern) -> Result<(), Refusal> {
     of_caller(ctx)?.may_follow(pattern)

@@ -13,6 +13,10 @@ pub const CHECKPOINT_CLIENTS_MAX: usize = 64;
 /// lengths, a hash and a time.
 pub const ENCODED_BYTES_MAX: usize = 4 + BATCH_BYTES_MAX + BATCH_EVENTS_MAX * (4 + 4 + 32 + 8);
 
+/// How many sessions may have a page ride on their signals: of more, each asks for it when it has time. An append writes
+/// the page once for each.
+pub const RIDERS_MAX: usize = 16;
+
 /// How many `seq`s one look for rows reaches over at most: so many rows, each of up to a batch, are read at once whatever
 /// the caller has room for.
 pub const ROWS_WINDOW_MAX: u64 = 64;

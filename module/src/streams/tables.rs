@@ -198,6 +198,8 @@ pub struct SyncSignal {
     pub stream: u64,
     /// What there is to know.
     pub what: Signal,
+    /// The events that came, where they are few and all of `to`'s sessions may read them.
+    pub page: Vec<u8>,
 }
 
 /// Each identity sees the signals to itself, by every door.

@@ -10,6 +10,7 @@ mod issuer;
 mod matrix;
 mod plane;
 mod presence;
+mod riding;
 
 #[path = "../streams/lane.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the tests of the streams use what these do not")]

@@ -1,9 +1,10 @@
 //! Follows: who has them, for how long, and what wakes them.
 
 use muster_contract::Code;
+use muster_contract::page::Page;
 use muster_contract::rows::Signal;
 
-use crate::lane::Lane;
+use crate::lane::{Lane, Session};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pattern_wakes_for_its_streams_and_each_slot_for_itself() {
@@ -87,4 +88,49 @@ async fn what_was_refused_or_repeated_wakes_nobody() {
     producer.emit("a", 1..=1).await;
     producer.append(crate::lane::Append::of("a", 9..=9)).await.expect_err("a hole");
     session.hears_nothing().await;
+}
+
+/// What rides on the one signal that comes next.
+async fn ridden(session: &mut Session) -> Option<Page> {
+    let signals = session.next_signals().await;
+    let [signal] = signals.as_slice() else { panic!("one signal, not {signals:?}") };
+    signal.riding()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_append_rides_on_its_signal_as_the_page_that_would_have_been_asked_for() {
+    let lane = Lane::start().await;
+    let producer = lane.join().await;
+    let mut ada = lane.join().await;
+    ada.follow(0, "a.*").await;
+    producer.emit("a.x", 1..=2).await;
+    assert_eq!(ridden(&mut ada).await, None, "of a stream that nobody has, everything is asked for");
+    producer.emit("a.x", 3..=4).await;
+    assert_eq!(ridden(&mut ada).await, Some(ada.read("a.x", 2).await));
+    // Of a batch that was there in part, what was not.
+    producer.emit("a.x", 3..=6).await;
+    assert_eq!(ridden(&mut ada).await, Some(ada.read("a.x", 4).await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_much_nor_to_many_rides() {
+    let lane = Lane::start().await;
+    let producer = lane.join().await;
+    let mut ada = lane.join().await;
+    ada.follow(0, "a.*").await;
+    producer.emit("a.x", 1..=1).await;
+    ridden(&mut ada).await;
+    producer.emit("a.x", 2..=200).await;
+    assert_eq!(ridden(&mut ada).await, None, "a page of its own");
+    // Sixteen may have one, however many sessions they are of.
+    for slot in 1..16 {
+        ada.call("follow", &(slot as u32, "*")).await.expect("followed");
+    }
+    producer.emit("a.x", 201..=201).await;
+    let signals = ada.next_signals().await;
+    assert_eq!((signals.len(), signals.iter().filter(|signal| signal.riding().is_some()).count()), (16, 16));
+    ada.call("follow", &(16u32, "a.x")).await.expect("followed");
+    producer.emit("a.x", 202..=202).await;
+    let signals = ada.next_signals().await;
+    assert_eq!((signals.len(), signals.iter().filter(|signal| signal.riding().is_some()).count()), (17, 0));
 }

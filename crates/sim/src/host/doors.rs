@@ -26,6 +26,9 @@ use crate::coverage::Coverage;
 use crate::wire::{ConnId, Down, Reply, Request, RequestId};
 use crate::workload::Flaw;
 
+/// How often a page rides on the signals of an append, in thousandths.
+const RIDE_PERMILLE: u64 = 700;
+
 /// A call of `append_encoded`.
 struct Append<'a> {
     stream: &'a str,
@@ -64,7 +67,7 @@ impl Host {
             return;
         }
         for (conn, slot) in follows {
-            self.tell_durable(conn, Down::Signal { slot, stream: 0, what: Signal::FollowEnded });
+            self.tell_durable(conn, Down::Signal { slot, stream: 0, what: Signal::FollowEnded, page: None });
         }
     }
 
@@ -147,6 +150,7 @@ impl Host {
             writes.push(Write::Producer { no, id: call.producer.to_owned() });
             no
         });
+        let head = self.live.stream(call.stream).map_or(0, |stream| stream.head);
         let (no, what) = if epoch == 0 {
             let no = self.live.last_no + 1;
             let epoch = Epoch::from_random(self.rng.bits()).get();
@@ -159,12 +163,20 @@ impl Host {
         let events = fresh.map(|(index, event)| stored(event, producer, call.first + index as u64)).collect();
         writes.push(Write::Append { no, events, producer, number: run.last() });
         self.commit(writes);
-        self.signal(&id, no, what);
+        // Where the page is small the module lets it ride, of which this knows nothing: so by chance.
+        let rides = what == Signal::Ahead && self.rng.chance(RIDE_PERMILLE);
+        let page = match rides.then(|| self.page(call.stream, 0, head, 0, count, coverage)) {
+            Some(Answer::Ok(page)) if page.first == head + 1 && page.events.len() as u64 + head == page.head => {
+                Some(page)
+            }
+            _ => None,
+        };
+        self.signal(&id, no, what, page);
         Ok(())
     }
 
     /// Tells every follow that matches, once this transaction is durable.
-    fn signal(&mut self, id: &StreamId, no: u64, what: Signal) {
+    fn signal(&mut self, id: &StreamId, no: u64, what: Signal, page: Option<Page>) {
         if self.is_mute {
             return;
         }
@@ -172,7 +184,7 @@ impl Host {
         let to: Vec<_> =
             self.live.follows.iter().filter(|(_, pattern)| matching.contains(*pattern)).map(|(key, _)| *key).collect();
         for (conn, slot) in to {
-            self.tell_durable(conn, Down::Signal { slot, stream: no, what });
+            self.tell_durable(conn, Down::Signal { slot, stream: no, what, page: page.clone() });
         }
     }
 
@@ -342,7 +354,7 @@ impl Host {
         let Some(no) = self.live.by_id.get(id).copied() else { return false };
         let id = StreamId::parse(id).expect("it was made with this id");
         self.commit(vec![Write::Delete { no }]);
-        self.signal(&id, no, Signal::Gone);
+        self.signal(&id, no, Signal::Gone, None);
         true
     }
 
@@ -357,7 +369,7 @@ impl Host {
         self.commit(writes);
         for no in nos {
             let id = StreamId::parse(&self.live.streams[&no].id).expect("it was made with this id");
-            self.signal(&id, no, Signal::NewStream);
+            self.signal(&id, no, Signal::NewStream, None);
         }
     }
 }

@@ -292,14 +292,14 @@ impl Subscriber {
                 };
                 self.feed(ctx, Event::Answered { request, reply })
             }
-            Down::Signal { slot, stream, what } => {
+            Down::Signal { slot, stream, what, page } => {
                 let what = match what {
                     WireSignal::Ahead => Signal::Ahead,
                     WireSignal::NewStream => Signal::NewStream,
                     WireSignal::Gone => Signal::Gone,
                     WireSignal::FollowEnded => Signal::FollowEnded,
                 };
-                self.feed(ctx, Event::Signal { link, slot, stream, what })
+                self.feed(ctx, Event::Signal { link, slot, stream, what, page })
             }
         }
     }
@@ -330,6 +330,7 @@ impl Subscriber {
         let before = self.process_mut().engine.counters();
         let actions = self.process_mut().engine.on(now, random, event);
         let after = self.process_mut().engine.counters();
+        ctx.coverage.add("subscriber: page rode on a signal", after.ridden - before.ridden);
         ctx.coverage.add("subscriber: duplicate dropped", after.duplicates - before.duplicates);
         ctx.coverage.add("subscriber: gap noticed", after.gaps - before.gaps);
         ctx.coverage.add("subscriber: stale cursor", after.stale_cursors - before.stale_cursors);

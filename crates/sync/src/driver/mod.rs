@@ -281,7 +281,7 @@ impl Running {
                 RowSignal::Gone => Signal::Gone,
                 RowSignal::FollowEnded => Signal::FollowEnded,
             };
-            self.feed(Event::Signal { link, slot: row.slot, stream: row.stream, what });
+            self.feed(Event::Signal { link, slot: row.slot, stream: row.stream, what, page: row.riding() });
         }
     }
 

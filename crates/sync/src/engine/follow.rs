@@ -7,7 +7,7 @@
 //! take turns over them.
 
 use muster_contract::Code;
-use muster_contract::page::{Answer, StreamInfo, StreamList};
+use muster_contract::page::{Answer, Page, StreamInfo, StreamList};
 use muster_contract::pattern::StreamPattern;
 use muster_contract::refusal::Refusal;
 use muster_contract::state::LeaveReason;
@@ -282,7 +282,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn signalled(&mut self, link: LinkNo, slot: u32, stream: u64, what: Signal) {
+    pub(super) fn signalled(&mut self, link: LinkNo, slot: u32, stream: u64, what: Signal, page: Option<Page>) {
         let slot = slot as usize;
         if self.successor.hears(link) {
             // What the other two say makes the present connection ask.
@@ -293,12 +293,16 @@ impl Engine {
         } else if self.link.open() != Some(link) {
             return;
         }
+        let page = page.filter(|_| self.link.open() == Some(link));
         if self.slots.get(slot).is_none_or(|slot| slot.state != SlotState::Following) {
             return;
         }
         let known = self.by_no.get(&stream).copied();
         match (what, known) {
-            (Signal::Ahead, Some(key)) => self.wake(key),
+            (Signal::Ahead, Some(key)) => match page {
+                Some(page) => self.rides(key, page),
+                None => self.wake(key),
+            },
             (Signal::Ahead | Signal::NewStream, _) => {
                 let it = &mut self.slots[slot];
                 if what == Signal::NewStream && it.established.is_none() {

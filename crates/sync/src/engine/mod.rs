@@ -39,6 +39,7 @@ mod pages;
 mod plan;
 mod report;
 mod requests;
+mod riding;
 mod slot;
 mod stream;
 mod successor;
@@ -105,6 +106,8 @@ impl Default for Tuning {
 pub struct Counters {
     /// Events taken from pages.
     pub events: u64,
+    /// Pages that came with a signal, taken without asking.
+    pub ridden: u64,
     /// Events that a page repeated, dropped.
     pub duplicates: u64,
     /// Pages that left events out, fetched again.
@@ -293,7 +296,7 @@ impl Engine {
             Event::Connected(link) => self.connected(link),
             Event::Disconnected { link, why } => self.disconnected(link, why),
             Event::Answered { request, reply } => self.answered(request, reply),
-            Event::Signal { link, slot, stream, what } => self.signalled(link, slot, stream, what),
+            Event::Signal { link, slot, stream, what, page } => self.signalled(link, slot, stream, what, page),
             Event::Applied(batch) => self.applied(batch),
             Event::ApplyFailed { batch, failure } => self.apply_failed(batch, failure),
             Event::Moved { batch, place } => self.moved(batch, place),

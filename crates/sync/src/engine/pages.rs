@@ -21,7 +21,7 @@ use crate::limits::{BEHIND_MS_MAX, SEQ_MAX, ms};
 
 /// What is wrong with a page.
 #[derive(Debug, PartialEq, Eq)]
-enum Flaw {
+pub(super) enum Flaw {
     /// Another life of the stream.
     Epoch,
     /// The host has less than it had.
@@ -35,8 +35,15 @@ enum Flaw {
 impl Engine {
     /// The host has more of this stream than was asked for.
     pub(super) fn wake(&mut self, key: Key) {
+        self.wake_up_to(key, None);
+    }
+
+    /// The same, where the host says up to which event of the present life.
+    pub(super) fn wake_up_to(&mut self, key: Key, head: Option<u64>) {
         let now = self.now;
         let stream = &mut self.streams[key.0];
+        let told = if stream.woken_at.is_none() { Some(0) } else { stream.woken_to };
+        stream.woken_to = told.zip(head).map(|(told, head)| told.max(head));
         if stream.woken_at.is_none() {
             stream.woken_at = Some(now);
             self.after(ms(BEHIND_MS_MAX), Timer::Behind(key));
@@ -198,6 +205,10 @@ impl Engine {
         let known_head = std::mem::replace(&mut stream.head, head);
         stream.is_caught_up = head == end.seq.get();
         stream.step = Step::Read(end);
+        // The signals that came meanwhile told of nothing else.
+        if stream.is_caught_up && stream.woken_to.is_some_and(|told| told <= end.seq.get()) {
+            stream.woken_at = None;
+        }
         // What has come was missing since then; what has not, since then too if it was known, else since now.
         let since = stream.owed_since.take();
         let owed = Owed { since, is_all: stream.is_caught_up };
@@ -276,7 +287,7 @@ impl Engine {
 
 /// What of a page comes right after `at`: all of it, unless the host repeats what was applied. And the mark that it leads
 /// to.
-fn check(at: Position, page: Page) -> Result<(u64, Vec<StoredEvent>), Flaw> {
+pub(super) fn check(at: Position, page: Page) -> Result<(u64, Vec<StoredEvent>), Flaw> {
     if page.epoch != at.epoch.get() || page.head > SEQ_MAX {
         return Err(Flaw::Epoch);
     }

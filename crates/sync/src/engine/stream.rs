@@ -56,6 +56,8 @@ pub(super) struct Stream {
     pub(super) was_reset: bool,
     /// Since when there is a signal that no request has followed.
     pub(super) woken_at: Option<Duration>,
+    /// Up to which event of the present life those signals told of events; `None` where one did not say.
+    pub(super) woken_to: Option<u64>,
     /// Since when something is known to be missing that a request has been made for, and that has not come.
     pub(super) owed_since: Option<Duration>,
     /// The same for what is `ready`, and whether it was all that the host had.
@@ -125,6 +127,7 @@ impl Stream {
             is_live: false,
             was_reset: false,
             woken_at: None,
+            woken_to: None,
             owed_since: None,
             ready_owed: Owed::default(),
             blocked: None,

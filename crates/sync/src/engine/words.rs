@@ -84,6 +84,8 @@ pub enum Event {
         stream: u64,
         /// What there is.
         what: Signal,
+        /// The page that came with it, if one did.
+        page: Option<Page>,
     },
     /// The store has committed a batch.
     Applied(BatchNo),

@@ -16,7 +16,7 @@ fn a_beginning_counts_for_the_follow_that_made_it_although_another_has_the_strea
     while world.answer_next() {}
     assert_eq!(world.to_apply.len(), 1, "the beginning of `a` is with the store");
     let link = world.open.expect("open");
-    world.feed(Event::Signal { link, slot: 0, stream: 0, what: Signal::FollowEnded });
+    world.feed(Event::Signal { link, slot: 0, stream: 0, what: Signal::FollowEnded, page: None });
     for _ in 0..3 {
         world.pass(ms(5_000));
         let is_second = |what: &Request| matches!(what, Request::List { pattern, .. } if pattern.to_string() == "*");

@@ -122,7 +122,7 @@ fn a_host_that_ends_what_it_has_just_acknowledged_is_asked_more_and_more_slowly(
         let link = world.open.expect("open");
         if world.state("a") == ConnectionState::Live {
             ended += 1;
-            world.feed(Event::Signal { link, slot: 0, stream: 0, what: Signal::FollowEnded });
+            world.feed(Event::Signal { link, slot: 0, stream: 0, what: Signal::FollowEnded, page: None });
         }
         world.pass(limits::ms(100));
         world.settle();
@@ -162,7 +162,7 @@ fn a_rate_limited_page_is_asked_for_again_after_a_wait() {
 fn an_ended_follow_is_asked_for_again() {
     let mut world = applied(1);
     let link = world.open.expect("open");
-    world.feed(Event::Signal { link, slot: 0, stream: 0, what: Signal::FollowEnded });
+    world.feed(Event::Signal { link, slot: 0, stream: 0, what: Signal::FollowEnded, page: None });
     let status = &world.streams[&id("a")];
     assert_eq!((status.state, status.reason), (ConnectionState::Connecting, Some(LeaveReason::StreamClosed)));
     // Nothing has failed, and nobody says so before the host has said why.
@@ -205,7 +205,7 @@ fn attempts_back_off_until_the_host_answers_and_not_already_when_it_accepts() {
 #[test]
 fn a_signal_for_another_connection_changes_nothing() {
     let mut world = applied(1);
-    world.feed(Event::Signal { link: LinkNo(99), slot: 0, stream: 1, what: Signal::Gone });
+    world.feed(Event::Signal { link: LinkNo(99), slot: 0, stream: 1, what: Signal::Gone, page: None });
     assert_eq!(world.state("a"), ConnectionState::Live);
 }
 
@@ -246,7 +246,7 @@ fn a_listing_of_a_follow_that_has_ended_says_nothing_of_the_next() {
     let (_, request, what) = world.asked.remove(at).expect("it is there");
     let late = world.answer(&what);
     let link = world.open.expect("open");
-    world.feed(Event::Signal { link, slot: 0, stream: 0, what: Signal::FollowEnded });
+    world.feed(Event::Signal { link, slot: 0, stream: 0, what: Signal::FollowEnded, page: None });
     world.pass(limits::ms(250));
     while !matches!(world.asked.back(), Some((_, _, Request::List { after_no: 0, .. }))) {
         assert!(world.answer_next());

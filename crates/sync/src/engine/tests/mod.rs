@@ -5,6 +5,7 @@ mod following;
 mod liveness;
 mod pages;
 mod random;
+mod riding;
 mod starting_again;
 mod storing;
 mod tokens;

@@ -8,7 +8,7 @@ use crate::engine::*;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Append { stream: u8, count: u8, is_signalled: bool },
+    Append { stream: u8, count: u8, is_signalled: bool, rides: bool },
     Answer { index: usize },
     Repeat { index: usize },
     Lose { index: usize },
@@ -25,7 +25,8 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (0..3u8, 1..9u8, any::<bool>()).prop_map(|(stream, count, is_signalled)| Step::Append { stream, count, is_signalled }),
+        4 => (0..3u8, 1..9u8, any::<bool>(), any::<bool>())
+            .prop_map(|(stream, count, is_signalled, rides)| Step::Append { stream, count, is_signalled, rides }),
         12 => (0..8usize).prop_map(|index| Step::Answer { index }),
         1 => (0..8usize).prop_map(|index| Step::Repeat { index }),
         1 => (0..8usize).prop_map(|index| Step::Lose { index }),
@@ -47,7 +48,7 @@ fn name(stream: u8) -> String {
 
 fn take(world: &mut World, step: &Step, made: &mut u64) {
     match step {
-        Step::Append { stream, count, is_signalled } => {
+        Step::Append { stream, count, is_signalled, rides } => {
             let payloads: Vec<String> = (0..*count)
                 .map(|_| {
                     *made += 1;
@@ -57,7 +58,10 @@ fn take(world: &mut World, step: &Step, made: &mut u64) {
             let payloads: Vec<&str> = payloads.iter().map(String::as_str).collect();
             let what = world.append_in_silence(&name(*stream), &payloads);
             if *is_signalled {
-                world.signal(&name(*stream), what);
+                let head = world.log(&name(*stream)).events.len() as u64;
+                let rides = *rides && what == Signal::Ahead;
+                let page = rides.then(|| world.page_behind(&name(*stream), head - u64::from(*count)));
+                world.signal_with(&name(*stream), what, page);
             }
         }
         Step::Answer { index } | Step::Repeat { index } if !world.asked.is_empty() => {

@@ -153,7 +153,7 @@ fn if_the_connection_before_breaks_first_the_next_is_the_connection() {
 fn a_grant_that_ended_asks_for_a_token_once_and_the_token_brings_everything_back() {
     let mut world = applied(1);
     let link = world.open.expect("open");
-    world.feed(Event::Signal { link, slot: 0, stream: 0, what: Signal::FollowEnded });
+    world.feed(Event::Signal { link, slot: 0, stream: 0, what: Signal::FollowEnded, page: None });
     assert_eq!(world.renewals, [link]);
     world.pass(limits::ms(250));
     answer_follow(&mut world, refused(Code::Unauthorized));
@@ -189,7 +189,7 @@ fn polls_do_not_multiply_with_connections() {
 fn refused_world() -> World {
     let mut world = applied(1);
     let link = world.open.expect("open");
-    world.feed(Event::Signal { link, slot: 0, stream: 0, what: Signal::FollowEnded });
+    world.feed(Event::Signal { link, slot: 0, stream: 0, what: Signal::FollowEnded, page: None });
     world.pass(limits::ms(250));
     answer_follow(&mut world, refused(Code::Unauthorized));
     assert_eq!(world.overall().state, ConnectionState::Blocked);

@@ -275,11 +275,24 @@ impl World {
         what
     }
 
+    /// All that the host has behind `after`, in a page of any length.
+    pub(super) fn page_behind(&self, stream: &str, after: u64) -> Page {
+        let epoch = self.host[&id(stream)].epoch;
+        match self.page(&id(stream), epoch, after, None, u32::MAX) {
+            Answer::Ok(page) => page,
+            other => panic!("{other:?}"),
+        }
+    }
+
     pub(super) fn signal(&mut self, stream: &str, what: Signal) {
+        self.signal_with(stream, what, None);
+    }
+
+    pub(super) fn signal_with(&mut self, stream: &str, what: Signal, page: Option<Page>) {
         let Some(no) = self.host.get(&id(stream)).map(|log| log.no) else { return };
         for link in [self.older, self.open].into_iter().flatten() {
             for (slot, _) in self.follows.clone().into_iter().filter(|(_, pattern)| pattern.matches(&id(stream))) {
-                self.feed(Event::Signal { link, slot, stream: no, what });
+                self.feed(Event::Signal { link, slot, stream: no, what, page: page.clone() });
             }
         }
     }
