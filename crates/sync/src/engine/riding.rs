@@ -1,7 +1,7 @@
 //! Pages that ride on signals.
 //!
 //! What always holds: a page is taken unasked only where it comes right behind what was taken, of the same history by its
-//! mark, while nothing is asked for and nothing else is known to be missing; then it is judged as any page is. Everything else
+//! mark, while nothing is asked for; then it is judged as any page is. Everything else
 //! is a wake as any other, and the page is asked for: so it does no harm that a page does not come, comes twice or is of another
 //! life. What rides is not asked for, so it is bounded here: by what a page may hold and by the bytes under way.
 
@@ -63,23 +63,21 @@ impl Engine {
 }
 
 impl Stream {
-    /// Whether everything up to `at` was taken, nothing behind it is known to be there, and nothing is being looked for.
+    /// Whether everything up to `at` was taken, which was the end when it was last looked for, and nothing is being looked for.
     fn is_at_its_end(&self, at: Position) -> bool {
         self.is_verified
             && self.is_caught_up
             && self.asked.is_none()
-            && self.woken_at.is_none()
             && self.retry_at.is_none()
             && self.blocked.is_none()
             && self.taken().is_some_and(|place| place.position == at)
     }
 }
 
-/// Whether a page is the next of the history up to `at`, up to its head.
+/// Whether a page is the next of the history up to `at`, up to its head. Its life is [`check`]'s to look at.
 fn follows(stream: &Stream, at: Position, page: &Page) -> bool {
     let ends = page.first.checked_add(page.events.len() as u64);
-    page.epoch == at.epoch.get()
-        && page.first == at.seq.next().get()
+    page.first == at.seq.next().get()
         && ends == page.head.checked_add(1)
         && !page.events.is_empty()
         && stream.taken().and_then(|place| place.mark) == Some(page.mark)

@@ -102,6 +102,29 @@ fn after_a_wake_what_rides_is_left_until_the_page_has_come_and_not_asked_for_aga
 }
 
 #[test]
+fn what_is_asked_for_already_is_left_to_its_answer() {
+    let mut world = applied(3);
+    let page = append_unheard(&mut world, 1);
+    world.signal("a", Signal::Ahead);
+    world.signal_with("a", Signal::Ahead, Some(page));
+    assert!(world.to_apply.is_empty());
+    world.settle();
+    assert_eq!(world.kept("a").payloads, many(4));
+}
+
+#[test]
+fn a_signal_of_another_life_among_them_is_asked_after() {
+    let mut world = applied(3);
+    let mut page = append_unheard(&mut world, 1);
+    world.signal("a", Signal::Ahead);
+    page.epoch += 1;
+    world.signal_with("a", Signal::Ahead, Some(page));
+    world.answer_next();
+    world.commit_next();
+    assert_eq!(pages_asked(&world), 1, "that its numbers are known says nothing");
+}
+
+#[test]
 fn a_signal_that_says_nothing_among_them_is_asked_after() {
     let mut world = applied(3);
     append_unheard(&mut world, 1);
