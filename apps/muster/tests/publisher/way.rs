@@ -46,16 +46,19 @@ async fn an_event_that_was_just_committed_is_not_read_back_to_be_sent() {
     publish(&publisher, "a.x", "p", 1..=3).await;
     publisher.connect(config(lane.place.endpoint()));
     publisher.flush(FLUSH).await.expect("all confirmed");
+    assert_eq!(publisher.metrics().from_memory, 0, "nobody sent when they were committed");
+    // With the next one the epoch of the new stream is learned and written down, after which it is read like any other.
+    publish(&publisher, "a.x", "p", 4..=4).await;
+    publisher.flush(FLUSH).await.expect("confirmed");
     let before = publisher.metrics();
-    assert_eq!(before.from_memory, 0, "nobody sent when they were committed");
-    for n in 4..=13 {
+    for n in 5..=14 {
         publish(&publisher, "a.x", "p", n..=n).await;
         publisher.flush(FLUSH).await.expect("confirmed");
     }
     let after = publisher.metrics();
     let calls = after.sender.accepted_calls - before.sender.accepted_calls;
-    assert_eq!((after.from_memory, calls), (10, 10));
-    assert_eq!(stored(&lane.join().await, "a.x").await, payloads("p", 1..=13));
+    assert_eq!((after.from_memory - before.from_memory, calls), (10, 10));
+    assert_eq!(stored(&lane.join().await, "a.x").await, payloads("p", 1..=14));
     publisher.close().await;
 }
 
