@@ -121,7 +121,7 @@ mod tests {
         let mut lengths: Vec<usize> = callers.concat().iter().map(Bytes::len).collect();
         lengths.sort_unstable();
         let of = |count: u64| {
-            let order = Publish { each: count, streams: 1, ..order.clone() };
+            let order = Publish { each: count, batch: count, streams: 1, ..order.clone() };
             prepare(&Load::of(&order).expect("numbers")).0.concat()[0].len()
         };
         assert_eq!(lengths, [of(125), of(125), of(500), of(500), of(500), of(500)]);
