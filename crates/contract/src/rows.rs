@@ -113,7 +113,7 @@ pub enum Signal {
     FollowEnded,
 }
 
-/// One wake for one session: an event, never stored, seen by `to` alone (the module filters the table by it). It says
+/// One wake for one session: an event, held by no table (SpacetimeDB logs it nevertheless), seen by `to` alone (the module filters the table by it). It says
 /// that there is something; what, it says only where that is little, see [`SyncSignal::page`]. Other pages are asked for.
 #[derive(Clone, Debug, PartialEq, Eq, SpacetimeType)]
 #[sats(crate = spacetimedb_lib)]
@@ -130,7 +130,8 @@ pub struct SyncSignal {
     pub what: Signal,
     /// With [`Signal::Ahead`], where it is little: the events that came, so that nobody who had all before needs to ask for
     /// them. The BSATN of a [`crate::page::Page`], at most [`crate::page::RIDING_BYTES_MAX`] long; empty where there is none.
-    /// It rides only where every live session of `to` may read the stream, as of the append.
+    /// It rides on one of the signals of a transaction to an identity, for all of its sessions and slots, and only where
+    /// every live session of `to` may read the stream, as of the append.
     pub page: Vec<u8>,
 }
 row!(SyncSignal, "sync_signal");

@@ -60,17 +60,21 @@ pub(crate) fn has_grant(ctx: &ReducerContext, connection_id: ConnectionId, scope
     granted_now(ctx, connection_id).is_some_and(|granted| scope.is_none_or(|scope| granted.has(scope).is_ok()))
 }
 
-/// Whether this holds of what each live session of an identity may do now. Of a session that may do anything it does; of one
-/// that has no token of the lane, or whose token is over, it does not.
-pub(crate) fn all_sessions(ctx: &ReducerContext, identity: Identity, holds: impl Fn(&Granted) -> bool) -> bool {
+/// Whether an identity has no more than so many live sessions, and this holds of what each of them may do now. Of a session that
+/// may do anything it does; of one that has no token of the lane, or whose token is over, it does not.
+pub(crate) fn all_sessions(
+    ctx: &ReducerContext,
+    identity: Identity,
+    sessions_max: usize,
+    holds: impl Fn(&Granted) -> bool,
+) -> bool {
+    let sessions: Vec<_> = ctx.db.active_connection().identity().filter(identity).take(sessions_max + 1).collect();
+    if sessions.len() > sessions_max {
+        return false;
+    }
     let is_unbound = lane(ctx).is_none() || is_owner(ctx, identity);
     is_unbound
-        || ctx
-            .db
-            .active_connection()
-            .identity()
-            .filter(identity)
-            .all(|session| granted_now(ctx, session.connection_id).is_some_and(|granted| holds(&granted)))
+        || sessions.iter().all(|session| granted_now(ctx, session.connection_id).is_some_and(|granted| holds(&granted)))
 }
 
 /// What the token of a live session grants, if it is not over.

@@ -3,16 +3,18 @@
 //! What always holds: `sync_follow` has rows of live sessions only, one for each slot that a session uses. A signal goes
 //! to the sessions whose pattern matches the stream and to no others, one for each slot; it names the stream by its
 //! number. What is in the stream rides on it only where every live session of the identity that sees it may read the stream
-//! at that moment, and where it is little. Finding the followers asks an index for each pattern that could match, so
+//! at that moment, on one signal for each identity, and where it is little for all of them together. Finding the followers asks an index for each pattern that could match, so
 //! its cost does not grow with the sessions that follow something else.
+
+use std::collections::BTreeSet;
 
 use muster_contract::page::FOLLOW_SLOTS_MAX;
 use muster_contract::pattern::StreamPattern;
 use muster_contract::stream::StreamId;
 use muster_contract::{Code, Refusal};
-use spacetimedb::{ConnectionId, ReducerContext, Table, reducer};
+use spacetimedb::{ConnectionId, Identity, ReducerContext, Table, reducer};
 
-use super::limits::RIDERS_MAX;
+use super::limits::{RIDERS_MAX, RIDING_ALL_BYTES_MAX};
 use super::tables::{Signal, SyncFollow, SyncSignal, sync_follow, sync_signal};
 use super::{grants, parse_pattern};
 
@@ -88,18 +90,31 @@ fn end(ctx: &ReducerContext, follows: Vec<SyncFollow>) {
     }
 }
 
-/// Wakes the followers of a stream, once this transaction has committed. `page`, unless it is empty, rides with those that
-/// may have it.
+/// Wakes the followers of a stream, once this transaction has committed. `page`, unless it is empty, rides to those that
+/// may have it, on the first signal of each identity: all of an identity's sessions see all of its signals.
 pub(super) fn signal(ctx: &ReducerContext, id: &StreamId, stream: u64, what: Signal, page: &[u8]) {
     let mut followers = Vec::new();
     for pattern in StreamPattern::that_match(id) {
         followers.extend(ctx.db.sync_follow().pattern().filter(&pattern));
     }
-    let rides = !page.is_empty() && followers.len() <= RIDERS_MAX;
+    let mut riders = if page.is_empty() { BTreeSet::new() } else { riders(ctx, id, &followers, page.len()) };
     for SyncFollow { identity: to, connection_id, slot, .. } in followers {
-        let page = if rides && grants::all_may_read(ctx, to, id) { page.to_vec() } else { Vec::new() };
+        let page = if riders.remove(&to) { page.to_vec() } else { Vec::new() };
         ctx.db.sync_signal().insert(SyncSignal { to, connection_id, slot, stream, what, page });
     }
+}
+
+/// To whom of these a page of so many bytes rides.
+fn riders(ctx: &ReducerContext, id: &StreamId, followers: &[SyncFollow], bytes: usize) -> BTreeSet<Identity> {
+    let mut riders = BTreeSet::new();
+    for follower in followers {
+        riders.insert(follower.identity);
+        if riders.len() > RIDERS_MAX || riders.len() * bytes > RIDING_ALL_BYTES_MAX {
+            return BTreeSet::new();
+        }
+    }
+    riders.retain(|identity| grants::all_may_read(ctx, *identity, id));
+    riders
 }
 
 #[cfg(test)]

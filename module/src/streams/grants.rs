@@ -10,6 +10,7 @@ use muster_contract::stream::StreamId;
 use muster_contract::{Code, Refusal};
 use spacetimedb::{Identity, ReducerContext, Table};
 
+use super::limits::RIDING_SESSIONS_MAX;
 use super::tables::{LaneOwner, lane_owner};
 use crate::auth::{self, Caller};
 
@@ -69,9 +70,10 @@ pub(crate) fn may_read(ctx: &ReducerContext, stream: &StreamId) -> Result<(), Re
     of_caller(ctx)?.may_read(stream)
 }
 
-/// Whether every live session of an identity may read the stream now: what is sent to the identity, each of them can see.
+/// Whether every live session of an identity may read the stream now: what is sent to the identity, each of them can see. Of
+/// an identity with very many sessions nobody looks, and the answer is no.
 pub(crate) fn all_may_read(ctx: &ReducerContext, identity: Identity, stream: &StreamId) -> bool {
-    auth::all_sessions(ctx, identity, |granted| granted.allows(Scope::SyncRead, stream).is_ok())
+    auth::all_sessions(ctx, identity, RIDING_SESSIONS_MAX, |granted| granted.allows(Scope::SyncRead, stream).is_ok())
 }
 
 /// See [`Grants::may_follow`].

@@ -13,9 +13,12 @@ pub const CHECKPOINT_CLIENTS_MAX: usize = 64;
 /// lengths, a hash and a time.
 pub const ENCODED_BYTES_MAX: usize = 4 + BATCH_BYTES_MAX + BATCH_EVENTS_MAX * (4 + 4 + 32 + 8);
 
-/// How many sessions may have a page ride on their signals: of more, each asks for it when it has time. An append writes
-/// the page once for each.
+/// How many identities may have a page ride on the signals of an append: of more, everybody asks when there is time.
 pub const RIDERS_MAX: usize = 16;
+/// How many bytes ride in all, however many have them: SpacetimeDB writes the rows of event tables to its log as well.
+pub const RIDING_ALL_BYTES_MAX: usize = 8 * 1_024;
+/// How many live sessions an identity may have for a page to ride to it: each is asked what it was granted, in every append.
+pub const RIDING_SESSIONS_MAX: usize = 8;
 
 /// How many `seq`s one look for rows reaches over at most: so many rows, each of up to a batch, are read at once whatever
 /// the caller has room for.

@@ -122,15 +122,73 @@ async fn neither_much_nor_to_many_rides() {
     ridden(&mut ada).await;
     producer.emit("a.x", 2..=200).await;
     assert_eq!(ridden(&mut ada).await, None, "a page of its own");
-    // Sixteen may have one, however many sessions they are of.
-    for slot in 1..16 {
-        ada.call("follow", &(slot as u32, "*")).await.expect("followed");
+    // On one signal of each identity, for all of its sessions and slots.
+    for slot in 1..4u32 {
+        ada.call("follow", &(slot, "*")).await.expect("followed");
     }
     producer.emit("a.x", 201..=201).await;
     let signals = ada.next_signals().await;
-    assert_eq!((signals.len(), signals.iter().filter(|signal| signal.riding().is_some()).count()), (16, 16));
-    ada.call("follow", &(16u32, "a.x")).await.expect("followed");
+    assert_eq!((signals.len(), signals.iter().filter(|signal| signal.riding().is_some()).count()), (4, 1));
+    for slot in 1..4u32 {
+        ada.call("unfollow", &(slot,)).await.expect("unfollowed");
+    }
+    // Sixteen identities may have one.
+    let mut others = Vec::new();
+    for _ in 1..16 {
+        others.push(lane.join().await);
+        others.last().expect("one").follow(0, "a.*").await;
+    }
     producer.emit("a.x", 202..=202).await;
-    let signals = ada.next_signals().await;
-    assert_eq!((signals.len(), signals.iter().filter(|signal| signal.riding().is_some()).count()), (17, 0));
+    assert!(ridden(&mut ada).await.is_some());
+    for other in &mut others {
+        assert!(ridden(other).await.is_some());
+    }
+    let mut one_more = lane.join().await;
+    one_more.follow(0, "a.x").await;
+    producer.emit("a.x", 203..=203).await;
+    assert!(ridden(&mut ada).await.is_none() && ridden(&mut one_more).await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_rides_to_all_together_is_little() {
+    let lane = Lane::start().await;
+    let producer = lane.join().await;
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        sessions.push(lane.join().await);
+        sessions.last().expect("one").follow(0, "a.*").await;
+    }
+    producer.emit("a.x", 1..=1).await;
+    // Some 3 KiB: twice that is little enough, three times not.
+    producer.emit("a.x", 2..=56).await;
+    for session in &mut sessions {
+        assert_eq!(ridden(session).await, None, "a new stream");
+        assert_eq!(ridden(session).await, None, "three of them");
+    }
+    sessions.pop().expect("one").connection.close().await;
+    lane.place.until_count("sync_follow", 2).await;
+    producer.emit("a.x", 57..=111).await;
+    for session in &mut sessions {
+        let page = ridden(session).await.expect("two of them");
+        assert_eq!(page.events.len(), 55);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_rides_to_an_identity_with_very_many_sessions() {
+    let lane = Lane::start().await;
+    let producer = lane.join().await;
+    let mut ada = lane.join().await;
+    ada.follow(0, "a.*").await;
+    producer.emit("a.x", 1..=1).await;
+    ridden(&mut ada).await;
+    let mut others = Vec::new();
+    for _ in 1..8 {
+        others.push(lane.place.join(Some(ada.connection.token().clone())).await);
+    }
+    producer.emit("a.x", 2..=2).await;
+    assert!(ridden(&mut ada).await.is_some(), "eight sessions");
+    others.push(lane.place.join(Some(ada.connection.token().clone())).await);
+    producer.emit("a.x", 3..=3).await;
+    assert!(ridden(&mut ada).await.is_none(), "nine");
 }

@@ -43,7 +43,7 @@ pub(crate) async fn ceiling(muster: &Path, module: &Path, load: &Load) -> Result
 }
 
 /// Sizes of an append that fit, and that each stream has enough events for.
-fn sizes(load: &Load) -> Vec<u64> {
+pub(crate) fn sizes(load: &Load) -> Vec<u64> {
     let mut sizes = Vec::new();
     for events in CEILING_EVENTS {
         let fits = fitting(events, load.bytes) as u64;

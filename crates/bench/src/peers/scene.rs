@@ -60,6 +60,11 @@ impl Took {
         self.beside.map_or(self.published.confirmed_us, |(_, done_us)| done_us)
     }
 
+    /// How long all of it took.
+    pub(crate) fn lasted_us(&self) -> u64 {
+        self.done_us().saturating_sub(self.began_us())
+    }
+
     /// When all of it was done: kept by the publisher, appended by the engine beside it, and applied by the last subscriber,
     /// which are not one after the other where no server is between them.
     pub(crate) fn done_us(&self) -> u64 {
@@ -81,6 +86,8 @@ pub(crate) struct Scene {
     pub(crate) given: Vec<Load>,
     /// What appends beside the two ends, where that is measured.
     pub(crate) engine: Option<Engine>,
+    /// How many events it appends at a time.
+    pub(crate) append: u64,
 }
 
 impl Scene {
@@ -89,7 +96,7 @@ impl Scene {
         let server = servers.start(way.system).await?;
         let folders = [data_folder()?, data_folder()?];
         let prefix = load.prefix.clone();
-        Ok(Scene { way, server, folders, prefix, streams: load.streams, readers, given: Vec::new(), engine: None })
+        Ok(Scene { way, server, folders, prefix, streams: load.streams, readers, given: Vec::new(), engine: None, append: 1 })
     }
 
     fn place(&self, folder: &Path, group: &str) -> Place {
@@ -124,7 +131,7 @@ impl Scene {
         load: &Load,
     ) -> Result<Took, BenchError> {
         if let Some(engine) = &mut self.engine {
-            engine.prepare(load).await?;
+            engine.prepare(&Load { batch: self.append, ..load.clone() }).await?;
         }
         let before = self.cpu(publisher, subscriber)?;
         let goal = load.events() + load.first * load.streams as u64;

@@ -102,7 +102,7 @@ impl System {
             }
             (System::Alone, _) => "bound: no server; the same outbox and the same store, synced, with nothing between",
             (System::AloneEngine, _) => {
-                "bound: no server; outbox, commit log and store, each synced by itself at the same time, with nothing between"
+                "bound: no server; outbox, commit log and store, each synced by itself at the same time, with nothing between; the better of the sizes of an append that the settings name"
             }
         }
     }

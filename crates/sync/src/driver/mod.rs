@@ -5,11 +5,13 @@
 //! is bounded by the engine, so no queue here fills up. The task ends after [`Event::Stop`], and only once the store's
 //! thread has finished what it was given.
 
+use std::collections::HashMap;
 use std::future::pending;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use muster_contract::page::Page;
 use muster_contract::rows::{Row, Signal as RowSignal, SyncSignal};
 use muster_wire::clock::Clock;
 use muster_wire::lease::Tokens;
@@ -273,6 +275,9 @@ impl Running {
                 }
             }
         }
+        // A page rides on one signal of a transaction, for all sessions of the identity and all of their slots.
+        let pages: HashMap<u64, Page> =
+            rows.iter().filter_map(|row| row.riding().map(|page| (row.stream, page))).collect();
         // The filter is by identity; another connection of the same one has its own slots.
         for row in rows.into_iter().filter(|row| row.connection_id == own) {
             let what = match row.what {
@@ -281,7 +286,8 @@ impl Running {
                 RowSignal::Gone => Signal::Gone,
                 RowSignal::FollowEnded => Signal::FollowEnded,
             };
-            self.feed(Event::Signal { link, slot: row.slot, stream: row.stream, what, page: row.riding() });
+            let page = pages.get(&row.stream).cloned();
+            self.feed(Event::Signal { link, slot: row.slot, stream: row.stream, what, page });
         }
     }
 

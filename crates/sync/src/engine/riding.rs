@@ -11,7 +11,7 @@ use muster_contract::page::{Page, StoredEvent};
 use super::pages::check;
 use super::stream::{Key, Owed, Step, Stream};
 use super::{Engine, Timer, Tuning};
-use crate::batch::{Batch, Change, Events};
+use crate::batch::{Batch, Change, Events, Place};
 use crate::limits::{BEHIND_MS_MAX, ms};
 
 impl Engine {
@@ -21,12 +21,15 @@ impl Engine {
         let Step::Read(at) = stream.step else { return self.wake(key) };
         let is_of_this_life = page.epoch == at.epoch.get();
         let head = page.head;
-        let fits = self.in_flight_bytes + bytes_of(&page.events) <= self.options.tuning.in_flight_bytes;
-        if fits
-            && stream.is_at_its_end(at)
-            && follows(stream, at, &page)
-            && has_room(stream, &page, &self.options.tuning)
-        {
+        if is_of_this_life && head <= at.seq.get() {
+            // It came twice, by two patterns for instance, or with a page that was asked for.
+            return;
+        }
+        let tuning = &self.options.tuning;
+        // What is asked for needs room for a page, and does not wait for ever behind what is not.
+        let under_way = self.in_flight_bytes + bytes_of(&page.events) + tuning.page_bytes as usize;
+        let fits = under_way <= tuning.in_flight_bytes;
+        if fits && stream.asked.is_none() && follows(stream, at, &page) && has_room(stream, &page, tuning) {
             // One that is not right is asked for once more, and what comes then is judged.
             if let Ok((mark, events)) = check(at, page) {
                 return self.take_ridden(key, at, mark, events);
@@ -62,25 +65,14 @@ impl Engine {
     }
 }
 
-impl Stream {
-    /// Whether everything up to `at` was taken, which was the end when it was last looked for, and nothing is being looked for.
-    fn is_at_its_end(&self, at: Position) -> bool {
-        self.is_verified
-            && self.is_caught_up
-            && self.asked.is_none()
-            && self.retry_at.is_none()
-            && self.blocked.is_none()
-            && self.taken().is_some_and(|place| place.position == at)
-    }
-}
-
-/// Whether a page is the next of the history up to `at`, up to its head. Its life is [`check`]'s to look at.
+/// Whether a page is the next of the history up to `at`, where everything that was taken ends, up to its head. Its life is
+/// [`check`]'s to look at.
 fn follows(stream: &Stream, at: Position, page: &Page) -> bool {
     let ends = page.first.checked_add(page.events.len() as u64);
     page.first == at.seq.next().get()
         && ends == page.head.checked_add(1)
         && !page.events.is_empty()
-        && stream.taken().and_then(|place| place.mark) == Some(page.mark)
+        && stream.taken() == Some(Place { position: at, mark: Some(page.mark) })
 }
 
 /// Whether what waits for the store, with this page, is no more than one page.

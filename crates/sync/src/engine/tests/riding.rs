@@ -79,6 +79,7 @@ fn what_comes_twice_is_taken_once() {
     let page = append_unheard(&mut world, 1);
     world.signal_with("a", Signal::Ahead, Some(page.clone()));
     world.signal_with("a", Signal::Ahead, Some(page));
+    assert_eq!(pages_asked(&world), 0, "nothing new was told of");
     world.settle();
     assert_eq!(world.kept("a").payloads, many(4));
 }
@@ -138,15 +139,14 @@ fn a_signal_that_says_nothing_among_them_is_asked_after() {
 }
 
 #[test]
-fn a_stream_that_was_cut_off_is_asked_for_before_anything_rides() {
+fn what_rides_leaves_room_for_a_page_that_is_asked_for() {
     let mut world = applied(3);
-    world.disconnect();
-    world.pass(limits::ms(60_000));
-    world.connect();
-    append_riding(&mut world, 1);
-    world.settle();
-    assert_eq!(world.kept("a").payloads, many(4));
-    assert_eq!(world.engine.counters().ridden, 0);
+    // A payload of more than three of the four pages that may be under way.
+    let large = format!("\"{}\"", "x".repeat(3_000));
+    world.append_in_silence("a", &[&large]);
+    let page = world.page_behind("a", 3);
+    world.signal_with("a", Signal::Ahead, Some(page));
+    assert_eq!((world.engine.counters().ridden, pages_asked(&world)), (0, 1));
 }
 
 #[test]
