@@ -23,8 +23,8 @@ pub const CALLS_MAX: usize = 64;
 /// Events that may be in unanswered calls of one connection: eight full batches.
 pub const IN_FLIGHT_EVENTS_MAX: u64 = 8 * BATCH_EVENTS_MAX as u64;
 
-/// Bytes that may be in unanswered calls of one connection: eight full batches. This, and not the backlog, is what the
-/// sender holds in memory.
+/// Bytes that may be in unanswered calls of one connection: eight full batches. This and [`RECENT_BYTES_MAX`],
+/// and not the backlog, is what the sender holds in memory.
 pub const IN_FLIGHT_BYTES_MAX: usize = 8 * BATCH_BYTES_MAX;
 
 /// Calls of a stream beside which its next event goes out at once: with one the next event would wait a whole round trip,
@@ -79,7 +79,7 @@ pub const CONTROLS_LEFT_OUT_MAX: usize = 16;
 /// Bytes of events after which a commit takes no further requests.
 pub const COMMIT_BYTES_MAX: usize = 32 * 1_024 * 1_024;
 
-/// What was committed last and is kept in memory while a sender runs, so that it need not be read back to be sent, in bytes.
+/// What was committed last and is kept in memory while a sender is connected, so that it need not be read back to be sent, in bytes.
 pub const RECENT_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 
 /// What a chunk that is kept so takes beside its events, in bytes: rather more than it does.
@@ -154,7 +154,7 @@ const _: () = assert!(STREAM_CALLS_MAX * BATCH_BYTES_MAX <= IN_FLIGHT_BYTES_MAX)
 const _: () = assert!(STREAM_CALLS_MAX <= CALLS_MAX);
 const _: () = assert!(0 < EAGER_CALLS && EAGER_CALLS < STREAM_CALLS_MAX);
 const _: () = assert!(FORGET_PAUSE_MS < FORGET_RETRY_MS);
-// What is under way at the most must fit into what is kept in memory.
+// As much as may be under way at once is kept for the calls after those.
 const _: () = assert!(IN_FLIGHT_BYTES_MAX <= RECENT_BYTES_MAX);
 // Calls must never wait for a place in the connection's queues, where their order could be lost; one more asks.
 const _: () = assert!(CALLS_MAX < muster_wire::limits::REQUEST_QUEUE_LEN);

@@ -1,5 +1,7 @@
 //! The sender's loop: what comes in, and what the core hears of it. See [`super`].
 
+mod acting;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
@@ -18,7 +20,6 @@ use super::greeting::{Greeted, Lost};
 use super::reading::Reader;
 use super::{Command, ConnectConfig, PublisherStatus, Sender, TokenSource, Trouble};
 use crate::core::{CallId, Core, Event, Refusal, StreamNo, StreamRecord, producer_of};
-
 use crate::limits::{ASK_STREAMS_MAX, FORGET_RETRY_MS, PENDING_STREAMS_MAX, ms};
 use crate::outbox::Outbox;
 use crate::outbox::batch::Batch;
@@ -35,8 +36,6 @@ enum Done {
     Pending { after: StreamNo, result: Result<Vec<StreamRecord>, ReadError> },
     Nothing,
 }
-
-mod acting;
 
 type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
 
@@ -78,6 +77,7 @@ pub(super) async fn run(
     let (reader, thread) =
         reader.map_err(|error| format!("the sender cannot read its outbox ({error}); connect again"))?;
     outbox.feed().listen(true);
+    outbox.feed().connected(false);
     let core = Core::new(config.core);
     let tokens = Tokens::of(match &config.token {
         TokenSource::Leased(keeper) => Some(keeper.clone()),
@@ -210,6 +210,7 @@ impl Task {
                 self.tokens.connected(connection, serial);
                 let place = if self.connection.is_some() { &mut self.next } else { &mut self.connection };
                 *place = Some((connection, wire));
+                self.outbox.feed().connected(true);
                 self.trouble = None;
                 self.work
                     .push(Box::pin(async move { Done::Closed { connection, reason: watched.wait_closed().await } }));
@@ -239,6 +240,7 @@ impl Task {
         let Lost { retryable, message, trouble, .. } = lost;
         self.trouble = trouble;
         tracing::info!(retryable, message, "the publisher has no connection");
+        self.outbox.feed().connected(self.connection.is_some());
         self.feed(Event::Disconnected { connection, retryable, message }).await;
     }
 

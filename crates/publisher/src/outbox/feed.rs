@@ -28,6 +28,8 @@ struct News {
     stored: BTreeMap<StreamNo, StreamRecord>,
     reset: BTreeSet<StreamNo>,
     recent: Recent,
+    /// Nobody could send what is recent: there is no connection.
+    is_cut_off: bool,
 }
 
 impl Feed {
@@ -62,7 +64,7 @@ impl Feed {
         // Of what a commit changes, events come last.
         for (no, id, chunks) in written.drain(..) {
             // Whoever decides about it takes longer than they would be kept.
-            if records.get(&no).is_some_and(|record| !record.parked) {
+            if !news.is_cut_off && records.get(&no).is_some_and(|record| !record.parked) {
                 news.recent.keep(now, no, &id, chunks);
             }
         }
@@ -81,6 +83,15 @@ impl Feed {
     #[cfg(test)]
     pub(super) fn holds_nothing_of(&self, no: StreamNo) -> bool {
         !self.news().recent.holds(no)
+    }
+
+    /// Whether events are kept in memory for somebody who could send them; without a connection they are let go of.
+    pub(crate) fn connected(&self, is_connected: bool) {
+        let mut news = self.news();
+        news.is_cut_off = !is_connected;
+        if !is_connected {
+            news.recent = Recent::default();
+        }
     }
 
     /// Lets go of the events in memory, where nobody knows what is on the disk.

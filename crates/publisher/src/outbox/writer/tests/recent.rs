@@ -291,3 +291,16 @@ fn a_full_memory_keeps_what_it_has_for_a_second_and_then_what_is_newer() {
     assert!(recent.take(&wanted(&record, 1, 1, 9)).is_none(), "there was no room");
     assert!(recent.take(&wanted(&record, 2, 1, 9)).is_some());
 }
+
+#[test]
+fn nothing_is_kept_while_there_is_nobody_to_send_it_to() {
+    let mut world = World::new();
+    world.publish(0, &[vec![1]]);
+    world.writer.feed.connected(false);
+    assert!(world.writer.feed.holds_nothing_of(1), "what was there is let go of");
+    world.publish(0, &[vec![1]]);
+    assert!(world.writer.feed.holds_nothing_of(1));
+    world.writer.feed.connected(true);
+    world.publish(0, &[vec![1]]);
+    assert!(!world.writer.feed.holds_nothing_of(1));
+}
