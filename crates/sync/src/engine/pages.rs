@@ -1,8 +1,8 @@
 //! What to ask for, and what an answer is worth.
 //!
 //! What always holds: a stream asks for one thing at a time, and for a page only while none waits behind the one with
-//! the store, so that fetching and applying overlap and nothing piles up. Streams ask in turn. Nothing of a page is
-//! taken unless all of it is right.
+//! the store, so that fetching and applying overlap and nothing piles up; what rides unasked joins what waits, up to a
+//! page. Streams ask in turn. Nothing of a page is taken unless all of it is right.
 
 use std::time::Duration;
 
