@@ -23,7 +23,7 @@ test: ## build and run every test: unit, integration, end to end (2 to 3 minutes
 	@scripts/test
 
 bench: ## install the peers, build everything optimised and measure all of it (an hour and more; leave the machine alone)
-	@scripts/bench
+	@scripts/bench $(ARGS)
 
 soak: ## kill a host 200 times under load and look for what it lost; then every client that means harm
 	@scripts/soak

@@ -40,7 +40,8 @@ pub(super) fn settings() -> Vec<String> {
             .into(),
         format!(
             "both ends and the engine: as above, and the engine in a process of its own appends the same events at the same time, \
-             {APPEND_EVENTS} in an append or as many as fit into a mebibyte, hashed and encoded before the clock ran"
+             {CEILING_EVENTS:?} in an append or as many as fit into a mebibyte, in each repeat the better, hashed and encoded \
+             before the clock ran"
         ),
         "three syncs alone: a thread and a file each, written over what is there, one fdatasync for all that waits".into(),
     ]

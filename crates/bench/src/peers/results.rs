@@ -188,7 +188,8 @@ impl Results {
             text += &format!("| {workload} | {ratio} | {}{mark} | {median} | {spread} | {} |\n", row.system, row.unit);
         }
         text + "\n± is half of what lies between the largest and the smallest repeat. † sets no ratio: it is a bound or a yardstick, or \
-                promises less than Muster (`durability` in the document says what).\n"
+                promises less than Muster (`durability` in the document says what). Above 1, the times of the best peer are good for \
+                events a second and bad for times, sizes and processor time.\n"
     }
 }
 
