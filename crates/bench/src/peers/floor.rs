@@ -60,6 +60,7 @@ async fn appended(muster: &Path, module: &Path, load: &Load, batch: u64) -> Resu
     let load = Load { first: 0, each: (load.each / batch).max(1) * batch, batch, ..load.clone() };
     engine.prepare(&load).await?;
     let took = engine.go().await?;
+    engine.end().await?;
     Ok(rate(load.events(), took.began_us, took.done_us))
 }
 

@@ -328,6 +328,9 @@ impl<F: Fn(&str)> Run<'_, F> {
             verify(scene.folders[1].path(), reader, load)?;
         }
         drop((publisher, subscriber));
+        if let Some(engine) = scene.engine.take() {
+            engine.end().await?;
+        }
         scene.server.end().await?;
         Ok(took)
     }

@@ -96,7 +96,17 @@ impl Scene {
         let server = servers.start(way.system).await?;
         let folders = [data_folder()?, data_folder()?];
         let prefix = load.prefix.clone();
-        Ok(Scene { way, server, folders, prefix, streams: load.streams, readers, given: Vec::new(), engine: None, append: 1 })
+        Ok(Scene {
+            way,
+            server,
+            folders,
+            prefix,
+            streams: load.streams,
+            readers,
+            given: Vec::new(),
+            engine: None,
+            append: 1,
+        })
     }
 
     fn place(&self, folder: &Path, group: &str) -> Place {
