@@ -52,7 +52,8 @@ fn what_rides_while_the_store_is_busy_waits_in_one_batch_no_larger_than_a_page()
 
 #[test]
 fn what_is_not_next_or_of_another_history_is_a_wake() {
-    let cases: [(&str, fn(&mut Page)); 7] = [
+    type Change = fn(&mut Page);
+    let cases: [(&str, Change); 7] = [
         ("a hole", |page| page.first += 1),
         ("a repeat", |page| page.first -= 1),
         ("another life", |page| page.epoch += 1),
